@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* batch.h - a batch of packets on its way through the pipeline. */
+#ifndef CORE_BATCH_H
+#define CORE_BATCH_H
+/*
+ * Theory of operation
+ *
+ * A batch belongs to one worker and describes up to BATCH_MAX packets that
+ * came from one ingress ring:
+ *
+ *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[]
+ *   gather()          copies each packet's first hdr_want bytes to hdr[] and
+ *                     cuts them off the segments; fills hdr_len[]
+ *   module's lookup() reads hdr[], len[]; fills verdict[]
+ *   deliver()         groups by destination; the drivers' tx() write
+ *                     hdr[i][0..hdr_len[i]) followed by the segments
+ *
+ *   packet i = hdr[i] + seg[seg0[i]] + ... + seg[seg0[i] + n_seg[i] - 1]
+ *
+ * Segments point into memory that the sender may still change: whoever decides
+ * on a byte decides on hdr[], never on a segment. Bytes of hdr[i] from
+ * hdr_len[i] up to a multiple of 64 are zero, so 64-byte copies leak nothing.
+ *
+ * Nothing here is allocated per packet; a worker has one batch and one
+ * scratch batch for software segmentation.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	BATCH_MAX = 256,	 /* packets */
+	PACKET_SEGS_MAX = 64,	 /* segments of one packet */
+	BATCH_SEGS = BATCH_MAX + PACKET_SEGS_MAX,
+	HDR_MIN = 64,		 /* what modules get at least */
+	HDR_MAX = 128,		 /* what a module may ask for */
+	PACKET_LEN_MIN = 14,	 /* an Ethernet header */
+	PACKET_LEN_MAX = 131072, /* 64 slots of 2 KiB */
+	BATCH_BYTES_MAX = 8 << 20,
+};
+
+/* A piece of a packet in the sender's memory. */
+struct seg {
+	const uint8_t *ptr;
+	uint32_t len;
+	uint32_t unused;
+};
+
+/* Same bits and numbers as virtio_net_hdr (virtio 1.2, 5.1.6). */
+enum {
+	OFFLOAD_NEEDS_CSUM = 1, /* flags: checksum is to be filled in */
+	OFFLOAD_DATA_VALID = 2, /* flags: checksum was checked */
+	OFFLOAD_GSO_NONE = 0,
+	OFFLOAD_GSO_TCPV4 = 1,
+	OFFLOAD_GSO_UDP = 3,
+	OFFLOAD_GSO_TCPV6 = 4,
+	OFFLOAD_GSO_UDP_L4 = 5,
+	OFFLOAD_GSO_ECN = 0x80,
+};
+
+/* What is still to be done to a packet; all zero: nothing. Host byte order. */
+struct offload {
+	uint8_t flags;
+	uint8_t gso_type;
+	uint16_t hdr_len;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+};
+
+/*
+ * A verdict: the type in the top byte; for VERDICT_PORT the egress ring
+ * (RING_ANY: by flow) in the next and the port's index in the low half; for
+ * VERDICT_FLOOD the flood set (enum flood_set); for VERDICT_DROP the reason
+ * (enum drop).
+ */
+enum {
+	VERDICT_PORT = 0 << 24,
+	VERDICT_FLOOD = 1 << 24,
+	VERDICT_DROP = 2 << 24,
+	VERDICT_TYPE = 0xff << 24,
+	VERDICT_RING_SHIFT = 16,
+	RING_ANY = 0xff,
+};
+
+/* Port sets that the core keeps for flooding; the source is always left out. */
+enum flood_set {
+	FLOOD_ALL,	    /* every port */
+	FLOOD_NOT_ISOLATED, /* every port without the isolated flag */
+	FLOOD_SETS,
+};
+
+struct batch {
+	uint16_t n;	  /* packets */
+	uint16_t n_segs;  /* used entries of seg[] */
+	uint16_t hdr_want; /* bytes of header the module asked for */
+	bool overread;	  /* 64 bytes may be read at any seg.ptr with len > 0 */
+	bool multi_seg;	  /* some n_seg[] is not 1 */
+	bool offloads;	  /* some off[] is not zero */
+	uint32_t slots;	  /* driver's own: ring entries to release */
+	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
+	uint32_t verdict[BATCH_MAX];
+	uint16_t seg0[BATCH_MAX];
+	uint8_t n_seg[BATCH_MAX];
+	uint8_t hdr_len[BATCH_MAX];
+	struct offload off[BATCH_MAX]; /* valid only if offloads */
+	struct seg seg[BATCH_SEGS];
+	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_MAX];
+};
+
+#endif

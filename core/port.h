@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* port.h - ports and the contract between the core and port drivers. */
+#ifndef CORE_PORT_H
+#define CORE_PORT_H
+/*
+ * Theory of operation
+ *
+ * A port is one attachment to a switch. It has up to 16 ingress rings (packets
+ * into the switch) and up to 16 egress rings (out of it), and a driver, which
+ * is a struct port_ops: the only way the core knows a port.
+ *
+ * Threads. Control callbacks (open .. tick) run on the control thread, one at
+ * a time. Hot callbacks (rx .. tx) run on workers: an ingress ring belongs to
+ * exactly one worker, so its rx side needs no lock; any worker may call tx on
+ * any egress ring at the same time, so tx brings its own exclusion, never held
+ * over a copy or a system call that may sleep.
+ *
+ * A ring is polled or armed. The worker polls rx(); when that brought nothing
+ * for the spin budget it calls rx_arm(), which asks the other side for a kick
+ * on in_fd and looks once more. An edge on in_fd makes the ring polled again,
+ * rx_disarm() being called first. Drivers never read in_fd for the core.
+ *
+ * Life: open -> (rings in use) -> the core takes the rings out of all workers
+ * -> drain (rx until empty, on the control thread) -> close. close() may free
+ * everything; no hot callback runs any more.
+ *
+ * A peer that breaks a protocol: call port_break() with a reason and return.
+ * rings of a broken port are not run any more and the control thread closes it.
+ */
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/batch.h"
+#include "core/drop.h"
+#include "core/isa.h"
+#include "include/glen/glen.h"
+
+struct vswitch;
+struct worker;
+struct port;
+struct capture;
+
+enum {
+	PORT_RINGS_MAX = 16,
+	PORT_FDS_MAX = 8,
+};
+
+/*
+ * Counters of one ring. Each instance has one writer: the ring's worker
+ * (ingress) or one worker (egress, one instance per worker). Readers add up.
+ */
+struct counters {
+	uint64_t packets;  /* in: taken from the port; out: delivered to it */
+	uint64_t bytes;	   /* of those, without vnet headers */
+	uint64_t replicated; /* in: extra copies made by floods */
+	uint64_t segments; /* out: frames made by software segmentation */
+	uint64_t kicks;	   /* wake-ups sent to the other side */
+	uint64_t drops[DROP_N];
+} __attribute__((aligned(64)));
+
+/* Counters are read by others while their writer adds: no torn words. */
+static inline void count_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* Packets into the switch. Written by its worker only, but for the consts. */
+struct ingress {
+	struct port *port;	 /* const */
+	const struct port_hot *hot; /* const: the driver's callbacks */
+	void *drv;		 /* const: the driver's state of this ring */
+	struct counters *counters; /* written by the worker */
+	uint16_t ring;		 /* const: ring number */
+	int in_fd;		 /* const: edges wake the ring; -1: poll only */
+	struct worker *worker;	 /* const while in use */
+	bool armed;		 /* not in the worker's poll list */
+	uint64_t idle_since_ns;	 /* when rx first brought nothing; 0: busy */
+	uint64_t armed_at_ns;	 /* for the adaptive spin budget */
+	uint32_t spin_ns;	 /* how long to poll before arming */
+};
+
+/* Packets out of the switch. */
+struct egress {
+	struct port *port;	   /* const */
+	const struct port_hot *hot; /* const: the driver's callbacks */
+	void *drv;		   /* const: the driver's state of this ring */
+	struct counters *counters; /* const: one per worker, by worker index */
+	uint16_t ring;		   /* const */
+};
+
+/* What a driver's open() gets. */
+struct port_args {
+	json_t *params;	   /* borrowed: the options of port.add / port.open */
+	int fds[PORT_FDS_MAX]; /* descriptors that came along; open() takes
+				* (sets to -1) what it keeps */
+	unsigned n_fds;
+	void *saved;	   /* PORT_SAVED_SIZE bytes that outlive the process,
+			    * zero at first; NULL: nothing is saved */
+	bool resume;	   /* the port existed before glend was restarted */
+};
+
+enum { PORT_SAVED_SIZE = 2048 };
+
+/* What a driver's tx() works with; on the worker's stack. */
+struct tx_ctx {
+	struct worker *worker;
+	struct counters *counters; /* of this worker and egress ring */
+	struct capture *capture;   /* NULL: nobody captures on this port */
+	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped;
+					   * kept only while capturing */
+};
+
+/* The hot half of a driver; workers only. */
+struct port_hot {
+	/*
+	 * Worker: describes up to BATCH_MAX packets in the empty batch b: n,
+	 * n_segs, seg, seg0, n_seg, len, multi_seg, overread, offloads and off,
+	 * slots. Packets that are dropped here are counted with in_drop().
+	 * Returns what it consumed (also of dropped or empty slots): 0 means
+	 * the ring is empty. Pointers stay valid until rx_done().
+	 */
+	unsigned (*rx)(struct ingress *in, struct batch *b);
+	/* Worker: everything rx() returned has been dealt with. */
+	void (*rx_done)(struct ingress *in, struct batch *b);
+	/* Worker: ask for a kick, look again. True: there is work, stay polled
+	 * (and not armed). NULL: always false. */
+	bool (*rx_arm)(struct ingress *in);
+	/* Worker: no kicks are needed any more. NULL: nothing to do. */
+	void (*rx_disarm)(struct ingress *in);
+	/*
+	 * Worker: delivers the packets list[0..n) of b in order. Packets that
+	 * cannot be delivered are counted with tx_drop(); the others are added
+	 * to ctx->counters (packets, bytes). Wakes the receiver if it asked.
+	 */
+	void (*tx)(struct egress *out, struct tx_ctx *ctx,
+		   const struct batch *b, const uint16_t *list, unsigned n);
+};
+
+/* The control half. */
+struct port_ops {
+	const char *name;    /* "shm", "tap", ... */
+	const char *summary; /* one line for glenctl port add --help */
+	const char *options; /* "key=value ..." in words, one per line */
+
+	/*
+	 * Control thread. Checks args->params (unknown keys are errors), makes
+	 * the port's resources and fills port->caps, n_in, n_out, in[].drv,
+	 * in[].in_fd, out[].drv, drv. port->mtu, mac, isolated are set from the
+	 * params by the core before. Returns 0 or -errno with error filled and
+	 * nothing kept.
+	 */
+	int (*open)(struct port *port, struct port_args *args,
+		    struct glen_error *error);
+	/* Control thread: frees what open() made. */
+	void (*close)(struct port *port);
+	/*
+	 * Control thread: changed mtu or mac (port->mtu, port->mac hold the new
+	 * values), driver options in params. NULL: nothing to do. On error the
+	 * core restores the old values.
+	 */
+	int (*set)(struct port *port, json_t *params, struct glen_error *error);
+	/* Control thread: adds driver-specific members to the object. */
+	void (*show)(struct port *port, json_t *object);
+	/*
+	 * Control thread: adds the members of port.open's result that a client
+	 * needs and up to PORT_FDS_MAX descriptors (borrowed). NULL: no clients.
+	 */
+	void (*attach_info)(struct port *port, json_t *object, int *fds,
+			    unsigned *n_fds);
+	/* Control thread, about once a second. NULL: nothing to do. */
+	void (*tick)(struct port *port);
+	/* True if the link is up (packets can pass). NULL: always. */
+	bool (*link)(struct port *port);
+
+	/* The hot callbacks, by enum isa (ISA_TABLE_PTR or ISA_SAME). */
+	const struct port_hot *hot[ISA_N];
+};
+
+enum { PORT_NAME_SIZE = 32 };
+
+struct port {
+	char name[PORT_NAME_SIZE]; /* const: the part behind the colon */
+	struct vswitch *sw;	 /* const */
+	const struct port_ops *ops; /* const */
+	void *drv;		 /* const: the driver's state */
+	uint16_t index;		 /* const: in the switch */
+	uint16_t n_in, n_out;	 /* const after open */
+	unsigned caps;		 /* const after open: OFFLOAD_CAP_* */
+	unsigned mtu;		 /* payload limit, 0: none; control thread */
+	bool isolated;		 /* control thread */
+	bool configured;	 /* stays when its client goes; control thread */
+	uint8_t mac[6];		 /* zero: none; control thread */
+	_Atomic uint32_t max_len; /* from mtu: longest frame; read by workers */
+	_Atomic(const char *) broken; /* reason, set once by port_break() */
+	_Atomic(struct capture *) capture; /* sessions, RCU; NULL: none */
+	struct ingress in[PORT_RINGS_MAX];
+	struct egress out[PORT_RINGS_MAX];
+	json_t *params;		 /* as given by the user, for save */
+	void *owner;		 /* ctl: the connection that opened it */
+	void *saved;		 /* ctl: its record in the state file */
+	uint64_t gone[DROP_N];	 /* control thread: drops outside rings */
+};
+
+/* Any thread: the port's peer broke the protocol. reason is a string literal
+ * that completes "port closed: ". The first reason wins. */
+void port_break(struct port *port, const char *reason);
+
+static inline bool port_is_broken(struct port *port)
+{
+	return atomic_load_explicit(&port->broken, memory_order_relaxed);
+}
+
+/* Worker, from rx(): a packet was taken and dropped at once. */
+static inline void in_drop(struct ingress *in, enum drop reason)
+{
+	count_add(&in->counters->packets, 1);
+	count_add(&in->counters->drops[reason], 1);
+}
+
+/* Worker, from tx(): packet i of the batch is not delivered. */
+static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
+{
+	count_add(&ctx->counters->drops[reason], 1);
+	if (__builtin_expect(ctx->capture != NULL, 0))
+		ctx->dropped[i / 64] |= 1ULL << (i % 64);
+}
+
+/*
+ * Reads the members of params that drivers share out of the way: a driver
+ * calls this with a format string of json_unpack_ex() and reports a bad or
+ * unknown key by name. Returns 0 or -EINVAL with error filled.
+ */
+int params_check(json_t *params, const char *const *known,
+		 struct glen_error *error);
+/* Integer member with default and range; -EINVAL names key and range. */
+int params_int(json_t *params, const char *key, long def, long min, long max,
+	       long *value, struct glen_error *error);
+int params_bool(json_t *params, const char *key, bool def, bool *value,
+		struct glen_error *error);
+/* String member, NULL if absent; borrowed from params. */
+int params_str(json_t *params, const char *key, const char **value,
+	       struct glen_error *error);
+
+/* All drivers that are built in; NULL-terminated. */
+const struct port_ops *const *port_drivers(void);
+const struct port_ops *port_driver_find(const char *name);
+
+#endif

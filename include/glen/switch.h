@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* glen/switch.h - a switch inside one process, without a daemon. */
+#ifndef GLEN_SWITCH_H
+#define GLEN_SWITCH_H
+/*
+ * Theory of operation
+ *
+ * The same core that glend runs, embedded: the caller creates a switch, opens
+ * ports on it and gets the same struct glen_port as from glen_port_open();
+ * rings, glen_send(), glen_recv() and so on work alike. Nothing needs root.
+ *
+ * Packets move when somebody runs the switch: either the caller, with
+ * glen_switch_poll(), or threads started with glen_switch_start().
+ *
+ * Threads: glen_switch_poll() may be called by one thread at a time. The
+ * control functions (create, destroy, open, command) are for one thread at a
+ * time, which may be another one than the polling thread. Ports follow the
+ * rules of glen.h. Close all ports before glen_switch_destroy().
+ */
+#include <glen/glen.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct glen_switch;
+
+/*
+ * Creates a switch with forwarding module "learn" or "static" and options as
+ * a JSON object in text form ("{\"entries\": 4096}") or NULL. The caller owns
+ * *sw. -EINVAL names what was wrong in *error; -ENOMEM.
+ */
+int glen_switch_create(struct glen_switch **sw, const char *name,
+		       const char *module, const char *options,
+		       struct glen_error *error);
+
+/* Stops threads, closes remaining driver ports, frees. NULL is fine. */
+void glen_switch_destroy(struct glen_switch *sw);
+
+/*
+ * Opens a shared-memory port in this process. config as for glen_port_open()
+ * (socket and connect_timeout_ms are ignored); NULL for defaults.
+ */
+int glen_switch_port_open(struct glen_switch *sw, struct glen_port **port,
+			  const char *name,
+			  const struct glen_port_config *config,
+			  struct glen_error *error);
+
+/*
+ * Adds a port of another driver ("tap", "pcap", ...) with its options as a
+ * JSON object in text form, as in glenctl port add. Removed by _port_del().
+ */
+int glen_switch_port_add(struct glen_switch *sw, const char *name,
+			 const char *driver, const char *options,
+			 struct glen_error *error);
+int glen_switch_port_del(struct glen_switch *sw, const char *name,
+			 struct glen_error *error);
+
+/*
+ * Runs every ingress ring once, one batch each. Returns the number of packets
+ * taken from rings; 0 means there was nothing to do. Makes no system call for
+ * shared-memory ports except to wake a sleeping reader.
+ */
+unsigned glen_switch_poll(struct glen_switch *sw);
+
+/* Starts n threads that run the switch and sleep when idle. */
+int glen_switch_start(struct glen_switch *sw, unsigned n_threads,
+		      struct glen_error *error);
+
+/*
+ * Runs a control command ("fdb.show", "port.show", "stats", ...) with
+ * parameters as JSON text or NULL. On success *result is a JSON text that the
+ * caller frees with free(). The commands are those of docs/control.md.
+ */
+int glen_switch_command(struct glen_switch *sw, const char *method,
+			const char *params, char **result,
+			struct glen_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* layout.h - where everything lies in a port's region. */
+#ifndef LIB_LAYOUT_H
+#define LIB_LAYOUT_H
+/*
+ * Theory of operation
+ *
+ * A region is an address layout made of windows, not one file:
+ *
+ *   0                 bufs_off                        size
+ *   | window | hole.. | buffers of the whole group    |
+ *
+ * A window is a memfd that one port's client and glend map. In it:
+ *
+ *   page 0            CSB atok: one line per ring, TX first; client writes
+ *   page 1            CSB ktoa: the same;                    glend writes
+ *   page 2 ..         netmap_if, then TX rings, then RX rings; slots are
+ *                     written by whoever holds them
+ *
+ * Buffers are another memfd, of n_bufs times buf_size bytes and one spare page
+ * so that a 64-byte load from the last buffer stays inside. Buffers 0 and 1
+ * are reserved as in netmap. TX ring r's slot i starts with buffer
+ * 2 + r * slots + i; RX rings follow, then the extra buffers.
+ *
+ * Both sides compute the layout with layout_init() from the same few numbers;
+ * neither reads it from shared memory.
+ */
+#include <stdint.h>
+
+#include "include/glen/glen.h"
+
+enum {
+	LAYOUT_PAGE = 4096,
+	LAYOUT_ATOK_OFF = 0,
+	LAYOUT_KTOA_OFF = LAYOUT_PAGE,
+	LAYOUT_NIFP_OFF = 2 * LAYOUT_PAGE,
+	LAYOUT_BUFS_RESERVED = 2,
+	LAYOUT_ALIGN = 2 << 20, /* of the buffers: a huge page may back them */
+};
+
+struct layout {
+	/* Chosen. */
+	uint32_t rings;	     /* pairs */
+	uint32_t slots;	     /* per ring, a power of two */
+	uint32_t buf_size;
+	uint32_t extra_bufs;
+	/* Computed. */
+	uint32_t n_bufs;     /* with the reserved ones */
+	uint32_t first_extra; /* index of the first extra buffer */
+	uint64_t ring_size;  /* bytes from one ring to the next */
+	uint64_t rings_off;  /* of TX ring 0, from the window's start */
+	uint64_t window_size;
+	uint64_t bufs_off;   /* of buffer 0, from the region's start */
+	uint64_t bufs_size;  /* bytes of the buffers' memfd */
+	uint64_t size;	     /* of the region's address range */
+};
+
+/*
+ * Fills l from the chosen numbers (0 = default; slots are rounded up to a
+ * power of two). -EINVAL with a sentence naming the value and its limits.
+ */
+int layout_init(struct layout *l, uint32_t rings, uint32_t slots,
+		uint32_t buf_size, uint32_t extra_bufs,
+		struct glen_error *error);
+
+/* Byte offset of a ring from the region's start. */
+static inline uint64_t layout_tx_ring(const struct layout *l, unsigned i)
+{
+	return l->rings_off + i * l->ring_size;
+}
+
+static inline uint64_t layout_rx_ring(const struct layout *l, unsigned i)
+{
+	return l->rings_off + (l->rings + i) * l->ring_size;
+}
+
+/*
+ * Writes netmap_if, ring headers, slots and CSB lines of a fresh window at
+ * base (the region's start). Only the maker of a region calls it.
+ */
+void layout_write(const struct layout *l, void *base, const char *ifname);
+
+#endif
