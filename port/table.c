@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// table.c - the port drivers that are built in.
+#include <string.h>
+
+#include "core/port.h"
+#include "port/dummy/dummy.h"
+
+static const struct port_ops *const drivers[] = {
+	&dummy_port_ops,
+	NULL,
+};
+
+const struct port_ops *const *port_drivers(void)
+{
+	return drivers;
+}
+
+const struct port_ops *port_driver_find(const char *name)
+{
+	for (unsigned i = 0; drivers[i]; i++)
+		if (!strcmp(drivers[i]->name, name))
+			return drivers[i];
+	return NULL;
+}
