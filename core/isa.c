@@ -2,11 +2,25 @@
 // isa.c - which compiled variant of the hot files this machine runs.
 #include "core/isa.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 static const char *const names[ISA_N] = { "v2", "v3", "v4" };
+
+/* What clang 14 cannot ask __builtin_cpu_supports() for. */
+static bool has_rest_of_v3(void)
+{
+	unsigned int a, b, c, d;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C) ||
+	    !(c & bit_MOVBE))
+		return false;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
 
 static enum isa isa_best(void)
 {
@@ -19,7 +33,7 @@ static enum isa isa_best(void)
 		return ISA_V4;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
 	    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
-	    __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("f16c"))
+	    has_rest_of_v3())
 		return ISA_V3;
 	return ISA_V2;
 }
