@@ -75,6 +75,7 @@ struct ingress {
 	uint16_t ring;		 /* const: ring number */
 	int in_fd;		 /* const: edges wake the ring; -1: poll only */
 	struct worker *worker;	 /* const while in use */
+	uint16_t worker_idx;	 /* const while in use: its index */
 	bool armed;		 /* not in the worker's poll list */
 	uint64_t idle_since_ns;	 /* when rx first brought nothing; 0: busy */
 	uint64_t armed_at_ns;	 /* for the adaptive spin budget */
@@ -110,6 +111,8 @@ struct tx_ctx {
 	struct capture *capture;   /* NULL: nobody captures on this port */
 	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped;
 					   * kept only while capturing */
+	uint8_t reason[BATCH_MAX]; /* why, of those; else not set: do not
+				    * initialize the whole struct */
 };
 
 /* The hot half of a driver; workers only. */
@@ -212,19 +215,43 @@ static inline bool port_is_broken(struct port *port)
 	return atomic_load_explicit(&port->broken, memory_order_relaxed);
 }
 
-/* Worker, from rx(): a packet was taken and dropped at once. */
-static inline void in_drop(struct ingress *in, enum drop reason)
+/* In core/capture.c: records a packet that rx() refused. */
+void capture_refused(struct capture *c, const struct ingress *in,
+		     enum drop reason, const struct seg *seg, unsigned n_seg,
+		     uint32_t len);
+
+/*
+ * Worker, from rx(): a packet was taken and dropped at once. seg[0..n_seg) is
+ * as much of it as is known to be safe to read, len its length if known; for
+ * captures only.
+ */
+static inline void in_drop_seg(struct ingress *in, enum drop reason,
+			       const struct seg *seg, unsigned n_seg,
+			       uint32_t len)
 {
+	struct capture *c = atomic_load_explicit(&in->port->capture,
+						 memory_order_acquire);
+
 	count_add(&in->counters->packets, 1);
 	count_add(&in->counters->drops[reason], 1);
+	if (__builtin_expect(c != NULL, 0))
+		capture_refused(c, in, reason, seg, n_seg, len);
+}
+
+/* The same where no byte of the packet can be had. */
+static inline void in_drop(struct ingress *in, enum drop reason)
+{
+	in_drop_seg(in, reason, NULL, 0, 0);
 }
 
 /* Worker, from tx(): packet i of the batch is not delivered. */
 static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
 {
 	count_add(&ctx->counters->drops[reason], 1);
-	if (__builtin_expect(ctx->capture != NULL, 0))
+	if (__builtin_expect(ctx->capture != NULL, 0)) {
 		ctx->dropped[i / 64] |= 1ULL << (i % 64);
+		ctx->reason[i] = reason;
+	}
 }
 
 /*

@@ -62,6 +62,7 @@ struct vswitch {
 	const struct module_ops *module;
 	void *module_state;
 	json_t *module_params;	/* as given, for save */
+	struct capture_session *captures; /* control thread; core/capture.c */
 	struct counters gone;	/* sums of ports that are no more */
 	struct counters gone_out;
 	struct vswitch *next;
