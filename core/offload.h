@@ -22,7 +22,15 @@
  * Checksum arithmetic: RFC 1071, RFC 1624. IPv4 identification counts up, TCP
  * flags as in RFC 9293 (CWR only on the first, FIN and PSH only on the last
  * segment). UDP segmentation as Linux' USO (OFFLOAD_GSO_UDP_L4): each segment
- * is a datagram of its own. UFO (OFFLOAD_GSO_UDP): IP fragments.
+ * is a datagram of its own. UFO (OFFLOAD_GSO_UDP): IP fragments; gso_size is
+ * rounded down to a multiple of 8 and counts the UDP header of the first one.
+ *
+ * Limits. A packet becomes at most OFFLOAD_SEGMENTS_MAX segments, whatever the
+ * gso_size: 64 KiB at TCP's smallest segment size fit, and a sender cannot
+ * have one packet turned into 65535. Headers end within HDR_MAX bytes, with
+ * the fragment header that UFO over IPv6 inserts. Header bytes that lie behind
+ * the private header are copied out of the segments once, and that copy is
+ * checked and used.
  */
 #include "core/batch.h"
 
@@ -35,7 +43,10 @@ enum {
 	OFFLOAD_CAP_UFO = 1 << 4,
 	OFFLOAD_CAP_ECN = 1 << 5,
 	OFFLOAD_CAP_ALL = 0x3f,
+	OFFLOAD_CAP_NONE_HAS = 1 << 30, /* needed by unknown types */
 };
+
+enum { OFFLOAD_SEGMENTS_MAX = 2048 };
 
 /* The caps a destination needs to take this description untouched. */
 unsigned offload_needs(const struct offload *off);
@@ -44,7 +55,10 @@ unsigned offload_needs(const struct offload *off);
  * Checks a description against the private header and length of packet i, as
  * far as a receiver that takes it untouched relies on it: csum_start +
  * csum_offset + 2 within the packet, gso_type known and gso_size not zero, the
- * headers TCP/UDP over IPv4/IPv6 as gso_type says. Returns false if it lies.
+ * headers TCP/UDP over IPv4/IPv6 as gso_type says. The checksum's place must be
+ * that of the TCP or UDP header, or behind it: otherwise the receiver, filling
+ * it in, would rewrite addresses or ports after a module decided on them.
+ * Returns false if it lies.
  */
 bool offload_valid(const struct batch *b, unsigned i);
 
@@ -56,6 +70,7 @@ struct offload_cursor {
 	uint32_t sent;
 	uint16_t segment;
 	bool done;
+	uint32_t frag_id; /* of IPv6 fragments */
 };
 
 /*
@@ -63,8 +78,12 @@ struct offload_cursor {
  * finished packets as fit, made from packet i of b. Call again with the same
  * cursor until cursor->done. Returns the number of packets added, or -EINVAL
  * if the packet cannot be segmented (nothing was added). gso_size decides the
- * cut. out->seg[] points into the sender's memory; len[], hdr[], hdr_len[],
- * seg0[], n_seg[], multi_seg are set, off[] is zero. Worker threads only.
+ * cut. out->seg[] points into the sender's memory, rarely into hdr[] of b or
+ * out; len[], hdr[], hdr_len[], seg0[], n_seg[], multi_seg, overread, offloads
+ * are set, off[] is zero. Worker threads only.
+ *
+ * An emptied out always takes at least one packet, so this ends. A sender that
+ * changes its memory between two calls can get -EINVAL from the second.
  */
 int offload_segment(const struct batch *b, unsigned i,
 		    struct offload_cursor *cursor, struct batch *out);
