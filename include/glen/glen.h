@@ -50,6 +50,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define GLEN_VERSION_MAJOR 0
 #define GLEN_VERSION_MINOR 1
@@ -204,6 +205,7 @@ const char *glen_port_error(const struct glen_port *port);
 /* The socket that port_open uses when none is given (static buffer). */
 const char *glen_default_socket(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

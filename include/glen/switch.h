@@ -22,6 +22,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct glen_switch;
 
@@ -76,6 +77,7 @@ int glen_switch_command(struct glen_switch *sw, const char *method,
 			const char *params, char **result,
 			struct glen_error *error);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

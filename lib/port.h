@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* port.h - struct glen_port: the client's end of a shared-memory port. */
+#ifndef LIB_PORT_H
+#define LIB_PORT_H
+/*
+ * Theory of operation
+ *
+ * A glen_port is a mapped region (lib/layout.h), two eventfds and a link to
+ * the switch behind it. The link is either a control connection to glend
+ * (lib/link.c keeps it alive) or, for an embedded switch, a pair of callbacks.
+ *
+ *   ring.c   moves indexes and packets: struct ring, one per direction
+ *   wait.c   sleeps: struct waiter
+ *   link.c   struct link: notices that glend died, resumes, learns why a port
+ *            was closed
+ *   port.c   makes and maps it all
+ *
+ * Threads. A struct ring and its waiter belong to the one thread that uses that
+ * ring and direction. What all threads share is the link, behind its mutex,
+ * which is taken only on slow paths, and the epoch, an atomic word:
+ *
+ *   epoch 0      the port is closed for good; port->error says why
+ *   else         changes with every new glend; a ring that sees another epoch
+ *                than its own forgets which kicks it sent to the old glend
+ *
+ * Sleeping. Every waiter has its own epoll descriptor with three members: the
+ * call eventfd and the retry timer, both edge-triggered and never read, so that
+ * each edge reaches each waiter and no thread can eat another's wake-up; and
+ * the control socket, level-triggered.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "include/glen/glen.h"
+#include "lib/layout.h"
+#include "lib/rpc.h"
+
+enum {
+	EPOCH_DEAD = 0, /* struct glen_port.epoch of a closed port */
+};
+
+/* Where a thread sleeps. */
+struct waiter {
+	int epfd;	   /* -1: not made yet */
+	uint32_t spin_ns;  /* how long to look before sleeping */
+	uint32_t skipped;  /* waits without a spin since the last one */
+};
+
+/* Memory for a packet that was gathered from several slots. */
+struct scratch {
+	struct scratch *next;
+	uint8_t data[];
+};
+
+/* One direction of a ring, as its user's thread sees it. */
+struct ring {
+	struct netmap_ring *ring;  /* shared; head, cur, tail written by us */
+	struct nm_csb_atok *atok;  /* shared, written by us */
+	const struct nm_csb_ktoa *ktoa; /* shared, written by the switch */
+	char *bufs;		   /* buffer 0 */
+	uint32_t mask;		   /* slots - 1 */
+	uint32_t buf_size;
+	uint32_t n_bufs;
+	uint32_t slot_max;	   /* bytes that a slot can announce */
+	uint32_t head, cur;	   /* as last published */
+	uint32_t epoch;		   /* of the link, when last looked */
+	uint32_t kicked;	   /* last need-kick value we obeyed */
+	uint32_t arm;		   /* last value we armed with */
+	struct scratch *scratch;   /* all of them; RX only */
+	struct scratch *used;	   /* the last one in use, NULL: none */
+	struct waiter waiter;
+} __attribute__((aligned(64)));
+
+enum link_state {
+	LINK_LOCAL,    /* embedded: no connection */
+	LINK_UP,
+	LINK_LOST,     /* waiting to connect again */
+	LINK_RESUMING, /* connected, waiting for the answer to port.resume */
+	LINK_DEAD,
+};
+
+/* The connection to glend. Everything but next_check_ms is under the lock. */
+struct link {
+	pthread_mutex_t lock;
+	enum link_state state;
+	struct rpc rpc;
+	char *path;	      /* of glend's socket */
+	char token[64];
+	int timer;	      /* timerfd: next attempt or end of patience */
+/* The connection to glend. Under the lock, but for next_check_ms. */
+	unsigned backoff_ms;
+	unsigned busy;	      /* consecutive refusals that may pass */
+	unsigned reconnects;
+	/* When a sync call that moved nothing looks at the socket again. */
+	_Atomic int64_t next_check_ms;
+};
+
+typedef int (*port_stats_fn)(void *arg, struct glen_port_stats *stats);
+
+struct glen_port {
+	/* Read by every sync call, hardly ever written. */
+	_Atomic uint32_t epoch;
+	bool local;	      /* embedded; const */
+	unsigned n_rings;     /* const */
+	int kick_fd, call_fd; /* const */
+	struct ring tx[GLEN_RINGS_MAX], rx[GLEN_RINGS_MAX];
+
+	char name[GLEN_NAME_MAX + 1]; /* const */
+	struct layout layout; /* const */
+	char *base;	      /* of the region; const */
+	int window_fd, bufs_fd; /* kept for port.resume; -1 if local */
+	struct waiter waiter; /* of glen_wait(), glen_arm(), glen_port_fd() */
+	uint32_t spin_max_ns; /* const: of this machine */
+	struct link link;
+	char error[300];      /* written once, before epoch is 0 */
+	void (*on_close)(void *arg); /* local: see port_map_local() */
+	port_stats_fn stats;  /* local */
+	void *arg;
+};
+
+/*
+ * Makes a port of an embedded switch from its descriptors, all borrowed:
+ * window_fd and bufs_fd for the duration of the call, the eventfds until
+ * on_close(arg). on_close is the last thing glen_port_close() calls, after
+ * unmapping. The window must have been written (layout_write()).
+ */
+int port_map_local(struct glen_port **port, const char *name,
+		   const struct layout *l, int window_fd, int bufs_fd,
+		   int kick_fd, int call_fd, void (*on_close)(void *arg),
+		   void *arg);
+
+/* What glen_port_stats() calls for a local port, with on_close's arg. */
+void port_local_stats(struct glen_port *port, port_stats_fn stats);
+
+/*
+ * Closes the port for good: all calls return -ENOTCONN from now on and whoever
+ * sleeps wakes up. Any thread but one that holds the link's lock. The first
+ * reason wins. For an embedded switch that drops a port.
+ */
+void port_die(struct glen_port *port, const char *reason);
+
+static inline uint32_t port_epoch(struct glen_port *port)
+{
+	/* Acquire: the error text is there when the epoch is EPOCH_DEAD. */
+	return atomic_load_explicit(&port->epoch, memory_order_acquire);
+}
+
+/* ring.c: publishes and refreshes; 0 or -ENOTCONN. */
+int ring_sync(struct glen_port *port, struct ring *r);
+/* ring.c: asks for a kick when the ring moves; full fence by the caller. */
+void ring_arm(struct ring *r);
+void ring_disarm(struct ring *r);
+/* ring.c: frees what glen_recv() allocated. */
+void ring_fini(struct ring *r);
+
+/* link.c */
+void link_init(struct glen_port *port);
+void link_fini(struct glen_port *port);
+/*
+ * A sync call moved nothing: looks after the connection, but at most every few
+ * milliseconds and never waiting.
+ */
+void link_idle(struct glen_port *port);
+/* Looks after the connection now. */
+void link_service(struct glen_port *port);
+/*
+ * wait.c: makes w's epoll descriptor if it has none yet; any later connection
+ * is added by link.c. 0 or -errno.
+ */
+int waiter_open(struct glen_port *port, struct waiter *w);
+void waiter_close(struct waiter *w);
+/* wait.c: puts the link's socket into all waiters; the lock is held. */
+int waiters_watch(struct glen_port *port);
+
+#endif
