@@ -81,7 +81,7 @@ enum link_state {
 	LINK_DEAD,
 };
 
-/* The connection to glend. Everything but next_check_ms is under the lock. */
+/* The connection to glend. Under the lock, but for next_check_ms. */
 struct link {
 	pthread_mutex_t lock;
 	enum link_state state;
@@ -89,7 +89,8 @@ struct link {
 	char *path;	      /* of glend's socket */
 	char token[64];
 	int timer;	      /* timerfd: next attempt or end of patience */
-/* The connection to glend. Under the lock, but for next_check_ms. */
+	/* LOST: when to connect; RESUMING: when to give up. */
+	int64_t retry_ms;
 	unsigned backoff_ms;
 	unsigned busy;	      /* consecutive refusals that may pass */
 	unsigned reconnects;
