@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// learn/config.c - options, ports and ageing of the learning bridge.
+#include "module/learn/learn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/port.h"
+#include "lib/error.h"
+
+enum {
+	SWEEP_TICKS = 8,       /* a large table is swept in so many ticks */
+	SWEEP_MIN = 16 * 1024, /* buckets per tick at least */
+};
+
+static int read_options(json_t *params, struct learn_options *o,
+			struct glen_error *error)
+{
+	static const char *const known[] = { "entries", "ageing_s", "vlan",
+					     "flood_pps", NULL };
+	int err = params_check(params, known, error);
+
+	if (!err)
+		err = params_int(params, "entries", 65536, 1,
+				 TABLE_CAPACITY_MAX, &o->entries, error);
+	if (!err)
+		err = params_int(params, "ageing_s", 300, 0, AGE_MAX,
+				 &o->ageing_s, error);
+	if (!err)
+		err = params_bool(params, "vlan", true, &o->vlan, error);
+	if (!err)
+		err = params_int(params, "flood_pps", 0, 0, FLOOD_PPS_MAX,
+				 &o->flood_pps, error);
+	return err;
+}
+
+static struct table *current_table(struct learn *l)
+{
+	return atomic_load_explicit(&l->table, memory_order_relaxed);
+}
+
+static void set_flood_limit(struct learn *l, long pps)
+{
+	uint64_t cost = 0, tokens = 0, grab = 1;
+
+	if (pps) {
+		cost = (1000000000ULL << FLOOD_TIME_SHIFT) / pps;
+		tokens = pps < 10 ? 1 : pps / 10;
+		/* All workers together may hoard half a burst. */
+		grab = tokens / 2 / l->n_workers;
+		if (grab < 1)
+			grab = 1;
+		if (grab > FLOOD_GRAB_MAX)
+			grab = FLOOD_GRAB_MAX;
+	}
+	atomic_store_explicit(&l->flood_burst, tokens * cost,
+			      memory_order_relaxed);
+	atomic_store_explicit(&l->flood_grab, grab, memory_order_relaxed);
+	atomic_store_explicit(&l->flood_cost, cost, memory_order_relaxed);
+	atomic_store_explicit(&l->flood_full_at, 0, memory_order_relaxed);
+}
+
+/* Takes over what workers read as single words. */
+static void apply_options(struct learn *l, const struct learn_options *o)
+{
+	atomic_store_explicit(&l->ageing_s, o->ageing_s, memory_order_relaxed);
+	if (o->flood_pps != l->options.flood_pps)
+		set_flood_limit(l, o->flood_pps);
+	l->options = *o;
+	l->options.entries = current_table(l)->capacity;
+}
+
+static int make_table(const struct learn_options *o, struct table **t,
+		      struct glen_error *error)
+{
+	int err = table_create(o->entries, o->vlan, t);
+
+	if (err)
+		return error_set(error, err,
+				 "no memory for a table of %ld addresses; "
+				 "choose fewer entries", o->entries);
+	return 0;
+}
+
+static void learn_destroy(void *state)
+{
+	struct learn *l = state;
+
+	if (!l)
+		return;
+	table_destroy(current_table(l));
+	free(l->workers);
+	free(l);
+}
+
+static int learn_create(json_t *params, unsigned n_workers, void **state,
+			struct glen_error *error)
+{
+	struct learn_options options;
+	struct table *t;
+	struct learn *l;
+	int err = read_options(params, &options, error);
+
+	if (err)
+		return err;
+	err = make_table(&options, &t, error);
+	if (err)
+		return err;
+	l = aligned_alloc(64, sizeof(*l));
+	if (!l)
+		goto err_table;
+	*l = (struct learn){ .n_workers = n_workers ? n_workers : 1 };
+	l->workers = aligned_alloc(64, l->n_workers * sizeof(*l->workers));
+	if (!l->workers)
+		goto err_free;
+	for (unsigned i = 0; i < l->n_workers; i++)
+		l->workers[i] = (struct learn_worker){ 0 };
+	rcu_publish(&l->table, t);
+	apply_options(l, &options);
+	*state = l;
+	return 0;
+
+err_free:
+	free(l);
+err_table:
+	table_destroy(t);
+	return error_set(error, -ENOMEM, "no memory for a learning bridge");
+}
+
+static bool in_vlan_0(const struct table_entry *entry)
+{
+	return !(entry->key >> KEY_VLAN_SHIFT);
+}
+
+/*
+ * A table of another shape. When VLANs are ignored from now on, the addresses
+ * of VLAN 0 are all that is kept; without VLAN ids before, nothing that was
+ * learnt tells which VLAN it belongs to, so what is kept counts as VLAN 0.
+ */
+static int replace_table(struct learn *l, const struct learn_options *o,
+			 struct glen_error *error)
+{
+	struct table *old = current_table(l), *t;
+	int err = make_table(o, &t, error);
+
+	if (err)
+		return err;
+	table_copy(t, old, o->vlan ? NULL : in_vlan_0);
+	rcu_publish(&l->table, t);
+	rcu_wait();
+	table_destroy(old);
+	l->sweep_at = 0;
+	return 0;
+}
+
+static int learn_set(void *state, json_t *params, struct glen_error *error)
+{
+	struct learn *l = state;
+	struct table *t = current_table(l);
+	struct learn_options o;
+	int err = read_options(params, &o, error);
+
+	if (err)
+		return err;
+	if (o.vlan != t->vlan || o.entries > (long)t->capacity ||
+	    (o.entries <= (long)t->capacity / 2 &&
+	     t->capacity > TABLE_CAPACITY_MIN)) {
+		err = replace_table(l, &o, error);
+		if (err)
+			return err;
+	}
+	apply_options(l, &o);
+	return 0;
+}
+
+static json_t *learn_show(void *state)
+{
+	struct learn *l = state;
+	struct table *t = current_table(l);
+	json_int_t moves = 0, not_learnt = 0;
+
+	for (unsigned i = 0; i < l->n_workers; i++) {
+		moves += __atomic_load_n(&l->workers[i].moves,
+					 __ATOMIC_RELAXED);
+		not_learnt += __atomic_load_n(&l->workers[i].not_learnt,
+					      __ATOMIC_RELAXED);
+	}
+	return json_pack("{s:I, s:I, s:b, s:I, s:{s:I, s:I, s:I}}", "entries",
+			 (json_int_t)t->capacity, "ageing_s",
+			 (json_int_t)l->options.ageing_s, "vlan", t->vlan,
+			 "flood_pps", (json_int_t)l->options.flood_pps,
+			 "counts", "used",
+			 (json_int_t)atomic_load_explicit(
+				 &t->used, memory_order_relaxed),
+			 "moves", moves, "not_learnt", not_learnt);
+}
+
+/* The index may be another port's next time: nothing may lead there. */
+static void learn_port_del(void *state, const struct port *port)
+{
+	table_flush(current_table(state), port->index, true);
+}
+
+static void learn_tick(void *state, uint32_t now_s)
+{
+	struct learn *l = state;
+	struct table *t = current_table(l);
+	uint64_t n = (t->mask + 1) / SWEEP_TICKS;
+
+	l->now_s = now_s;
+	table_sweep(t, &l->sweep_at, n > SWEEP_MIN ? n : SWEEP_MIN, now_s,
+		    l->options.ageing_s);
+}
+
+const struct module_ops module_learn = {
+	.name = "learn",
+	.summary = "learning bridge with VLANs, ageing and a flood limit",
+	.options = "entries=N    addresses in the table, up to 1048576, rounded "
+		   "up to a power of two (65536)\n"
+		   "ageing_s=N   forget an address after so many seconds, 0: "
+		   "never (300)\n"
+		   "vlan=BOOL    learn per VLAN id of the outer tag (true)\n"
+		   "flood_pps=N  packets per second to unknown or group "
+		   "addresses, 0: no limit (0)",
+	.hdr_want = HDR_MIN,
+	.create = learn_create,
+	.destroy = learn_destroy,
+	.set = learn_set,
+	.show = learn_show,
+	.port_del = learn_port_del,
+	.tick = learn_tick,
+	.command = learn_command,
+	.lookup = ISA_TABLE(learn_lookup),
+};

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// learn/lookup.c - verdicts of the learning bridge (hot).
+#include "module/learn/learn.h"
+
+#include <string.h>
+
+#include "core/drop.h"
+#include "core/port.h"
+
+/*
+ * Works in rounds of GROUP packets. First the addresses are taken out of the
+ * headers. Neighbours mostly share their source, and often the destination:
+ * each run of equal ones becomes one look-up. All buckets are prefetched before
+ * the first is read, so a table that is larger than the caches costs
+ * bandwidth, not latency. What is not found in its first bucket goes on a list
+ * and is finished in a second pass.
+ */
+enum { GROUP = 64 };
+
+_Static_assert(BATCH_MAX % GROUP == 0, "groups fill a batch");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "keys hold the MAC as it is loaded");
+
+/* Runs of packets with the same address. */
+struct runs {
+	unsigned n;
+	uint64_t key[GROUP];
+	uint64_t hash[GROUP];
+	uint16_t start[GROUP + 1]; /* first packet, relative to the group */
+};
+
+/* What is the same for the whole batch. */
+struct look {
+	const struct table *table;
+	uint64_t age_limit;
+	uint64_t fresh; /* value bits of a source that needs no write */
+	uint32_t now_s;
+	uint32_t ageing_s;
+	uint32_t flood;	    /* verdict */
+	uint32_t vlan_mask; /* 0xfff, or 0: VLANs are ignored */
+};
+
+enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
+
+static inline uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint16_t load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static void extract(const struct look *look, const uint8_t (*hdr)[HDR_MAX],
+		    unsigned n, struct runs *src, struct runs *dst)
+{
+	uint64_t last_s = ~0ULL, last_d = ~0ULL; /* no keys */
+	unsigned n_s = 0, n_d = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *h = hdr[i];
+		uint64_t d = load64(h), s = load64(h + 6);
+		uint16_t type = s >> 48;
+		uint64_t vid = __builtin_bswap16(load16(h + 14)) &
+			       look->vlan_mask;
+
+		if (type != TPID_VLAN && type != TPID_SERVICE)
+			vid = 0;
+		vid <<= KEY_VLAN_SHIFT;
+		s = (s & KEY_MAC_MASK) | vid;
+		d = (d & KEY_MAC_MASK) | vid;
+		/* Written always, kept if it begins a new run. */
+		n_s += s != last_s;
+		n_d += d != last_d;
+		src->key[n_s - 1] = s;
+		dst->key[n_d - 1] = d;
+		src->start[n_s] = i + 1;
+		dst->start[n_d] = i + 1;
+		last_s = s;
+		last_d = d;
+	}
+	src->start[0] = 0;
+	dst->start[0] = 0;
+	src->n = n_s;
+	dst->n = n_d;
+}
+
+static void prefetch(const struct table *t, struct runs *r)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		r->hash[i] = table_hash(t, r->key[i]);
+		__builtin_prefetch(table_first(t, r->hash[i]));
+	}
+}
+
+static inline bool may_learn(uint64_t key)
+{
+	return !(key & KEY_GROUP) && (key & KEY_MAC_MASK);
+}
+
+static __attribute__((noinline)) void
+learn(struct learn *learn, const struct lookup_ctx *ctx,
+      const struct look *look, uint64_t key)
+{
+	struct learn_worker *w = &learn->workers[ctx->worker];
+
+	switch (table_learn((struct table *)look->table, key, ctx->src,
+			    look->now_s, look->ageing_s)) {
+	case LEARNT_MOVED:
+		count_add(&w->moves, 1);
+		break;
+	case LEARNT_NO_ROOM:
+		count_add(&w->not_learnt, 1);
+		break;
+	case LEARNT_NEW:
+	case LEARNT_NOTHING:
+		break;
+	}
+}
+
+/* Lists the runs whose source is not known just as it is now. */
+static unsigned check_sources(const struct look *look, const struct runs *src,
+			      uint8_t *list)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < src->n; i++) {
+		uint64_t key = src->key[i], hash = src->hash[i];
+		uint64_t val = bucket_find(table_first(look->table, hash), key,
+					   hash);
+
+		if (__builtin_expect((val & (VAL_PORT | VAL_AGE | VAL_VALID)) ==
+					     look->fresh,
+				     1))
+			continue;
+		if (!may_learn(key))
+			continue;
+		__builtin_prefetch(table_second(look->table, hash));
+		list[n++] = i;
+	}
+	return n;
+}
+
+/* Verdicts from the first buckets; lists the runs that have none yet. */
+static unsigned first_buckets(const struct look *look, const struct runs *dst,
+			      uint32_t *verdict, uint8_t *list)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < dst->n; i++) {
+		uint64_t key = dst->key[i], hash = dst->hash[i];
+		uint64_t val = bucket_find(table_first(look->table, hash), key,
+					   hash);
+		uint32_t v = VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
+			     (val & VAL_PORT);
+		unsigned at = dst->start[i];
+
+		if (__builtin_expect(!table_alive(val, look->now_s,
+						  look->age_limit), 0)) {
+			__builtin_prefetch(table_second(look->table, hash));
+			list[n++] = i;
+			v = look->flood;
+		}
+		do {
+			verdict[at] = v;
+		} while (__builtin_expect(++at < dst->start[i + 1], 0));
+	}
+	return n;
+}
+
+static void second_buckets(const struct look *look, const struct runs *dst,
+			   uint32_t *verdict, const uint8_t *list, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++) {
+		unsigned i = list[k];
+		uint64_t key = dst->key[i], hash = dst->hash[i];
+		uint64_t val;
+
+		if (key & KEY_GROUP)
+			continue;
+		val = bucket_find(table_second(look->table, hash), key, hash);
+		if (!table_alive(val, look->now_s, look->age_limit))
+			continue;
+		for (unsigned at = dst->start[i]; at < dst->start[i + 1]; at++)
+			verdict[at] = VERDICT_PORT |
+				      RING_ANY << VERDICT_RING_SHIFT |
+				      (val & VAL_PORT);
+	}
+}
+
+/* The source port is isolated: so must no destination be. */
+static __attribute__((noinline)) void isolate(const struct lookup_ctx *ctx,
+					      struct batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		uint32_t v = b->verdict[i], port = v & VAL_PORT;
+
+		if ((v & VERDICT_TYPE) != VERDICT_PORT || port == ctx->src)
+			continue;
+		if (port < ctx->n_ports && ctx->port_isolated[port])
+			b->verdict[i] = VERDICT_DROP | DROP_IN_ISOLATED;
+	}
+}
+
+static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
+		      const struct look *look, struct batch *b, unsigned at)
+{
+	struct runs src, dst;
+	uint8_t list[GROUP];
+	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
+	unsigned n_list;
+
+	extract(look, (const uint8_t (*)[HDR_MAX])b->hdr + at, n, &src, &dst);
+	prefetch(look->table, &src);
+	prefetch(look->table, &dst);
+	n_list = check_sources(look, &src, list);
+	for (unsigned i = 0; i < n_list; i++)
+		learn(state, ctx, look, src.key[list[i]]);
+	n_list = first_buckets(look, &dst, b->verdict + at, list);
+	second_buckets(look, &dst, b->verdict + at, list, n_list);
+	return n_list;
+}
+
+void HOT(learn_lookup)(void *state, const struct lookup_ctx *ctx,
+		       struct batch *b)
+{
+	struct learn *learn_state = state;
+	const struct table *t = rcu_load(&learn_state->table);
+	uint32_t ageing_s = atomic_load_explicit(&learn_state->ageing_s,
+						 memory_order_relaxed);
+	struct look look = {
+		.table = t,
+		.age_limit = table_age_limit(ageing_s),
+		.fresh = VAL_VALID | ctx->src |
+			 (ctx->now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT,
+		.now_s = ctx->now_s,
+		.ageing_s = ageing_s,
+		.flood = VERDICT_FLOOD |
+			 (ctx->src_isolated ? FLOOD_NOT_ISOLATED : FLOOD_ALL),
+		.vlan_mask = t->vlan ? 0xfff : 0,
+	};
+	unsigned n_missed = 0;
+
+	for (unsigned at = 0; at < b->n; at += GROUP)
+		n_missed += group(learn_state, ctx, &look, b, at);
+	if (n_missed && atomic_load_explicit(&learn_state->flood_cost,
+					     memory_order_relaxed))
+		learn_limit_floods(learn_state, ctx, b);
+	if (ctx->src_isolated)
+		isolate(ctx, b);
+}

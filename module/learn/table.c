@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// learn/table.c - everything about the address table but the fast look-up.
+#include "module/learn/table.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* The locks of up to three buckets, each taken once. */
+struct lock_set {
+	_Atomic uint32_t *held[3];
+	unsigned n;
+};
+
+/* A slot of the table. */
+struct slot {
+	struct bucket *bucket;
+	unsigned i;
+};
+
+int table_create(uint32_t capacity, bool vlan, struct table **table)
+{
+	uint32_t rounded = TABLE_CAPACITY_MIN;
+	struct table *t;
+	ssize_t got;
+	int err;
+
+	if (capacity > TABLE_CAPACITY_MAX)
+		return -EINVAL;
+	while (rounded < capacity)
+		rounded *= 2;
+	t = aligned_alloc(64, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = (struct table){ .capacity = rounded, .vlan = vlan };
+	got = getrandom(t->seed, sizeof(t->seed), 0);
+	if (got != sizeof(t->seed)) {
+		err = got < 0 ? -errno : -EIO;
+		goto err_free;
+	}
+	t->seed[1] |= 1;
+	t->mask = rounded / (BUCKET_SLOTS / 2) - 1;
+	t->map_size = (t->mask + 1) * sizeof(struct bucket);
+	t->buckets = mmap(NULL, t->map_size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (t->buckets == MAP_FAILED) {
+		err = -ENOMEM;
+		goto err_free;
+	}
+	/* Only a wish: fewer TLB misses if there are huge pages. */
+	if (t->map_size > HUGE_PAGE)
+		(void)madvise(t->buckets, t->map_size, MADV_HUGEPAGE);
+	*table = t;
+	return 0;
+
+err_free:
+	free(t);
+	return err;
+}
+
+void table_destroy(struct table *t)
+{
+	if (!t)
+		return;
+	munmap(t->buckets, t->map_size);
+	free(t);
+}
+
+static _Atomic uint32_t *lock_of(struct table *t, const struct bucket *b)
+{
+	return &t->locks[(b - t->buckets) & (TABLE_LOCKS - 1)];
+}
+
+/* acquire: pairs with unlock() */
+static bool try_lock(_Atomic uint32_t *lock)
+{
+	return !atomic_load_explicit(lock, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(lock, 1, memory_order_acquire);
+}
+
+/* release: pairs with try_lock() */
+static void unlock(_Atomic uint32_t *lock)
+{
+	atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+/* Adds the bucket's lock to the set; false if somebody else has it. */
+static bool lock_bucket(struct lock_set *set, struct table *t,
+			const struct bucket *b)
+{
+	_Atomic uint32_t *lock = lock_of(t, b);
+
+	for (unsigned i = 0; i < set->n; i++)
+		if (set->held[i] == lock)
+			return true;
+	if (!try_lock(lock))
+		return false;
+	set->held[set->n++] = lock;
+	return true;
+}
+
+static void unlock_all(struct lock_set *set)
+{
+	while (set->n)
+		unlock(set->held[--set->n]);
+}
+
+/* Both buckets of a hash, or none. */
+static bool lock_both(struct lock_set *set, struct table *t, uint64_t hash)
+{
+	set->n = 0;
+	if (lock_bucket(set, t, table_first(t, hash)) &&
+	    lock_bucket(set, t, table_second(t, hash)))
+		return true;
+	unlock_all(set);
+	return false;
+}
+
+/* Control only: workers hold locks for some hundred instructions. */
+static void lock_both_wait(struct lock_set *set, struct table *t,
+			   uint64_t hash)
+{
+	while (!lock_both(set, t, hash))
+		sched_yield();
+}
+
+static uint64_t slot_val(struct slot s)
+{
+	return atomic_load_explicit(&s.bucket->val[s.i], memory_order_relaxed);
+}
+
+/* Lock held: frees the slot; true if it was in use. */
+static bool slot_free(struct slot s)
+{
+	uint64_t val = atomic_exchange_explicit(&s.bucket->val[s.i], 0,
+						memory_order_relaxed);
+
+	atomic_store_explicit(&s.bucket->key[s.i], 0, memory_order_release);
+	return val != 0;
+}
+
+/* Lock held: the slot now belongs to key. */
+static void slot_take(struct slot s, uint64_t key, uint64_t val)
+{
+	atomic_store_explicit(&s.bucket->val[s.i], 0, memory_order_relaxed);
+	/* release: pairs with bucket_match(), which then sees 0 or val */
+	atomic_store_explicit(&s.bucket->key[s.i], key, memory_order_release);
+	atomic_store_explicit(&s.bucket->val[s.i], val, memory_order_release);
+}
+
+static bool bucket_slot(struct bucket *b, uint64_t key, struct slot *s)
+{
+	unsigned match = bucket_match(b, key);
+
+	if (!match)
+		return false;
+	*s = (struct slot){ b, __builtin_ctz(match) };
+	return true;
+}
+
+/* The slot of key; only a hint unless the locks are held. */
+static bool find_slot(const struct table *t, uint64_t key, uint64_t hash,
+		      struct slot *s)
+{
+	return bucket_slot(table_first(t, hash), key, s) ||
+	       bucket_slot(table_second(t, hash), key, s);
+}
+
+/* Locks held: a slot without an entry. */
+static bool find_free(const struct table *t, uint64_t hash, struct slot *s)
+{
+	return bucket_slot(table_first(t, hash), 0, s) ||
+	       bucket_slot(table_second(t, hash), 0, s);
+}
+
+/*
+ * Finds the entry of both buckets that was not heard of for longest, of those
+ * that have aged (any: of all) and are not static.
+ */
+static bool find_oldest(const struct table *t, uint64_t hash, uint32_t now_s,
+			uint32_t ageing_s, bool any, struct slot *oldest)
+{
+	uint64_t limit = table_age_limit(ageing_s), best = 0;
+	struct bucket *both[2] = { table_first(t, hash),
+				   table_second(t, hash) };
+	bool found = false;
+
+	for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+		struct slot s = { both[i / BUCKET_SLOTS], i % BUCKET_SLOTS };
+		uint64_t val = slot_val(s);
+		uint64_t age = (now_s + AGE_SLACK - (val >> VAL_AGE_SHIFT)) &
+			       VAL_AGE_MASK;
+
+		if (!(val & VAL_VALID) || val & VAL_STATIC)
+			continue;
+		if (!any && table_alive(val, now_s, limit))
+			continue;
+		if (found && age <= best)
+			continue;
+		*oldest = s;
+		best = age;
+		found = true;
+	}
+	return found;
+}
+
+static uint64_t make_val(uint64_t hash, uint16_t port, uint32_t now_s)
+{
+	return hash >> VAL_TAG_SHIFT << VAL_TAG_SHIFT | VAL_VALID |
+	       (now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT | port;
+}
+
+/* Counts one more entry, unless there are as many as may be. */
+static bool reserve_entry(struct table *t)
+{
+	uint32_t used = atomic_load_explicit(&t->used, memory_order_relaxed);
+
+	do {
+		if (used >= t->capacity)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&t->used, &used,
+							used + 1,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+static void release_entries(struct table *t, uint32_t n)
+{
+	atomic_fetch_sub_explicit(&t->used, n, memory_order_relaxed);
+}
+
+static bool is_full(const struct table *t)
+{
+	return atomic_load_explicit(&t->used, memory_order_relaxed) >=
+	       t->capacity;
+}
+
+/*
+ * Locks of both its buckets held: moves the entry in slot from to slot to. A
+ * worker may refresh or move the address meanwhile, in either copy; what it
+ * wrote into the new one may be lost, which the next packet sets right.
+ */
+static void relocate(struct slot from, struct slot to, uint64_t key)
+{
+	uint64_t val = slot_val(from);
+
+	slot_take(to, key, val);
+	while (!atomic_compare_exchange_strong_explicit(
+		&from.bucket->val[from.i], &val, 0, memory_order_relaxed,
+		memory_order_relaxed))
+		atomic_store_explicit(&to.bucket->val[to.i], val,
+				      memory_order_release);
+	atomic_store_explicit(&from.bucket->key[from.i], 0,
+			      memory_order_release);
+}
+
+/*
+ * Locks of hash's buckets held, all slots taken: moves one entry to its other
+ * bucket and returns the slot that became free.
+ */
+static bool make_room(struct table *t, struct lock_set *set, uint64_t hash,
+		      struct slot *room)
+{
+	struct bucket *both[2] = { table_first(t, hash),
+				   table_second(t, hash) };
+
+	/* Seen set if the walk began before we took our locks. */
+	if (atomic_load_explicit(&t->walking, memory_order_relaxed))
+		return false;
+	for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+		struct slot s = { both[i / BUCKET_SLOTS], i % BUCKET_SLOTS };
+		uint64_t key = atomic_load_explicit(&s.bucket->key[s.i],
+						    memory_order_relaxed);
+		uint64_t h = table_hash(t, key);
+		struct bucket *other = table_first(t, h);
+		unsigned held = set->n;
+		struct slot to;
+
+		if (other == s.bucket)
+			other = table_second(t, h);
+		if (other == both[0] || other == both[1] ||
+		    !bucket_match(other, 0) || !lock_bucket(set, t, other))
+			continue;
+		if (bucket_slot(other, 0, &to)) {
+			relocate(s, to, key);
+			*room = s;
+			return true;
+		}
+		if (set->n > held)
+			unlock(set->held[--set->n]);
+	}
+	return false;
+}
+
+/* Locks held, key is not in the table: a slot for it, already counted. */
+static bool get_slot(struct table *t, struct lock_set *set, uint64_t hash,
+		     uint32_t now_s, uint32_t ageing_s, bool any,
+		     struct slot *s)
+{
+	if (reserve_entry(t)) {
+		if (find_free(t, hash, s) || make_room(t, set, hash, s))
+			return true;
+		release_entries(t, 1);
+	}
+	return find_oldest(t, hash, now_s, ageing_s, any, s);
+}
+
+static enum learnt learn_new(struct table *t, uint64_t key, uint64_t hash,
+			     uint16_t port, uint32_t now_s, uint32_t ageing_s)
+{
+	enum learnt done = LEARNT_NO_ROOM;
+	struct lock_set set;
+	struct slot s;
+
+	/* A storm of addresses on a full table must not reach the locks. */
+	if (is_full(t) && !find_oldest(t, hash, now_s, ageing_s, false, &s))
+		return LEARNT_NO_ROOM;
+	if (!lock_both(&set, t, hash))
+		return LEARNT_NOTHING;
+	if (find_slot(t, key, hash, &s)) {
+		done = LEARNT_NOTHING;
+	} else if (get_slot(t, &set, hash, now_s, ageing_s, false, &s)) {
+		slot_take(s, key, make_val(hash, port, now_s));
+		done = LEARNT_NEW;
+	}
+	unlock_all(&set);
+	return done;
+}
+
+enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
+			uint32_t now_s, uint32_t ageing_s)
+{
+	uint64_t hash = table_hash(t, key);
+	uint64_t val, age, next = make_val(hash, port, now_s);
+	struct slot s;
+	bool moved;
+
+	if (!find_slot(t, key, hash, &s))
+		return learn_new(t, key, hash, port, now_s, ageing_s);
+	val = atomic_load_explicit(&s.bucket->val[s.i], memory_order_acquire);
+	if (!(val & VAL_VALID) || (val ^ hash) >> VAL_TAG_SHIFT)
+		return LEARNT_NOTHING; /* in change just now */
+	if (val & VAL_STATIC)
+		return LEARNT_NOTHING;
+	moved = (val & VAL_PORT) != port;
+	age = (now_s - (val >> VAL_AGE_SHIFT)) & VAL_AGE_MASK;
+	/* Clocks differ a little: do not set another worker's time back. */
+	if (!moved && (age == 0 || age > VAL_AGE_MASK / 2))
+		return LEARNT_NOTHING;
+	if (!atomic_compare_exchange_strong_explicit(
+		    &s.bucket->val[s.i], &val, next, memory_order_release,
+		    memory_order_relaxed))
+		return LEARNT_NOTHING;
+	return moved ? LEARNT_MOVED : LEARNT_NOTHING;
+}
+
+int table_add_static(struct table *t, uint64_t key, uint16_t port)
+{
+	uint64_t hash = table_hash(t, key);
+	uint64_t val = make_val(hash, port, 0) | VAL_STATIC;
+	struct lock_set set;
+	struct slot s;
+	int err = 0;
+
+	lock_both_wait(&set, t, hash);
+	if (find_slot(t, key, hash, &s))
+		atomic_store_explicit(&s.bucket->val[s.i], val,
+				      memory_order_release);
+	else if (get_slot(t, &set, hash, 0, 0, true, &s))
+		slot_take(s, key, val);
+	else
+		err = -ENOSPC;
+	unlock_all(&set);
+	return err;
+}
+
+int table_del(struct table *t, uint64_t key)
+{
+	uint64_t hash = table_hash(t, key);
+	struct lock_set set;
+	struct slot s;
+	int err = -ENOENT;
+
+	lock_both_wait(&set, t, hash);
+	if (find_slot(t, key, hash, &s) && slot_free(s)) {
+		release_entries(t, 1);
+		err = 0;
+	}
+	unlock_all(&set);
+	return err;
+}
+
+/*
+ * From here to table_walk_end() no entry changes its bucket: whoever moves one
+ * looks at walking with the locks held. Taking each lock once after setting it
+ * waits for those that looked before, and shows it to those that come later.
+ */
+static void table_walk_begin(struct table *t)
+{
+	atomic_store_explicit(&t->walking, 1, memory_order_relaxed);
+	for (unsigned i = 0; i < TABLE_LOCKS; i++) {
+		while (!try_lock(&t->locks[i]))
+			sched_yield();
+		unlock(&t->locks[i]);
+	}
+}
+
+static void table_walk_end(struct table *t)
+{
+	atomic_store_explicit(&t->walking, 0, memory_order_relaxed);
+}
+
+/* Removes what of the bucket doomed() says; returns how many. */
+static uint32_t bucket_purge(struct table *t, struct bucket *b,
+			     bool (*doomed)(const void *arg, uint64_t val),
+			     const void *arg)
+{
+	_Atomic uint32_t *lock = lock_of(t, b);
+	uint32_t n = 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+		uint64_t val = slot_val((struct slot){ b, i });
+
+		any |= val && doomed(arg, val);
+	}
+	if (!any)
+		return 0;
+	while (!try_lock(lock))
+		sched_yield();
+	for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+		struct slot s = { b, i };
+		uint64_t val = slot_val(s);
+
+		/* A worker may have refreshed or moved it: look again. */
+		while (val && doomed(arg, val)) {
+			if (!atomic_compare_exchange_strong_explicit(
+				    &b->val[i], &val, 0, memory_order_relaxed,
+				    memory_order_relaxed))
+				continue;
+			slot_free(s);
+			n++;
+			break;
+		}
+	}
+	release_entries(t, n);
+	unlock(lock);
+	return n;
+}
+
+struct flush_args {
+	int port;
+	bool fixed;
+};
+
+static bool flush_doomed(const void *arg, uint64_t val)
+{
+	const struct flush_args *args = arg;
+
+	return (args->fixed || !(val & VAL_STATIC)) &&
+	       (args->port < 0 || (int)(val & VAL_PORT) == args->port);
+}
+
+uint32_t table_flush(struct table *t, int port, bool fixed)
+{
+	struct flush_args args = { port, fixed };
+	uint32_t n = 0;
+
+	table_walk_begin(t);
+	for (uint64_t i = 0; i <= t->mask; i++)
+		n += bucket_purge(t, &t->buckets[i], flush_doomed, &args);
+	table_walk_end(t);
+	return n;
+}
+
+struct sweep_args {
+	uint32_t now_s;
+	uint64_t limit;
+};
+
+static bool sweep_doomed(const void *arg, uint64_t val)
+{
+	const struct sweep_args *args = arg;
+
+	return !table_alive(val, args->now_s, args->limit);
+}
+
+void table_sweep(struct table *t, uint64_t *at, uint64_t n, uint32_t now_s,
+		 uint32_t ageing_s)
+{
+	struct sweep_args args = { now_s, table_age_limit(ageing_s) };
+
+	if (!ageing_s)
+		return;
+	if (n > t->mask + 1)
+		n = t->mask + 1;
+	for (uint64_t i = 0; i < n; i++)
+		bucket_purge(t, &t->buckets[(*at + i) & t->mask], sweep_doomed,
+			     &args);
+	*at = (*at + n) & t->mask;
+}
+
+/* Makes a copy of slot i of a live bucket; false if there is no entry. */
+static bool read_entry(const struct bucket *b, unsigned i, uint32_t now_s,
+		       struct table_entry *entry, uint64_t *val)
+{
+	uint64_t age;
+
+	entry->key = atomic_load_explicit(&b->key[i], memory_order_acquire);
+	*val = atomic_load_explicit(&b->val[i], memory_order_acquire);
+	if (!entry->key || !(*val & VAL_VALID) ||
+	    atomic_load_explicit(&b->key[i], memory_order_relaxed) !=
+		    entry->key)
+		return false;
+	age = (now_s - (*val >> VAL_AGE_SHIFT)) & VAL_AGE_MASK;
+	entry->port = *val & VAL_PORT;
+	entry->fixed = *val & VAL_STATIC;
+	entry->age_s = entry->fixed || age > VAL_AGE_MASK / 2 ? 0 : age;
+	return true;
+}
+
+void table_copy(struct table *to, const struct table *from,
+		bool (*keep)(const struct table_entry *entry))
+{
+	for (uint64_t i = 0; i <= from->mask; i++) {
+		for (unsigned j = 0; j < BUCKET_SLOTS; j++) {
+			struct table_entry entry;
+			uint64_t val;
+
+			if (!read_entry(&from->buckets[i], j, 0, &entry, &val))
+				continue;
+			if (keep && !keep(&entry))
+				continue;
+			if (entry.fixed)
+				table_add_static(to, entry.key, entry.port);
+			else
+				table_learn(to, entry.key, entry.port,
+					    val >> VAL_AGE_SHIFT &
+						    VAL_AGE_MASK, 0);
+		}
+	}
+}
+
+uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
+		    bool (*visit)(void *arg, const struct table_entry *entry),
+		    void *arg)
+{
+	uint64_t limit = table_age_limit(ageing_s);
+	uint32_t n = 0;
+	bool more = true;
+
+	for (uint64_t i = 0; i <= t->mask; i++) {
+		for (unsigned j = 0; j < BUCKET_SLOTS; j++) {
+			struct table_entry entry;
+			uint64_t val;
+
+			if (!read_entry(&t->buckets[i], j, now_s, &entry, &val))
+				continue;
+			if (!table_alive(val, now_s, limit))
+				continue;
+			n++;
+			more = more && visit(arg, &entry);
+		}
+	}
+	return n;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* learn/table.h - a hash table of addresses that many workers share. */
+#ifndef MODULE_LEARN_TABLE_H
+#define MODULE_LEARN_TABLE_H
+/*
+ * Theory of operation
+ *
+ * A table maps (VLAN id, MAC) to a port. It is made of buckets, each one cache
+ * line: four keys and four values. An address lives in its first bucket, or in
+ * its second if that was full when it came; there is room for twice as many
+ * entries as the user may have, so the second is rarely needed.
+ *
+ *   key  0 vvv mmmmmmmmmmmm   VLAN id, MAC in the order of the wire from the
+ *                             lowest byte; 0: the slot is free
+ *   val  tttt s v age port    tag, static, valid, seconds, port index;
+ *                             0: not (yet, any more) to be used
+ *
+ * Readers take no lock and write nothing: they find the key, then load the
+ * value. Who takes a slot writes val = 0, then key, then val, the last two
+ * with release, so a reader that sees a key sees no value older than that. One
+ * that saw the key before and the value after is told by the tag, 16 bits of
+ * the address's hash: the value is not its own, and it goes on as if it had
+ * found nothing.
+ *
+ * What changes an entry's value only (a refresh of the age, a move to another
+ * port) is a compare-and-swap of the value; the tag keeps it from hitting a
+ * successor in the slot. What gives or takes a slot holds the locks of both
+ * buckets of the address (locks are striped over the buckets), so an address
+ * is never twice in the table. Workers only try the locks and leave the
+ * learning to a later packet if one is taken; control waits.
+ *
+ * If both buckets are full an entry of theirs is moved to its other bucket. It
+ * is copied first and removed then, and a reader that looks into the buckets
+ * in the wrong order at that moment floods one packet. Walks that must not miss
+ * an entry (flush) forbid such moves for their time; table_walk_begin() says
+ * how.
+ *
+ * The hash is keyed by random numbers of the instance, so nobody outside can
+ * choose addresses that fall into one bucket.
+ *
+ * Times are seconds, 30 bits of them. Workers' clocks may differ by a little:
+ * an age up to AGE_SLACK seconds in the future counts as new.
+ *
+ * Limits: capacity entries. If there are that many, or no slot is to be had,
+ * an aged entry of the two buckets is replaced; if there is none, the address
+ * is not learnt. Fresh entries are never pushed out by learning, so that a
+ * storm of made-up addresses cannot turn the switch into a hub for others.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	BUCKET_SLOTS = 4,
+	TABLE_LOCKS = 1024, /* a power of two */
+	TABLE_CAPACITY_MIN = 16,
+	TABLE_CAPACITY_MAX = 1 << 20,
+	AGE_BITS = 30,
+	AGE_SLACK = 16,
+	AGE_MAX = 1 << 28, /* longest ageing time */
+};
+
+/* The parts of a value. */
+#define VAL_PORT 0xffffULL
+#define VAL_AGE_SHIFT 16
+#define VAL_AGE_MASK ((1ULL << AGE_BITS) - 1)
+#define VAL_AGE (VAL_AGE_MASK << VAL_AGE_SHIFT)
+#define VAL_VALID (1ULL << 46)
+#define VAL_STATIC (1ULL << 47)
+#define VAL_TAG_SHIFT 48
+
+#define KEY_MAC_MASK 0xffffffffffffULL
+#define KEY_GROUP 1ULL /* the group bit: lowest bit of the first byte */
+#define KEY_VLAN_SHIFT 48
+
+struct bucket {
+	_Alignas(64) _Atomic uint64_t key[BUCKET_SLOTS];
+	_Atomic uint64_t val[BUCKET_SLOTS];
+};
+
+struct table {
+	struct bucket *buckets;	/* const: own mapping */
+	uint64_t mask;		/* const: number of buckets - 1 */
+	uint64_t seed[2];	/* const: random, the second odd */
+	size_t map_size;	/* const: bytes at buckets */
+	uint32_t capacity;	/* const: entries allowed */
+	bool vlan;		/* const: keys carry the VLAN id */
+	/* Written when a slot is given or taken, by whoever does it. */
+	_Alignas(64) _Atomic uint32_t used;
+	/* Control: a walk goes on, entries stay in their buckets. */
+	_Alignas(64) _Atomic uint32_t walking;
+	_Atomic uint32_t locks[TABLE_LOCKS]; /* 1: taken */
+};
+
+/* What table_learn() did. */
+enum learnt {
+	LEARNT_NOTHING, /* known, static, or somebody was quicker */
+	LEARNT_NEW,
+	LEARNT_MOVED,
+	LEARNT_NO_ROOM,
+};
+
+/* A copy of an entry, for people. */
+struct table_entry {
+	uint64_t key;
+	uint32_t age_s;
+	uint16_t port;
+	bool fixed; /* static */
+};
+
+/* -EINVAL (capacity), -ENOMEM, or what getrandom() says. capacity is rounded
+ * up to a power of two. */
+int table_create(uint32_t capacity, bool vlan, struct table **table);
+void table_destroy(struct table *t);
+
+/*
+ * Worker: address key was seen at port. ageing_s is 0 for never. The caller
+ * has checked that key is no group address and not zero.
+ */
+enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
+			uint32_t now_s, uint32_t ageing_s);
+
+/* Control: a static entry; replaces what was known. -ENOSPC. */
+int table_add_static(struct table *t, uint64_t key, uint16_t port);
+/* Control: -ENOENT if there is none. */
+int table_del(struct table *t, uint64_t key);
+/* Control: removes entries of port (-1: of all), static ones only if asked.
+ * Returns how many. */
+uint32_t table_flush(struct table *t, int port, bool fixed);
+/*
+ * Control: removes aged entries of n buckets from *at on, and moves *at on,
+ * around the table.
+ */
+void table_sweep(struct table *t, uint64_t *at, uint64_t n, uint32_t now_s,
+		 uint32_t ageing_s);
+/* Control: entries of from that fit are copied to the empty table to; those
+ * for which keep() is false are left out. NULL: all. */
+void table_copy(struct table *to, const struct table *from,
+		bool (*keep)(const struct table_entry *entry));
+/*
+ * Control: calls visit() for each entry that has not aged, until it returns
+ * false. Returns how many entries there were in all.
+ */
+uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
+		    bool (*visit)(void *arg, const struct table_entry *entry),
+		    void *arg);
+
+static inline uint64_t table_hash(const struct table *t, uint64_t key)
+{
+	unsigned __int128 product =
+		(unsigned __int128)(key ^ t->seed[0]) * t->seed[1];
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline struct bucket *table_first(const struct table *t, uint64_t hash)
+{
+	return &t->buckets[hash & t->mask];
+}
+
+static inline struct bucket *table_second(const struct table *t, uint64_t hash)
+{
+	return &t->buckets[(hash >> 32) & t->mask];
+}
+
+/* One bit per slot that holds key. */
+static inline unsigned bucket_match(const struct bucket *b, uint64_t key)
+{
+	unsigned match = 0;
+
+	/* acquire: pairs with slot_take(), val is not older than key */
+	for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+		match |= (unsigned)(atomic_load_explicit(
+				&b->key[i], memory_order_acquire) == key) << i;
+	return match;
+}
+
+/* The value of key, 0 if it is not in this bucket. */
+static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
+				   uint64_t hash)
+{
+	unsigned match = bucket_match(b, key);
+	uint64_t val;
+
+	if (!match)
+		return 0;
+	val = atomic_load_explicit(&b->val[__builtin_ctz(match)],
+				   memory_order_acquire);
+	/* A free slot (key 0) and a successor's value both fail here. */
+	return (val ^ hash) >> VAL_TAG_SHIFT || !(val & VAL_VALID) ? 0 : val;
+}
+
+/* What table_alive() compares with: one number per batch. */
+static inline uint64_t table_age_limit(uint32_t ageing_s)
+{
+	return ageing_s ? ageing_s + AGE_SLACK : VAL_AGE_MASK + 1;
+}
+
+/* True if val is an entry that may be used at now_s. */
+static inline bool table_alive(uint64_t val, uint32_t now_s, uint64_t limit)
+{
+	uint64_t age = (now_s + AGE_SLACK - (val >> VAL_AGE_SHIFT)) &
+		       VAL_AGE_MASK;
+
+	return ((val & VAL_VALID) != 0) &
+	       (((val & VAL_STATIC) != 0) | (age < limit));
+}
+
+#endif
