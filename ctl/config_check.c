@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// config_check.c - refuses a configuration before anything is touched.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/config.h"
+#include "lib/error.h"
+
+enum { MTU_MAX = 131072, OPTION_SIZE = 64 };
+
+/* A configuration under check. */
+struct check {
+	struct control *ctl; /* NULL: without an engine */
+	struct config_where *where;
+	struct glen_error *error;
+};
+
+static int refuse(struct check *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int refuse(struct check *c, const char *format, ...)
+{
+	char text[sizeof(c->error->text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return error_set(c->error, -EINVAL, "%s", text);
+}
+
+static void at(struct check *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void at(struct check *c, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(c->where->path, sizeof(c->where->path), format, args);
+	va_end(args);
+}
+
+/*
+ * True if key is the name of an option in the driver's description, where each
+ * option starts a line as "name=". A description in another form knows all.
+ */
+static bool option_known(const char *options, const char *key)
+{
+	size_t len = strlen(key);
+	bool any = false;
+
+	while (options && *options) {
+		size_t name = strcspn(options, "= \t\n");
+
+		if (options[name] == '=' && name) {
+			any = true;
+			if (name == len && !strncmp(options, key, len))
+				return true;
+		}
+		options = strchr(options, '\n');
+		options += options != NULL;
+	}
+	return !any;
+}
+
+static int check_mac(struct check *c, const char *driver, json_t *value)
+{
+	const char *text = json_string_value(value);
+	unsigned b[6];
+	char rest;
+
+	if (text && strlen(text) == 17 &&
+	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
+		   &b[3], &b[4], &b[5], &rest) == 6)
+		return 0;
+	return refuse(c, "mac must be six bytes in hexadecimal such as "
+			 "02:00:00:00:00:01");
+}
+
+/* An option that all drivers have; 1: it is none of them. */
+static int check_common(struct check *c, const char *key, json_t *value)
+{
+	json_int_t mtu = json_integer_value(value);
+
+	if (!strcmp(key, "mac"))
+		return check_mac(c, key, value);
+	if (!strcmp(key, "isolated")) {
+		if (json_is_boolean(value))
+			return 0;
+		return refuse(c, "isolated must be true or false");
+	}
+	if (!strcmp(key, "mtu")) {
+		if (json_is_integer(value) && mtu >= 0 && mtu <= MTU_MAX)
+			return 0;
+		return refuse(c, "mtu must be a number from 0 (no limit) to "
+				 "%d", MTU_MAX);
+	}
+	return 1;
+}
+
+static int check_port(struct check *c, const char *sw, const char *name,
+		      json_t *port)
+{
+	const struct port_ops *ops;
+	const char *key, *driver;
+	json_t *value;
+	int err;
+
+	at(c, "switches/%s/ports/%s", sw, name);
+	if (!name_check("port", name, c->error))
+		return -EINVAL;
+	if (!json_is_object(port))
+		return refuse(c, "port %s:%s must have members, at least "
+				 "driver", sw, name);
+	if (!json_object_get(port, "driver"))
+		return refuse(c, "port %s:%s has no driver", sw, name);
+	driver = json_string_value(json_object_get(port, "driver"));
+	ops = driver ? port_driver_find(driver) : NULL;
+	if (!ops) {
+		at(c, "switches/%s/ports/%s/driver", sw, name);
+		return refuse(c, "there is no driver '%.40s'; glenctl driver "
+				 "list names them", driver ? driver : "?");
+	}
+	json_object_foreach(port, key, value) {
+		at(c, "switches/%s/ports/%s/%.60s", sw, name, key);
+		if (!strcmp(key, "driver"))
+			continue;
+		err = check_common(c, key, value);
+		if (err < 0)
+			return err;
+		if (err && !option_known(ops->options, key))
+			return refuse(c, "driver %s has no option '%.40s'",
+				      driver, key);
+	}
+	return 0;
+}
+
+/* True if the switch runs with just this module and options. */
+static bool module_runs(struct check *c, const char *sw, const char *module,
+			json_t *options)
+{
+	struct vswitch *s = c->ctl ? switch_find(c->ctl->engine, sw) : NULL;
+
+	if (!s || strcmp(s->module->name, module))
+		return false;
+	if (!json_object_size(options))
+		return !json_object_size(s->module_params);
+	return json_equal(s->module_params, options);
+}
+
+/* Makes an instance and throws it away: only the module knows its options. */
+static int check_module(struct check *c, const char *sw, json_t *object)
+{
+	json_t *options = json_object_get(object, "options");
+	json_t *name = json_object_get(object, "module");
+	const struct module_ops *ops;
+	const char *text = "learn";
+	void *state;
+	int err;
+
+	if (name) {
+		at(c, "switches/%s/module", sw);
+		text = json_string_value(name);
+		if (!text)
+			return refuse(c, "module must be a name");
+	}
+	ops = module_find(text);
+	if (!ops)
+		return refuse(c, "there is no module '%.40s'; glenctl module "
+				 "list names them", text);
+	if (options) {
+		at(c, "switches/%s/options", sw);
+		if (!json_is_object(options))
+			return refuse(c, "options of switch %s must be "
+					 "key: value members", sw);
+	}
+	if (module_runs(c, sw, text, options))
+		return 0;
+	err = ops->create(options,
+			  c->ctl ? engine_n_workers(c->ctl->engine) : 1,
+			  &state, c->error);
+	if (!err)
+		ops->destroy(state);
+	return err;
+}
+
+static int check_switch(struct check *c, const char *name, json_t *object)
+{
+	static const char *const known[] = { "module", "options", "ports",
+					     NULL };
+	const char *key;
+	json_t *value;
+	int err;
+
+	at(c, "switches/%s", name);
+	if (!name_check("switch", name, c->error))
+		return -EINVAL;
+	if (!json_is_object(object))
+		return refuse(c, "switch %s must have members (or be {})",
+			      name);
+	json_object_foreach(object, key, value) {
+		const char *const *k = known;
+
+		while (*k && strcmp(*k, key))
+			k++;
+		at(c, "switches/%s/%.60s", name, key);
+		if (!*k)
+			return refuse(c, "a switch has no member '%.40s'; "
+					 "known are: module, options, ports",
+				      key);
+	}
+	err = check_module(c, name, object);
+	if (err)
+		return err;
+	value = json_object_get(object, "ports");
+	at(c, "switches/%s/ports", name);
+	if (value && !json_is_object(value))
+		return refuse(c, "ports of switch %s must be name: {driver: "
+				 "...} members", name);
+	if (json_object_size(value) > SWITCH_PORTS_MAX)
+		return refuse(c, "switch %s has more than %d ports", name,
+			      SWITCH_PORTS_MAX);
+	json_object_foreach(value, key, object) {
+		err = check_port(c, name, key, object);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int config_check(struct control *ctl, json_t *config,
+		 struct config_where *where, struct glen_error *error)
+{
+	struct check c = { ctl, where, error };
+	const char *key;
+	json_t *value, *switches;
+	int err;
+
+	at(&c, "%s", "");
+	if (!json_is_object(config))
+		return refuse(&c, "a configuration must be an object with the "
+				  "member switches");
+	json_object_foreach(config, key, value) {
+		at(&c, "%.60s", key);
+		if (strcmp(key, "switches"))
+			return refuse(&c, "unknown member '%.40s'; known is: "
+					  "switches", key);
+	}
+	switches = json_object_get(config, "switches");
+	at(&c, "switches");
+	if (switches && !json_is_object(switches))
+		return refuse(&c, "switches must be name: {...} members");
+	if (json_object_size(switches) > SWITCHES_MAX)
+		return refuse(&c, "more than %d switches", SWITCHES_MAX);
+	json_object_foreach(switches, key, value) {
+		err = check_switch(&c, key, value);
+		if (err)
+			return err;
+	}
+	return 0;
+}

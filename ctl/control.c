@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// control.c - switches and ports of one engine, as users name them.
+#include "ctl/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/error.h"
+
+static const char *const common_options[] = { "mtu", "mac", "isolated", NULL };
+
+int control_split(const char *full, struct control_name *name,
+		  struct glen_error *error)
+{
+	const char *colon = strchr(full, ':');
+	size_t len = colon ? (size_t)(colon - full) : 0;
+
+	if (!colon)
+		return error_set(error, -EINVAL,
+				 "port name '%.70s' lacks a colon: write "
+				 "switch:port, such as vale0:a", full);
+	if (len >= sizeof(name->sw))
+		return error_set(error, -EINVAL,
+				 "switch name '%.*s...' is longer than %d "
+				 "characters", 31, full, GLEN_PART_MAX);
+	if (strlen(colon + 1) >= sizeof(name->port))
+		return error_set(error, -EINVAL,
+				 "port name '%.31s...' is longer than %d "
+				 "characters", colon + 1, GLEN_PART_MAX);
+	memcpy(name->sw, full, len);
+	name->sw[len] = '\0';
+	strcpy(name->port, colon + 1);
+	if (!name_check("switch", name->sw, error) ||
+	    !name_check("port", name->port, error))
+		return -EINVAL;
+	return 0;
+}
+
+char *control_full_name(const struct port *port, char *out)
+{
+	snprintf(out, GLEN_NAME_MAX + 1, "%.31s:%.31s", port->sw->name,
+		 port->name);
+	return out;
+}
+
+struct vswitch *control_switch(struct control *ctl, const char *name,
+			       struct glen_error *error)
+{
+	struct vswitch *sw = switch_find(ctl->engine, name);
+
+	if (!sw)
+		error_set(error, -ENOENT, "there is no switch '%.40s'", name);
+	return sw;
+}
+
+struct port *control_port(struct control *ctl, const char *full,
+			  struct glen_error *error)
+{
+	struct control_name name;
+	struct port *port = NULL;
+	struct vswitch *sw;
+
+	if (control_split(full, &name, error))
+		return NULL;
+	sw = switch_find(ctl->engine, name.sw);
+	if (sw)
+		port = port_find(sw, name.port);
+	if (!port)
+		error_set(error, -ENOENT, "there is no port '%s'", full);
+	return port;
+}
+
+json_t *control_reserved(const struct control *ctl, const char *full)
+{
+	return json_object_get(ctl->reserved, full);
+}
+
+/* True if the reservation full is one of switch sw. */
+static bool reserved_in(const char *full, const char *sw)
+{
+	size_t len = strlen(sw);
+
+	return !strncmp(full, sw, len) && full[len] == ':';
+}
+
+unsigned control_n_reserved(const struct control *ctl, const char *sw)
+{
+	const char *full;
+	json_t *params;
+	unsigned n = 0;
+
+	json_object_foreach(ctl->reserved, full, params) {
+		struct vswitch *s;
+
+		if (!reserved_in(full, sw))
+			continue;
+		s = switch_find(ctl->engine, sw);
+		n += !s || !port_find(s, full + strlen(sw) + 1);
+	}
+	return n;
+}
+
+void control_changed(struct control *ctl)
+{
+	if (ctl->hooks && ctl->hooks->changed)
+		ctl->hooks->changed(ctl->arg);
+}
+
+void control_switch_release(struct control *ctl, const char *name)
+{
+	struct vswitch *sw = switch_find(ctl->engine, name);
+
+	if (sw && !sw->configured && !sw->n_ports &&
+	    !control_n_reserved(ctl, name))
+		switch_destroy(sw);
+}
+
+/* Finds the switch or makes it. */
+static int get_switch(struct control *ctl, const char *name,
+		      struct vswitch **sw, struct glen_error *error)
+{
+	*sw = switch_find(ctl->engine, name);
+	if (*sw)
+		return 0;
+	return switch_create(ctl->engine, name, "learn", NULL, sw, error);
+}
+
+int control_port_open(struct control *ctl, const char *full,
+		      const char *driver, struct port_args *args,
+		      bool configured, struct port **port,
+		      struct glen_error *error)
+{
+	const struct control_hooks *hooks = ctl->hooks;
+	struct control_name name;
+	struct vswitch *sw;
+	int err = control_split(full, &name, error);
+
+	if (err)
+		return err;
+	if (!port_driver_find(driver))
+		return error_set(error, -EINVAL,
+				 "there is no driver '%.40s'; driver.list "
+				 "(glenctl driver list) names them", driver);
+	err = get_switch(ctl, name.sw, &sw, error);
+	if (err)
+		return err;
+	if (port_find(sw, name.port))
+		return error_set(error, -EEXIST, "port %s exists already",
+				 full);
+	args->saved = NULL;
+	args->resume = false;
+	if (hooks && hooks->saved_open) {
+		err = hooks->saved_open(ctl->arg, full, driver, args->params,
+					&args->saved, &args->resume, error);
+		if (err)
+			goto err_switch;
+	}
+	err = port_create(sw, name.port, driver, args, port, error);
+	if (err)
+		goto err_saved;
+	(*port)->configured = configured;
+	(*port)->saved = args->saved;
+	return 0;
+
+err_saved:
+	if (args->saved)
+		hooks->saved_close(ctl->arg, args->saved);
+err_switch:
+	control_switch_release(ctl, name.sw);
+	return err;
+}
+
+void control_port_close(struct control *ctl, struct port *port,
+			const char *reason)
+{
+	void *saved = port->saved;
+	char sw[PORT_NAME_SIZE];
+
+	strcpy(sw, port->sw->name);
+	if (ctl->hooks && ctl->hooks->closing)
+		ctl->hooks->closing(ctl->arg, port, reason);
+	port_destroy(port);
+	if (saved)
+		ctl->hooks->saved_close(ctl->arg, saved);
+	control_switch_release(ctl, sw);
+}
+
+/* Keeps a name for the client that will open it. */
+static int reserve(struct control *ctl, const char *full, json_t *params,
+		   struct glen_error *error)
+{
+	struct control_name name;
+	struct vswitch *sw;
+	struct port *port;
+	json_t *copy;
+	int err;
+
+	if (!ctl->reserved)
+		return error_set(error, -EOPNOTSUPP,
+				 "an embedded switch opens shm ports with "
+				 "glen_switch_port_open()");
+	err = control_split(full, &name, error);
+	if (err)
+		return err;
+	err = get_switch(ctl, name.sw, &sw, error);
+	if (err)
+		return err;
+	port = port_find(sw, name.port);
+	if (port && port->ops != port_driver_find("shm"))
+		return error_set(error, -EEXIST,
+				 "port %s exists already, with driver %s",
+				 full, port->ops->name);
+	copy = params ? json_deep_copy(params) : json_object();
+	if (json_object_set_new(ctl->reserved, full, copy)) {
+		control_switch_release(ctl, name.sw);
+		return error_set(error, -ENOMEM, "out of memory");
+	}
+	if (port)
+		port->configured = true;
+	return 0;
+}
+
+int control_port_add(struct control *ctl, const char *full, const char *driver,
+		     json_t *params, struct glen_error *error)
+{
+	struct port_args args = { .params = params };
+	struct port *port;
+	int err;
+
+	if (control_reserved(ctl, full))
+		return error_set(error, -EEXIST,
+				 "port %s is reserved already", full);
+	if (!strcmp(driver, "shm"))
+		err = reserve(ctl, full, params, error);
+	else
+		err = control_port_open(ctl, full, driver, &args, true, &port,
+					error);
+	if (!err)
+		control_changed(ctl);
+	return err;
+}
+
+int control_port_del(struct control *ctl, const char *full,
+		     struct glen_error *error)
+{
+	bool reserved = control_reserved(ctl, full);
+	struct port *port = control_port(ctl, full, error);
+	struct control_name name;
+	bool configured = reserved || (port && port->configured);
+
+	if (!port && !reserved)
+		return error ? error->code : -ENOENT;
+	if (reserved)
+		json_object_del(ctl->reserved, full);
+	if (port)
+		control_port_close(ctl, port, "it was deleted (port.del)");
+	else if (!control_split(full, &name, error))
+		control_switch_release(ctl, name.sw);
+	if (configured)
+		control_changed(ctl);
+	return 0;
+}
+
+/* A reservation's options with the changes in; checked for the next client. */
+static int set_reserved(struct control *ctl, const char *full, json_t *params,
+			struct glen_error *error)
+{
+	json_t *merged = json_deep_copy(control_reserved(ctl, full));
+	int err = 0;
+
+	if (!merged || json_object_update(merged, params) ||
+	    json_object_set_new(ctl->reserved, full, merged))
+		err = error_set(error, -ENOMEM, "out of memory");
+	return err;
+}
+
+/* The port's own record of its options, for a client that resumes. */
+static void save_params(struct control *ctl, struct port *port)
+{
+	if (port->saved && ctl->hooks->saved_params)
+		ctl->hooks->saved_params(ctl->arg, port->saved, port->params);
+}
+
+int control_port_set(struct control *ctl, const char *full, json_t *params,
+		     struct glen_error *error)
+{
+	bool reserved = control_reserved(ctl, full);
+	struct port *port = control_port(ctl, full, error);
+	int err;
+
+	if (!port && !reserved)
+		return error ? error->code : -ENOENT;
+	if (!port) {
+		/* Without a driver at hand only the common ones are known. */
+		err = params_check(params, common_options, error);
+		if (!err)
+			err = set_reserved(ctl, full, params, error);
+	} else {
+		err = port_set(port, params, error);
+		if (!err)
+			save_params(ctl, port);
+		if (!err && reserved)
+			err = set_reserved(ctl, full, params, error);
+	}
+	if (!err && (reserved || port->configured))
+		control_changed(ctl);
+	return err;
+}
+
+void control_switch_del(struct control *ctl, struct vswitch *sw)
+{
+	char name[PORT_NAME_SIZE];
+	const char *full;
+	json_t *params;
+	void *next;
+
+	strcpy(name, sw->name);
+	json_object_foreach_safe(ctl->reserved, next, full, params) {
+		if (reserved_in(full, name))
+			json_object_del(ctl->reserved, full);
+	}
+	/* Keeps it while its ports go one by one. */
+	sw->configured = true;
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX && sw->n_ports; i++) {
+		if (sw->ports[i])
+			control_port_close(ctl, sw->ports[i],
+					   "its switch was deleted");
+	}
+	switch_destroy(sw);
+	control_changed(ctl);
+}
+
+json_t *control_show_switch(struct control *ctl, struct vswitch *sw)
+{
+	json_t *object = switch_show(sw);
+	unsigned n = sw->n_ports + control_n_reserved(ctl, sw->name);
+
+	if (!object)
+		return NULL;
+	/* The contract's name of the member, whatever the core calls it. */
+	if (json_object_set_new(object, "switch", json_string(sw->name)) ||
+	    json_object_set_new(object, "ports", json_integer(n))) {
+		json_decref(object);
+		return NULL;
+	}
+	json_object_del(object, "name");
+	return object;
+}
+
+json_t *control_show_port(struct control *ctl, struct port *port)
+{
+	json_t *object = port_show(port);
+	bool client = port->ops->attach_info;
+
+	if (!object)
+		return NULL;
+	if (json_object_set_new(object, "configured",
+				json_boolean(port->configured)) ||
+	    json_object_set_new(object, "attached",
+				json_boolean(!client || port->owner))) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
+json_t *control_show_reserved(const char *full, json_t *params)
+{
+	json_t *object = json_pack("{ss ss si si si sb sb s[] sb sb}", "port",
+				   full, "driver", "shm", "in_rings", 0,
+				   "out_rings", 0, "mtu", 0, "isolated", false,
+				   "link", false, "offloads", "configured",
+				   true, "attached", false);
+
+	if (object && json_object_update(object, params)) {
+		json_decref(object);
+		return NULL;
+	}
+	if (object && !json_object_get(object, "mac"))
+		json_object_set_new(object, "mac", json_null());
+	return object;
+}
