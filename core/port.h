@@ -203,7 +203,7 @@ struct port {
 	json_t *params;		 /* as given by the user, for save */
 	void *owner;		 /* ctl: the connection that opened it */
 	void *saved;		 /* ctl: its record in the state file */
-	uint64_t gone[DROP_N];	 /* control thread: drops outside rings */
+	struct counters *counters; /* all of the rings', one allocation */
 };
 
 /* Any thread: the port's peer broke the protocol. reason is a string literal

@@ -4,8 +4,10 @@
 
 #include "core/port.h"
 #include "port/dummy/dummy.h"
+#include "port/shm/shm.h"
 
 static const struct port_ops *const drivers[] = {
+	&shm_port_ops,
 	&dummy_port_ops,
 	NULL,
 };

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* copy.h - the three ways bytes are copied in the hot path. */
+#ifndef CORE_COPY_H
+#define CORE_COPY_H
+/*
+ * copy64        64 bytes, no alignment needed
+ * copy_header   at most 64 bytes to a 64-byte place, the rest of it zeroed
+ * copy_bytes    any length; touches exactly the bytes named
+ *
+ * The vector types let the compiler use what the instruction set has: one
+ * register with AVX-512, two with AVX2, four otherwise. copy_bytes() never
+ * reads or writes outside [0, len): its source may end at the edge of a
+ * mapping, and what lies before it in the destination may be a header that was
+ * checked and must not be overwritten from shared memory.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
+
+typedef uint8_t vec64 __attribute__((vector_size(64), aligned(1), may_alias));
+typedef uint8_t vec32 __attribute__((vector_size(32), aligned(1), may_alias));
+typedef uint8_t vec16 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t word64 __attribute__((aligned(1), may_alias));
+typedef uint32_t word32 __attribute__((aligned(1), may_alias));
+typedef uint16_t word16 __attribute__((aligned(1), may_alias));
+
+static inline void copy64(void *dst, const void *src)
+{
+	*(vec64 *)dst = *(const vec64 *)src;
+}
+
+/* Fewer than 64 bytes; the two halves of each step may overlap. */
+static inline void copy_small(uint8_t *dst, const uint8_t *src, uint32_t len)
+{
+#if defined(__AVX512BW__)
+	__mmask64 m = _bzhi_u64(~0ULL, len);
+
+	_mm512_mask_storeu_epi8(dst, m, _mm512_maskz_loadu_epi8(m, src));
+#else
+	if (len >= 32) {
+		vec32 a = *(const vec32 *)src;
+		vec32 z = *(const vec32 *)(src + len - 32);
+
+		*(vec32 *)dst = a;
+		*(vec32 *)(dst + len - 32) = z;
+	} else if (len >= 16) {
+		vec16 a = *(const vec16 *)src;
+		vec16 z = *(const vec16 *)(src + len - 16);
+
+		*(vec16 *)dst = a;
+		*(vec16 *)(dst + len - 16) = z;
+	} else if (len >= 8) {
+		uint64_t a = *(const word64 *)src;
+		uint64_t z = *(const word64 *)(src + len - 8);
+
+		*(word64 *)dst = a;
+		*(word64 *)(dst + len - 8) = z;
+	} else if (len >= 4) {
+		uint32_t a = *(const word32 *)src;
+		uint32_t z = *(const word32 *)(src + len - 4);
+
+		*(word32 *)dst = a;
+		*(word32 *)(dst + len - 4) = z;
+	} else if (len) {
+		uint16_t z = src[len - 1];
+
+		dst[0] = src[0];
+		dst[len / 2] = src[len / 2];
+		dst[len - 1] = z;
+	}
+#endif
+}
+
+static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t len)
+{
+	uint32_t i = 0;
+
+	if (len < 64) {
+		copy_small(dst, src, len);
+		return;
+	}
+	if (len > 4096) {
+		memcpy(dst, src, len);
+		return;
+	}
+	for (; i + 64 <= len; i += 64)
+		copy64(dst + i, src + i);
+	if (i < len)
+		copy64(dst + len - 64, src + len - 64);
+}
+
+/*
+ * The first min(len, 64) bytes of src to a 64-byte place, rest zero. If
+ * overread, 64 bytes may be read at src whatever len is.
+ */
+static inline void copy_header(uint8_t *dst, const uint8_t *src, uint32_t len,
+			       bool overread)
+{
+#if defined(__AVX512BW__)
+	__mmask64 m = len >= 64 ? ~0ULL : _bzhi_u64(~0ULL, len);
+
+	_mm512_storeu_si512(dst, _mm512_maskz_loadu_epi8(m, src));
+#else
+	static const uint8_t mask[128] = {
+		[0 ... 63] = 0xff,
+	};
+
+	if (len >= 64) {
+		copy64(dst, src);
+	} else if (overread) {
+		*(vec64 *)dst = *(const vec64 *)src &
+				*(const vec64 *)(mask + 64 - len);
+	} else {
+		memset(dst, 0, 64);
+		copy_small(dst, src, len);
+	}
+#endif
+}
+
+#endif

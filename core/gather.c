@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// gather.c - copy the headers of a batch to private memory, refuse bad lengths.
+#include "core/batch.h"
+#include "core/copy.h"
+#include "core/offload.h"
+#include "core/worker.h"
+
+/* An MTU counts payload: tags of 802.1Q and 802.1ad come on top. */
+static uint32_t tags_len(const uint8_t *hdr, uint32_t len)
+{
+	uint32_t tags = 0;
+
+	while (tags < 8 && 16 + tags <= len) {
+		uint16_t type = hdr[12 + tags] << 8 | hdr[13 + tags];
+
+		if (type != 0x8100 && type != 0x88a8)
+			break;
+		tags += 4;
+	}
+	return tags;
+}
+
+/* One packet of several segments, or a module that wants long headers. */
+static __attribute__((noinline)) void gather_slow(struct batch *b, unsigned i)
+{
+	uint32_t want = b->len[i] < b->hdr_want ? b->len[i] : b->hdr_want;
+	uint32_t have = 0;
+	uint8_t *hdr = b->hdr[i];
+
+	memset(hdr, 0, HDR_MAX);
+	while (have < want) {
+		struct seg *s = &b->seg[b->seg0[i]];
+		uint32_t n = s->len < want - have ? s->len : want - have;
+
+		copy_bytes(hdr + have, s->ptr, n);
+		have += n;
+		s->ptr += n;
+		s->len -= n;
+		if (s->len || b->n_seg[i] == 1)
+			break;
+		b->seg0[i]++;
+		b->n_seg[i]--;
+	}
+	b->hdr_len[i] = have;
+}
+
+static void gather_fast(struct batch *b)
+{
+	bool overread = b->overread;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct seg *s = &b->seg[i];
+		uint32_t len = s->len, n = len < 64 ? len : 64;
+
+		copy_header(b->hdr[i], s->ptr, len, overread);
+		b->hdr_len[i] = n;
+		s->ptr += n;
+		s->len = len - n;
+	}
+}
+
+static bool is_gso(const struct batch *b, unsigned i)
+{
+	return b->offloads && b->off[i].gso_type != OFFLOAD_GSO_NONE;
+}
+
+/* Why packet i cannot go on, DROP_N if it can. */
+static enum drop refuse(const struct batch *b, unsigned i, uint32_t max_len)
+{
+	if (b->len[i] < PACKET_LEN_MIN)
+		return DROP_IN_RUNT;
+	if (b->len[i] > PACKET_LEN_MAX)
+		return DROP_IN_TOO_LONG;
+	if (b->offloads && !offload_valid(b, i))
+		return DROP_IN_BAD_OFFLOAD;
+	if (b->len[i] > max_len && !is_gso(b, i) &&
+	    b->len[i] > max_len + tags_len(b->hdr[i], b->hdr_len[i]))
+		return DROP_IN_OVERSIZE;
+	return DROP_N;
+}
+
+/* Closes the gaps that refused packets leave. */
+static __attribute__((noinline)) void gather_refuse(struct ingress *in,
+						    struct batch *b,
+						    uint32_t max_len)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		enum drop why = refuse(b, i, max_len);
+
+		if (why != DROP_N) {
+			in_drop(in, why);
+			count_add(&in->counters->bytes, b->len[i]);
+			continue;
+		}
+		if (n != i) {
+			b->len[n] = b->len[i];
+			b->seg0[n] = b->seg0[i];
+			b->n_seg[n] = b->n_seg[i];
+			b->hdr_len[n] = b->hdr_len[i];
+			memcpy(b->hdr[n], b->hdr[i], HDR_MAX);
+			if (b->offloads)
+				b->off[n] = b->off[i];
+		}
+		n++;
+	}
+	b->n = n;
+}
+
+/*
+ * Returns the longest packet's length and leaves in b only packets with a
+ * length between PACKET_LEN_MIN and what the source port may send.
+ */
+unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
+{
+	uint32_t least = UINT32_MAX, most = 0;
+	uint64_t bytes = 0;
+
+	if (b->multi_seg || b->hdr_want > 64) {
+		for (unsigned i = 0; i < b->n; i++)
+			gather_slow(b, i);
+	} else {
+		gather_fast(b);
+	}
+	for (unsigned i = 0; i < b->n; i++) {
+		uint32_t len = b->len[i];
+
+		least = len < least ? len : least;
+		most = len > most ? len : most;
+	}
+	if (least < PACKET_LEN_MIN || most > max_len ||
+	    most > PACKET_LEN_MAX || b->offloads)
+		gather_refuse(in, b, max_len);
+	for (unsigned i = 0; i < b->n; i++)
+		bytes += b->len[i];
+	count_add(&in->counters->packets, b->n);
+	count_add(&in->counters->bytes, bytes);
+	return most;
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// port.c - open, change and close ports on the control thread.
+#include "core/port.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/capture.h"
+#include "core/engine.h"
+#include "core/offload.h"
+#include "core/rcu.h"
+#include "lib/error.h"
+
+void port_break(struct port *port, const char *reason)
+{
+	const char *none = NULL;
+	struct engine *e = port->sw->engine;
+
+	if (atomic_compare_exchange_strong(&port->broken, &none, reason) &&
+	    e->config.wake)
+		e->config.wake(e->config.wake_arg);
+}
+
+struct port *port_find(struct vswitch *sw, const char *name)
+{
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
+		if (sw->ports[i] && !strcmp(sw->ports[i]->name, name))
+			return sw->ports[i];
+	return NULL;
+}
+
+static int mac_parse(const char *text, uint8_t mac[6],
+		     struct glen_error *error)
+{
+	unsigned m[6];
+	char end;
+
+	if (strlen(text) != 17 ||
+	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &m[0], &m[1], &m[2],
+		   &m[3], &m[4], &m[5], &end) != 6)
+		return error_set(error, -EINVAL,
+				 "mac \"%.32s\" is not of the form "
+				 "02:00:00:00:00:01",
+				 text);
+	if (m[0] & 1)
+		return error_set(error, -EINVAL,
+				 "mac %s is a group address; a port needs one "
+				 "whose first byte is even",
+				 text);
+	for (unsigned i = 0; i < 6; i++)
+		mac[i] = m[i];
+	return 0;
+}
+
+static void mtu_apply(struct port *port)
+{
+	atomic_store(&port->max_len,
+		     port->mtu ? port->mtu + PACKET_LEN_MIN : PACKET_LEN_MAX);
+}
+
+/*
+ * Takes the members that all drivers share out of params. What is not there
+ * stays as it is.
+ */
+static int common_params(struct port *port, json_t *params,
+			 struct glen_error *error)
+{
+	const char *mac = NULL;
+	long mtu = port->mtu;
+	bool isolated = port->isolated;
+	int err;
+
+	err = params_int(params, "mtu", mtu, 0, PACKET_LEN_MAX - 14, &mtu,
+			 error);
+	if (!err && mtu && mtu < 68)
+		err = error_set(error, -EINVAL,
+				"mtu %ld is below 68, the least IPv4 allows "
+				"(0 means no limit)",
+				mtu);
+	if (!err)
+		err = params_bool(params, "isolated", isolated, &isolated,
+				  error);
+	if (!err)
+		err = params_str(params, "mac", &mac, error);
+	if (!err && mac)
+		err = mac_parse(mac, port->mac, error);
+	if (err)
+		return err;
+	port->mtu = mtu;
+	port->isolated = isolated;
+	mtu_apply(port);
+	json_object_del(params, "mtu");
+	json_object_del(params, "isolated");
+	json_object_del(params, "mac");
+	return 0;
+}
+
+static int counters_alloc(struct port *port, struct glen_error *error)
+{
+	unsigned per_out = port->sw->engine->n_workers + 1;
+	size_t n = port->n_in + (size_t)port->n_out * per_out;
+	struct counters *c;
+
+	c = aligned_alloc(64, (n ? n : 1) * sizeof(*c));
+	if (!c)
+		return error_set(error, -ENOMEM, "out of memory");
+	memset(c, 0, n * sizeof(*c));
+	port->counters = c;
+	for (unsigned i = 0; i < port->n_in; i++)
+		port->in[i].counters = c++;
+	for (unsigned i = 0; i < port->n_out; i++) {
+		port->out[i].counters = c;
+		c += per_out;
+	}
+	return 0;
+}
+
+/* Fills in what the driver's open() left to the core. */
+static int rings_init(struct port *port, struct glen_error *error)
+{
+	const struct port_hot *hot = port->ops->hot[isa_now()];
+	struct engine *e = port->sw->engine;
+
+	for (unsigned i = 0; i < port->n_in; i++) {
+		struct ingress *in = &port->in[i];
+
+		in->port = port;
+		in->hot = hot;
+		in->ring = i;
+		in->worker = e->workers[e->next_worker++ % e->n_workers];
+		in->spin_ns = SPIN_START_NS;
+	}
+	for (unsigned i = 0; i < port->n_out; i++) {
+		port->out[i].port = port;
+		port->out[i].hot = hot;
+		port->out[i].ring = i;
+	}
+	return counters_alloc(port, error);
+}
+
+static int index_take(struct vswitch *sw, struct port *port,
+		      struct glen_error *error)
+{
+	unsigned i = 0;
+
+	while (i < SWITCH_PORTS_MAX && sw->ports[i])
+		i++;
+	if (i == SWITCH_PORTS_MAX)
+		return error_set(error, -ENOSPC,
+				 "switch %s is full: it has %d ports", sw->name,
+				 SWITCH_PORTS_MAX);
+	port->index = i;
+	return 0;
+}
+
+/* Takes all rings from the workers; returns when none is in use. */
+static void rings_stop(struct port *port)
+{
+	struct engine *e = port->sw->engine;
+
+	for (unsigned i = 0; i < e->n_workers; i++)
+		worker_del(e->workers[i], port);
+}
+
+/* Makes the opened port part of its switch. */
+static int port_plug(struct port *port, struct glen_error *error)
+{
+	struct vswitch *sw = port->sw;
+	int err;
+
+	sw->ports[port->index] = port;
+	sw->n_ports++;
+	err = snapshot_update(sw, error);
+	if (err)
+		goto err_index;
+	capture_port_add(port);
+	if (sw->module->port_add)
+		sw->module->port_add(sw->module_state, port);
+	for (unsigned i = 0; i < port->n_in; i++) {
+		err = worker_add(port->in[i].worker, &port->in[i], error);
+		if (err)
+			goto err_rings;
+	}
+	return 0;
+err_rings:
+	rings_stop(port);
+	sw->ports[port->index] = NULL;
+	snapshot_update_or_wait(sw);
+	if (sw->module->port_del)
+		sw->module->port_del(sw->module_state, port);
+	capture_port_del(port);
+err_index:
+	sw->ports[port->index] = NULL;
+	sw->n_ports--;
+	return err;
+}
+
+int port_create(struct vswitch *sw, const char *name, const char *driver,
+		struct port_args *args, struct port **out,
+		struct glen_error *error)
+{
+	const struct port_ops *ops = port_driver_find(driver);
+	struct port *port;
+	int err;
+
+	if (!name_check("port", name, error))
+		return -EINVAL;
+	if (port_find(sw, name))
+		return error_set(error, -EEXIST, "port %s:%s exists already",
+				 sw->name, name);
+	if (!ops)
+		return error_set(error, -EINVAL,
+				 "there is no port driver \"%.64s\"; see "
+				 "\"glenctl driver list\"",
+				 driver);
+	port = aligned_alloc(64, (sizeof(*port) + 63) & ~63UL);
+	if (!port)
+		return error_set(error, -ENOMEM, "out of memory");
+	memset(port, 0, sizeof(*port));
+	strcpy(port->name, name);
+	port->sw = sw;
+	port->ops = ops;
+	for (unsigned i = 0; i < PORT_RINGS_MAX; i++)
+		port->in[i].in_fd = -1;
+	port->params = args->params ? json_deep_copy(args->params) :
+				      json_object();
+	json_t *mine = json_deep_copy(port->params);
+	json_t *theirs = args->params;
+
+	args->params = mine;
+	mtu_apply(port);
+	err = index_take(sw, port, error);
+	if (!err)
+		err = common_params(port, mine, error);
+	if (!err)
+		err = ops->open(port, args, error);
+	args->params = theirs;
+	json_decref(mine);
+	if (err)
+		goto err_free;
+	mtu_apply(port);
+	err = rings_init(port, error);
+	if (!err)
+		err = port_plug(port, error);
+	if (err)
+		goto err_close;
+	*out = port;
+	return 0;
+err_close:
+	ops->close(port);
+err_free:
+	json_decref(port->params);
+	free(port->counters);
+	free(port);
+	return err;
+}
+
+/* What the peer handed over before it went is still forwarded. */
+static void drain(struct port *port)
+{
+	struct engine *e = port->sw->engine;
+	struct worker *w = e->workers[e->n_workers];
+	const struct core_hot *hot = core_hots[w->isa];
+	unsigned budget = 2 * GLEN_SLOTS_MAX;
+
+	w->now_ns = worker_clock();
+	for (unsigned i = 0; i < port->n_in; i++)
+		for (unsigned done = 0; done < budget;) {
+			unsigned n = hot->run_ring(w, &port->in[i]);
+
+			if (!n)
+				break;
+			done += n;
+		}
+}
+
+void port_destroy(struct port *port)
+{
+	struct vswitch *sw = port->sw;
+	struct counters in, out;
+
+	rings_stop(port);
+	drain(port);
+	sw->ports[port->index] = NULL;
+	sw->n_ports--;
+	snapshot_update_or_wait(sw);
+	if (sw->module->port_del)
+		sw->module->port_del(sw->module_state, port);
+	capture_port_del(port);
+	port->ops->close(port);
+	port_counters(port, -1, &in, &out);
+	counters_add(&sw->gone, &in);
+	counters_add(&sw->gone_out, &out);
+	json_decref(port->params);
+	free(port->counters);
+	free(port);
+}
+
+int port_set(struct port *port, json_t *params, struct glen_error *error)
+{
+	unsigned mtu = port->mtu;
+	bool isolated = port->isolated;
+	uint8_t mac[6];
+	json_t *mine = params ? json_deep_copy(params) : json_object();
+	int err;
+
+	memcpy(mac, port->mac, sizeof(mac));
+	err = common_params(port, mine, error);
+	if (!err && port->ops->set)
+		err = port->ops->set(port, mine, error);
+	else if (!err && json_object_size(mine))
+		err = error_set(error, -EINVAL,
+				"a %s port has no option \"%.64s\" that can be "
+				"changed while it is open",
+				port->ops->name,
+				json_object_iter_key(json_object_iter(mine)));
+	if (!err && isolated != port->isolated)
+		err = snapshot_update(port->sw, error);
+	json_decref(mine);
+	if (err) {
+		port->mtu = mtu;
+		port->isolated = isolated;
+		memcpy(port->mac, mac, sizeof(mac));
+	} else {
+		json_object_update(port->params, params);
+	}
+	mtu_apply(port);
+	return err;
+}
+
+static json_t *offloads_show(unsigned caps)
+{
+	static const struct {
+		unsigned cap;
+		const char *name;
+	} names[] = {
+		{ OFFLOAD_CAP_CSUM, "csum" }, { OFFLOAD_CAP_TSO4, "tso4" },
+		{ OFFLOAD_CAP_TSO6, "tso6" }, { OFFLOAD_CAP_USO, "uso" },
+		{ OFFLOAD_CAP_UFO, "ufo" },   { OFFLOAD_CAP_ECN, "ecn" },
+	};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (caps & names[i].cap)
+			json_array_append_new(list,
+					      json_string(names[i].name));
+	return list;
+}
+
+json_t *port_show(struct port *port)
+{
+	char name[2 * PORT_NAME_SIZE + 1], mac[18];
+	const char *broken = atomic_load(&port->broken);
+	json_t *o;
+
+	snprintf(name, sizeof(name), "%s:%s", port->sw->name, port->name);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
+		 port->mac[0], port->mac[1], port->mac[2], port->mac[3],
+		 port->mac[4], port->mac[5]);
+	o = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:b, s:b, s:o, s:b}",
+		      "port", name, "driver", port->ops->name, "index",
+		      (int)port->index, "in_rings", (int)port->n_in,
+		      "out_rings", (int)port->n_out, "mtu", (int)port->mtu,
+		      "mac", mac, "isolated", port->isolated, "link",
+		      !port->ops->link || port->ops->link(port), "offloads",
+		      offloads_show(port->caps), "configured",
+		      port->configured);
+	if (broken)
+		json_object_set_new(o, "broken", json_string(broken));
+	if (port->ops->show)
+		port->ops->show(port, o);
+	return o;
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// switch.c - engines and switches: create, destroy, show, replace the module.
+#include "core/engine.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rcu.h"
+#include "lib/error.h"
+
+bool name_check(const char *what, const char *name, struct glen_error *error)
+{
+	size_t len = name ? strlen(name) : 0;
+	bool good = len > 0 && len < PORT_NAME_SIZE &&
+		    isalnum((unsigned char)name[0]);
+
+	for (size_t i = 0; good && i < len; i++)
+		good = isalnum((unsigned char)name[i]) ||
+		       strchr("_.-", name[i]);
+	if (!good)
+		error_set(error, -EINVAL,
+			  "%s name \"%.64s\" is not allowed: use 1 to %d of "
+			  "A-Z a-z 0-9 _ . - and begin with a letter or digit",
+			  what, name ? name : "", PORT_NAME_SIZE - 1);
+	return good;
+}
+
+int engine_create(struct engine **engine, const struct engine_config *config,
+		  struct glen_error *error)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	unsigned n = config && config->n_workers ? config->n_workers : 1;
+
+	if (!e)
+		return error_set(error, -ENOMEM, "out of memory");
+	if (config)
+		e->config = *config;
+	e->config.cpus = NULL; /* borrowed only during this call */
+	if (n > WORKERS_MAX) {
+		free(e);
+		return error_set(error, -EINVAL,
+				 "%u workers are too many: at most %d", n,
+				 WORKERS_MAX);
+	}
+	e->n_workers = n;
+	for (unsigned i = 0; i <= n; i++) {
+		int cpu = config && config->cpus && i < n ? config->cpus[i] :
+							    -1;
+
+		e->workers[i] = worker_create(e, i, cpu, e->config.poll,
+					      error);
+		if (!e->workers[i]) {
+			engine_destroy(e);
+			return -ENOMEM;
+		}
+	}
+	*engine = e;
+	return 0;
+}
+
+void engine_destroy(struct engine *e)
+{
+	if (!e)
+		return;
+	while (e->switches)
+		switch_destroy(e->switches);
+	engine_stop(e);
+	for (unsigned i = 0; i <= e->n_workers; i++)
+		worker_destroy(e->workers[i]);
+	free(e);
+}
+
+int engine_start(struct engine *e, struct glen_error *error)
+{
+	for (unsigned i = 0; i < e->n_workers; i++) {
+		int err = worker_start(e->workers[i], error);
+
+		if (err) {
+			engine_stop(e);
+			return err;
+		}
+	}
+	return 0;
+}
+
+void engine_stop(struct engine *e)
+{
+	for (unsigned i = 0; i < e->n_workers; i++)
+		worker_stop(e->workers[i]);
+}
+
+unsigned engine_poll(struct engine *e)
+{
+	static __thread bool registered;
+	struct worker *w = e->workers[0];
+	unsigned used;
+
+	if (!registered) {
+		urcu_qsbr_register_thread();
+		registered = true;
+	} else {
+		rcu_online();
+	}
+	used = core_hots[w->isa]->turn(w);
+	if (w->n_polled < w->n_rings && w->now_ns >= w->epoll_at_ns)
+		worker_events(w, 0);
+	rcu_offline();
+	return used;
+}
+
+unsigned engine_n_workers(const struct engine *e)
+{
+	return e->n_workers;
+}
+
+struct vswitch *engine_switches(struct engine *e)
+{
+	return e->switches;
+}
+
+void engine_tick(struct engine *e)
+{
+	uint32_t now_s = worker_clock() / 1000000000;
+
+	for (struct vswitch *sw = e->switches; sw; sw = sw->next) {
+		if (sw->module->tick)
+			sw->module->tick(sw->module_state, now_s);
+		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
+			if (sw->ports[i] && sw->ports[i]->ops->tick)
+				sw->ports[i]->ops->tick(sw->ports[i]);
+	}
+}
+
+struct port *engine_broken(struct engine *e)
+{
+	for (struct vswitch *sw = e->switches; sw; sw = sw->next)
+		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
+			if (sw->ports[i] && port_is_broken(sw->ports[i]))
+				return sw->ports[i];
+	return NULL;
+}
+
+static uint64_t read_count(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+json_t *engine_show_workers(struct engine *e)
+{
+	json_t *all = json_array();
+
+	for (unsigned i = 0; i < e->n_workers; i++) {
+		struct worker *w = e->workers[i];
+		const struct worker_set *set = atomic_load(&w->set);
+		json_int_t rings = 0;
+
+		for (uint32_t r = 0; r < set->n; r++)
+			rings += set->ring[r] != NULL;
+		json_array_append_new(
+			all,
+			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",
+				  "worker", (int)i, "cpu", w->cpu, "rings",
+				  rings, "turns",
+				  (json_int_t)read_count(&w->turns), "batches",
+				  (json_int_t)read_count(&w->batches),
+				  "packets",
+				  (json_int_t)read_count(&w->packets),
+				  "sleeps", (json_int_t)read_count(&w->sleeps),
+				  "wakeups",
+				  (json_int_t)read_count(&w->wakeups)));
+	}
+	return all;
+}
+
+struct vswitch *switch_find(struct engine *e, const char *name)
+{
+	struct vswitch *sw = e->switches;
+
+	while (sw && strcmp(sw->name, name))
+		sw = sw->next;
+	return sw;
+}
+
+/* Finds a module and makes an instance of it. */
+static int module_make(struct engine *e, const char *name, json_t *params,
+		       const struct module_ops **ops, void **state,
+		       struct glen_error *error)
+{
+	*ops = module_find(name);
+	if (!*ops) {
+		char known[128] = "";
+
+		for (const struct module_ops *const *m = modules(); *m; m++) {
+			strncat(known, " ", sizeof(known) - strlen(known) - 1);
+			strncat(known, (*m)->name,
+				sizeof(known) - strlen(known) - 1);
+		}
+		return error_set(error, -EINVAL,
+				 "there is no module \"%.64s\"; known:%s", name,
+				 known);
+	}
+	return (*ops)->create(params, e->n_workers + 1, state, error);
+}
+
+int switch_create(struct engine *e, const char *name, const char *module,
+		  json_t *params, struct vswitch **out,
+		  struct glen_error *error)
+{
+	struct vswitch *sw;
+	int err;
+
+	if (!name_check("switch", name, error))
+		return -EINVAL;
+	if (switch_find(e, name))
+		return error_set(error, -EEXIST, "switch %s exists already",
+				 name);
+	if (e->n_switches == SWITCHES_MAX)
+		return error_set(error, -ENOSPC,
+				 "there are %d switches already, and no room "
+				 "for more",
+				 SWITCHES_MAX);
+	sw = calloc(1, sizeof(*sw));
+	if (!sw)
+		return error_set(error, -ENOMEM, "out of memory");
+	strcpy(sw->name, name);
+	sw->engine = e;
+	err = module_make(e, module ? module : "learn", params, &sw->module,
+			  &sw->module_state, error);
+	if (err)
+		goto err_free;
+	err = snapshot_update(sw, error);
+	if (err)
+		goto err_module;
+	sw->module_params = params ? json_deep_copy(params) : json_object();
+	sw->next = e->switches;
+	e->switches = sw;
+	e->n_switches++;
+	*out = sw;
+	return 0;
+err_module:
+	sw->module->destroy(sw->module_state);
+err_free:
+	free(sw);
+	return err;
+}
+
+void switch_destroy(struct vswitch *sw)
+{
+	struct vswitch **at = &sw->engine->switches;
+
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
+		if (sw->ports[i])
+			port_destroy(sw->ports[i]);
+	while (*at != sw)
+		at = &(*at)->next;
+	*at = sw->next;
+	sw->engine->n_switches--;
+	rcu_wait();
+	snapshot_free(atomic_load(&sw->snap));
+	sw->module->destroy(sw->module_state);
+	json_decref(sw->module_params);
+	free(sw);
+}
+
+int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
+		      struct glen_error *error)
+{
+	const struct module_ops *old = sw->module, *ops;
+	void *old_state = sw->module_state, *state;
+	int err;
+
+	err = module_make(sw->engine, name, params, &ops, &state, error);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
+		if (sw->ports[i] && ops->port_add)
+			ops->port_add(state, sw->ports[i]);
+	sw->module = ops;
+	sw->module_state = state;
+	err = snapshot_update(sw, error);
+	if (err) {
+		sw->module = old;
+		sw->module_state = old_state;
+		ops->destroy(state);
+		return err;
+	}
+	old->destroy(old_state);
+	json_decref(sw->module_params);
+	sw->module_params = params ? json_deep_copy(params) : json_object();
+	return 0;
+}
+
+json_t *switch_show(struct vswitch *sw)
+{
+	json_t *options = sw->module->show ?
+				  sw->module->show(sw->module_state) :
+				  json_object();
+
+	return json_pack("{s:s, s:s, s:o, s:i, s:b}", "switch", sw->name,
+			 "module", sw->module->name, "options", options,
+			 "ports", (int)sw->n_ports, "configured",
+			 sw->configured);
+}

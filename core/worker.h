@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* worker.h - a thread (or the caller of engine_poll) that moves packets. */
+#ifndef CORE_WORKER_H
+#define CORE_WORKER_H
+/*
+ * Theory of operation
+ *
+ * A worker owns ingress rings. Each is polled or armed:
+ *
+ *            nothing for spin_ns, rx_arm() found nothing
+ *   polled ----------------------------------------------> armed
+ *          <----------------------------------------------
+ *            edge on in_fd (epoll), or the set changed
+ *
+ * A turn runs every polled ring once, one batch each, so a port that floods
+ * cannot starve a port that whispers; armed rings cost nothing. A worker whose
+ * poll list is empty goes off line for RCU and sleeps in epoll; a busy one asks
+ * epoll every EPOLL_INTERVAL_NS, without sleeping, whether an armed ring was
+ * kicked.
+ *
+ * The control thread says which rings a worker has by publishing a struct
+ * worker_set; the worker notices at its next turn and rebuilds its poll list.
+ * Epoll events carry a ring's position in the set, never a pointer, so an event
+ * that outlives its ring wakes at worst another one in vain.
+ *
+ * All scratch memory of a batch is here; nothing is allocated per packet.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/batch.h"
+#include "core/port.h"
+#include "core/switch.h"
+
+enum {
+	SPIN_MIN_NS = 2000,
+	SPIN_START_NS = 20000,
+	SPIN_MAX_NS = 50000,
+	EPOLL_INTERVAL_NS = 20000,
+	WORKER_EVENTS = 64,
+};
+
+/* Epoll data of the worker's own wake_fd; others are positions in the set. */
+#define WORKER_WAKE UINT32_MAX
+
+/* The rings of a worker; entries may be NULL. Immutable, but for polled. */
+struct worker_set {
+	uint64_t generation; /* never used twice for one worker */
+	uint32_t n;
+	struct ingress **polled; /* the worker's: room for n */
+	struct ingress *ring[];
+};
+
+/* Packets of one batch that go to the same egress ring. */
+struct group {
+	struct egress *egress;
+	uint32_t id;	  /* of the egress ring in the snapshot */
+	uint16_t n;	  /* packets */
+	uint16_t first;	  /* where its packets start in order[] */
+};
+
+struct worker {
+	struct engine *engine;	/* const */
+	uint16_t index;		/* const */
+	int cpu;		/* const: pinned to it; -1: not pinned */
+	enum isa isa;		/* const */
+	bool poll_mode;		/* const: never arm */
+	bool started;		/* control: the thread runs */
+	pthread_t thread;
+	int epfd;		/* const */
+	int wake_fd;		/* const: eventfd; control wakes the worker */
+	_Atomic(struct worker_set *) set; /* written by control; RCU */
+	_Atomic bool stop;	/* written by control */
+
+	/* The worker's own. */
+	uint64_t generation;	/* of the set adopted last */
+	struct ingress **polled; /* of that set */
+	uint32_t n_polled;
+	uint32_t n_rings;	/* of that set, polled or armed */
+	uint64_t now_ns;
+	uint64_t epoll_at_ns;	/* when a busy worker asks epoll again */
+	uint64_t turns, batches, packets, sleeps, wakeups; /* read by control */
+
+	/* Scratch of deliver(). */
+	uint32_t epoch;		/* of group_of */
+	uint32_t *group_of;	/* by egress id: epoch << 16 | group */
+	struct group groups[BATCH_MAX];
+	uint32_t n_groups;
+	uint32_t most;		/* length of the batch's longest packet */
+	uint16_t group[BATCH_MAX]; /* by packet; GROUP_NONE */
+	uint16_t order[BATCH_MAX]; /* packets, grouped */
+	uint16_t flood[BATCH_MAX]; /* packets to flood */
+	uint16_t merged[BATCH_MAX];
+	uint32_t flood_sets;	/* bit i: flood[] has packets for set i */
+	struct batch batch;
+	struct batch scratch;	/* segments of one packet */
+};
+
+/* The hot functions, compiled per instruction set. */
+struct core_hot {
+	/* Runs every polled ring once. Returns ring entries consumed. */
+	unsigned (*turn)(struct worker *w);
+	/* Runs one ring once; returns ring entries consumed. */
+	unsigned (*run_ring)(struct worker *w, struct ingress *in);
+};
+
+extern const struct core_hot *const core_hots[ISA_N];
+
+/* worker_thread.c, control and the thread itself. */
+struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
+			     bool poll_mode, struct glen_error *error);
+void worker_destroy(struct worker *w);
+int worker_start(struct worker *w, struct glen_error *error);
+void worker_stop(struct worker *w);
+/* Control: wakes it from its sleep. */
+void worker_wake(struct worker *w);
+/*
+ * Control: hands a ring to the worker, whose in->worker is w already.
+ * worker_del() takes all rings of a port back at once and returns when the
+ * worker does not touch them any more.
+ */
+int worker_add(struct worker *w, struct ingress *in, struct glen_error *error);
+void worker_del(struct worker *w, const struct port *port);
+/* Worker: makes w->set the one it works with, if it is another one. */
+void worker_adopt(struct worker *w);
+/* Worker: collects kicks; may sleep up to timeout_ms (-1: no limit). */
+void worker_events(struct worker *w, int timeout_ms);
+/* Monotonic nanoseconds. */
+uint64_t worker_clock(void);
+
+/* Between the hot files; each compiled per instruction set. */
+#ifdef GLEN_ISA
+unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len);
+void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
+		  struct ingress *in, struct batch *b);
+unsigned HOT(run_ring)(struct worker *w, struct ingress *in);
+unsigned HOT(worker_turn)(struct worker *w);
+#endif
+
+#endif

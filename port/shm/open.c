@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// open.c - make, resume and close the region of a shared-memory port.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/offload.h"
+#include "lib/error.h"
+#include "lib/shm.h"
+#include "port/shm/shm.h"
+
+enum {
+	FD_WINDOW,
+	FD_BUFS,
+	FD_KICK,
+	FD_CALL,
+	FD_N,
+	SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+	FD_TICKS = 5, /* how long the client may take to fetch its fds */
+};
+
+_Static_assert(sizeof(struct shm_saved) <= PORT_SAVED_SIZE,
+	       "the state file's record is large enough");
+
+void shm_call(struct shm_port *shm)
+{
+	/* EAGAIN: the pipe is full, so the client has enough to wake it. */
+	if (write(shm->call_fd, "", 1) < 0)
+		return;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void unmap(uint8_t **at, uint64_t size)
+{
+	if (*at)
+		munmap(*at, size);
+	*at = NULL;
+}
+
+static void shm_close(struct port *port)
+{
+	struct shm_port *shm = port->drv;
+
+	unmap(&shm->window, shm->layout.window_size);
+	unmap(&shm->bufs, shm->layout.bufs_size);
+	close_fd(&shm->window_fd);
+	close_fd(&shm->bufs_fd);
+	close_fd(&shm->kick_fd);
+	close_fd(&shm->call_fd);
+	close_fd(&shm->called_fd);
+	shm->saved->valid = 0;
+	free(shm);
+}
+
+/* A sealed memfd of the given size. */
+static int memfd(const char *what, uint64_t size, struct glen_error *error)
+{
+	int fd = memfd_create(what, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return error_set(error, -errno, "cannot make a memfd: %s",
+				 strerror(errno));
+	if (ftruncate(fd, size) || fcntl(fd, F_ADD_SEALS, SEALS)) {
+		int err = -errno;
+
+		close(fd);
+		return error_set(error, err,
+				 "cannot make a memfd of %llu bytes: %s",
+				 (unsigned long long)size, strerror(-err));
+	}
+	return fd;
+}
+
+/* Maps fd at an address that a huge page may back, if it is that large. */
+static uint8_t *map(int fd, uint64_t size, struct glen_error *error)
+{
+	uint64_t align = size >= LAYOUT_ALIGN ? LAYOUT_ALIGN : LAYOUT_PAGE;
+	uint8_t *room, *at, *p;
+
+	room = mmap(NULL, size + align, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
+		goto err;
+	at = (uint8_t *)(((uintptr_t)room + align - 1) & ~(align - 1));
+	p = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 0);
+	if (p == MAP_FAILED) {
+		munmap(room, size + align);
+		goto err;
+	}
+	if (at > room)
+		munmap(room, at - room);
+	munmap(at + size, align - (at - room));
+	return p;
+err:
+	error_set(error, -ENOMEM, "cannot map %llu bytes: %s",
+		  (unsigned long long)size, strerror(errno));
+	return NULL;
+}
+
+static int map_all(struct shm_port *shm, struct glen_error *error)
+{
+	shm->window = map(shm->window_fd, shm->layout.window_size, error);
+	shm->bufs = map(shm->bufs_fd, shm->layout.bufs_size, error);
+	if (!shm->window || !shm->bufs)
+		return -ENOMEM;
+	return 0;
+}
+
+/* The list of extra buffers: the first word of each is the next one. */
+static void write_extra(const struct shm_port *shm)
+{
+	const struct layout *l = &shm->layout;
+
+	for (uint32_t i = l->first_extra; i < l->n_bufs; i++) {
+		uint32_t next = i + 1 < l->n_bufs ? i + 1 : 0;
+
+		memcpy(shm->bufs + (size_t)i * l->buf_size, &next,
+		       sizeof(next));
+	}
+}
+
+static void save(struct shm_port *shm)
+{
+	struct shm_saved *s = shm->saved;
+	int fds[2] = { shm->window_fd, shm->bufs_fd };
+	struct stat st;
+
+	memset(s, 0, sizeof(*s));
+	s->rings = shm->layout.rings;
+	s->slots = shm->layout.slots;
+	s->buf_size = shm->layout.buf_size;
+	s->extra_bufs = shm->layout.extra_bufs;
+	s->vnet_hdr_len = shm->vnet_hdr_len;
+	for (unsigned i = 0; i < 2; i++)
+		if (!fstat(fds[i], &st)) {
+			s->dev[i] = st.st_dev;
+			s->ino[i] = st.st_ino;
+		}
+	while (getrandom(s->token, sizeof(s->token), 0) !=
+	       (ssize_t)sizeof(s->token))
+		;
+	s->valid = 1;
+}
+
+/* A new region. */
+static int make(struct shm_port *shm, struct glen_error *error)
+{
+	struct port *port = shm->port;
+	int call[2];
+
+	shm->window_fd = memfd("glen-window", shm->layout.window_size, error);
+	if (shm->window_fd < 0)
+		return shm->window_fd;
+	shm->bufs_fd = memfd("glen-buffers", shm->layout.bufs_size, error);
+	if (shm->bufs_fd < 0)
+		return shm->bufs_fd;
+	shm->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (shm->kick_fd < 0 || pipe2(call, O_CLOEXEC | O_NONBLOCK))
+		return error_set(error, -errno,
+				 "cannot make an eventfd or a pipe: %s",
+				 strerror(errno));
+	shm->called_fd = call[0];
+	shm->call_fd = call[1];
+	fcntl(shm->call_fd, F_SETPIPE_SZ, LAYOUT_PAGE);
+	if (map_all(shm, error))
+		return -ENOMEM;
+	layout_write(&shm->layout, shm->window, port->name);
+	write_extra(shm);
+	save(shm);
+	return 0;
+}
+
+static bool is_eventfd(int fd)
+{
+	char path[32], what[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, what, sizeof(what));
+	return n == 20 && !memcmp(what, "anon_inode:[eventfd]", 20);
+}
+
+/*
+ * The client hands back its end of the call pipe. Ours is opened anew: an open
+ * file description of its own, so that the client cannot make it block.
+ */
+static int open_call(int fd)
+{
+	char path[32];
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* True if fd is the sealed memfd that the state file remembers. */
+static bool is_ours(const struct shm_saved *s, unsigned i, int fd,
+		    uint64_t size)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SEALS) == SEALS && !fstat(fd, &st) &&
+	       st.st_dev == s->dev[i] && st.st_ino == s->ino[i] &&
+	       (uint64_t)st.st_size == size;
+}
+
+static bool token_good(const struct shm_saved *s, const char *hex)
+{
+	unsigned differ = 0;
+	char want[2 * SHM_TOKEN_SIZE + 1];
+
+	if (!hex || strlen(hex) != 2 * SHM_TOKEN_SIZE)
+		return false;
+	for (unsigned i = 0; i < SHM_TOKEN_SIZE; i++)
+		snprintf(want + 2 * i, 3, "%02x", s->token[i]);
+	for (unsigned i = 0; i < 2 * SHM_TOKEN_SIZE; i++)
+		differ |= (unsigned char)want[i] ^ (unsigned char)hex[i];
+	return !differ;
+}
+
+/* The region of a client that survived the glend that made it. */
+static int resume(struct shm_port *shm, struct port_args *args,
+		  const char *token, struct glen_error *error)
+{
+	const struct shm_saved *s = shm->saved;
+
+	if (!s->valid || !token_good(s, token))
+		return error_set(error, -EACCES,
+				 "the token is not that of port %s",
+				 shm->port->name);
+	if (args->n_fds != FD_N)
+		return error_set(error, -EINVAL,
+				 "%u descriptors came with port.resume; %d are "
+				 "needed",
+				 args->n_fds, FD_N);
+	if (!is_ours(s, 0, args->fds[FD_WINDOW], shm->layout.window_size) ||
+	    !is_ours(s, 1, args->fds[FD_BUFS], shm->layout.bufs_size) ||
+	    !is_eventfd(args->fds[FD_KICK]))
+		return error_set(error, -EINVAL,
+				 "the descriptors are not those of port %s",
+				 shm->port->name);
+	shm->window_fd = args->fds[FD_WINDOW];
+	shm->bufs_fd = args->fds[FD_BUFS];
+	shm->kick_fd = args->fds[FD_KICK];
+	shm->called_fd = args->fds[FD_CALL];
+	for (unsigned i = 0; i < FD_N; i++)
+		args->fds[i] = -1;
+	shm->call_fd = open_call(shm->called_fd);
+	if (shm->call_fd < 0)
+		return error_set(error, -EINVAL,
+				 "the fourth descriptor is not the call pipe "
+				 "of port %s",
+				 shm->port->name);
+	if (map_all(shm, error))
+		return -ENOMEM;
+	close_fd(&shm->window_fd);
+	close_fd(&shm->bufs_fd);
+	close_fd(&shm->called_fd);
+	return 0;
+}
+
+static void init_in(struct shm_port *shm, unsigned i)
+{
+	const struct layout *l = &shm->layout;
+	struct shm_in *r = &shm->in[i];
+	struct netmap_ring *ring =
+		(void *)(shm->window + layout_tx_ring(l, i));
+
+	r->shm = shm;
+	r->slots = ring->slot;
+	r->atok = (struct nm_csb_atok *)(shm->window + LAYOUT_ATOK_OFF) + i;
+	r->ktoa = (struct nm_csb_ktoa *)(shm->window + LAYOUT_KTOA_OFF) + i;
+	r->bufs = shm->bufs;
+	r->saved = &shm->saved->ring[i];
+	r->mask = l->slots - 1;
+	r->n_bufs = l->n_bufs;
+	r->buf_size = l->buf_size;
+	r->vnet_hdr_len = shm->vnet_hdr_len;
+	r->cur = r->seen = r->saved->tx_cur & r->mask;
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+	shm_store32(&r->ktoa->hwcur, r->cur);
+	shm_store_release32(&r->ktoa->hwtail, (r->cur - 1) & r->mask);
+	shm->port->in[i].drv = r;
+	shm->port->in[i].in_fd = shm->kick_fd;
+}
+
+static void init_out(struct shm_port *shm, unsigned i)
+{
+	const struct layout *l = &shm->layout;
+	struct shm_out *r = &shm->out[i];
+	struct netmap_ring *ring =
+		(void *)(shm->window + layout_rx_ring(l, i));
+	uint32_t tail, head;
+
+	r->shm = shm;
+	r->slots = ring->slot;
+	r->atok = (struct nm_csb_atok *)(shm->window + LAYOUT_ATOK_OFF) +
+		  l->rings + i;
+	r->ktoa = (struct nm_csb_ktoa *)(shm->window + LAYOUT_KTOA_OFF) +
+		  l->rings + i;
+	r->bufs = shm->bufs;
+	r->saved = &shm->saved->ring[i];
+	r->mask = l->slots - 1;
+	r->n_bufs = l->n_bufs;
+	r->buf_size = l->buf_size;
+	r->vnet_hdr_len = shm->vnet_hdr_len;
+	tail = r->saved->rx_published & r->mask;
+	head = shm_load32(&r->atok->head) & r->mask;
+	/* What was published and not yet given back stays the client's. */
+	r->consumed = head;
+	r->q.published = r->q.reserved = head + ((tail - head) & r->mask);
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+	shm_store32(&r->ktoa->hwcur, head);
+	shm_store_release32(&r->ktoa->hwtail, tail);
+	shm->port->out[i].drv = r;
+}
+
+static int options(struct shm_port *shm, json_t *params, const char **token,
+		   struct glen_error *error)
+{
+	static const char *const known[] = { "rings", "slots", "buf_size",
+					     "extra_bufs", "vnet_hdr_len",
+					     "token", NULL };
+	const struct shm_saved *s = shm->saved;
+	long rings, slots, buf_size, extra, vnet;
+	int err = params_check(params, known, error);
+
+	err = err ?: params_int(params, "rings", s->rings, 0, GLEN_RINGS_MAX,
+				&rings, error);
+	err = err ?: params_int(params, "slots", s->slots, 0, GLEN_SLOTS_MAX,
+				&slots, error);
+	err = err ?: params_int(params, "buf_size", s->buf_size, 0,
+				GLEN_BUF_MAX, &buf_size, error);
+	err = err ?: params_int(params, "extra_bufs", s->extra_bufs, 0,
+				GLEN_EXTRA_BUFS_MAX, &extra, error);
+	err = err ?: params_int(params, "vnet_hdr_len", s->vnet_hdr_len, 0, 12,
+				&vnet, error);
+	err = err ?: params_str(params, "token", token, error);
+	if (!err && vnet && vnet != 10 && vnet != 12)
+		err = error_set(error, -EINVAL,
+				"vnet_hdr_len %ld: only 0, 10 and 12 exist",
+				vnet);
+	shm->vnet_hdr_len = vnet;
+	return err ?: layout_init(&shm->layout, rings, slots, buf_size, extra,
+				  error);
+}
+
+static int shm_open_port(struct port *port, struct port_args *args,
+			 struct glen_error *error)
+{
+	size_t size = (sizeof(struct shm_port) + 63) & ~63UL;
+	struct shm_port *shm = aligned_alloc(64, size);
+	const char *token = NULL;
+	int err;
+
+	if (!shm)
+		return error_set(error, -ENOMEM, "out of memory");
+	memset(shm, 0, size);
+	shm->port = port;
+	shm->window_fd = shm->bufs_fd = shm->kick_fd = -1;
+	shm->call_fd = shm->called_fd = -1;
+	shm->saved = args->saved ? args->saved : &shm->own_saved;
+	if (!args->resume)
+		memset(shm->saved, 0, sizeof(*shm->saved));
+	port->drv = shm;
+	err = options(shm, args->params, &token, error);
+	if (!err)
+		err = args->resume ? resume(shm, args, token, error) :
+				     make(shm, error);
+	if (err)
+		goto err_close;
+	port->n_in = port->n_out = shm->layout.rings;
+	port->caps = shm->vnet_hdr_len ? OFFLOAD_CAP_ALL : 0;
+	for (unsigned i = 0; i < shm->layout.rings; i++) {
+		init_in(shm, i);
+		init_out(shm, i);
+	}
+	return 0;
+err_close:
+	if (args->resume) {
+		/* A stranger's attempt does not end the owner's claim. */
+		struct shm_saved kept = *shm->saved;
+		struct shm_saved *saved = shm->saved;
+
+		shm_close(port);
+		*saved = kept;
+	} else {
+		shm_close(port);
+	}
+	return err;
+}
+
+static void shm_show(struct port *port, json_t *o)
+{
+	const struct shm_port *shm = port->drv;
+
+	json_object_set_new(o, "slots", json_integer(shm->layout.slots));
+	json_object_set_new(o, "buf_size", json_integer(shm->layout.buf_size));
+	json_object_set_new(o, "extra_bufs",
+			    json_integer(shm->layout.extra_bufs));
+	json_object_set_new(o, "vnet_hdr_len",
+			    json_integer(shm->vnet_hdr_len));
+}
+
+static void shm_attach_info(struct port *port, json_t *o, int *fds,
+			    unsigned *n_fds)
+{
+	struct shm_port *shm = port->drv;
+	char token[2 * SHM_TOKEN_SIZE + 1];
+
+	for (unsigned i = 0; i < SHM_TOKEN_SIZE; i++)
+		snprintf(token + 2 * i, 3, "%02x", shm->saved->token[i]);
+	json_object_set_new(o, "token", json_string(token));
+	json_object_set_new(o, "rings", json_integer(shm->layout.rings));
+	shm_show(port, o);
+	*n_fds = 0;
+	if (shm->window_fd < 0)
+		return;
+	fds[FD_WINDOW] = shm->window_fd;
+	fds[FD_BUFS] = shm->bufs_fd;
+	fds[FD_KICK] = shm->kick_fd;
+	fds[FD_CALL] = shm->called_fd;
+	*n_fds = FD_N;
+	shm->fd_ticks = 1;
+}
+
+/* The memfds are of no use any more once the client has them. */
+static void shm_tick(struct port *port)
+{
+	struct shm_port *shm = port->drv;
+
+	if (shm->fd_ticks && shm->fd_ticks++ == FD_TICKS) {
+		close_fd(&shm->window_fd);
+		close_fd(&shm->bufs_fd);
+		close_fd(&shm->called_fd);
+	}
+}
+
+extern ISA_DECLARE(const struct port_hot, shm_hot);
+
+const struct port_ops shm_port_ops = {
+	.name = "shm",
+	.summary = "a process, through rings and buffers in shared memory",
+	.options = "rings=N (1..16), slots=N (16..4096 per ring)\n"
+		   "buf_size=BYTES (64..65536, a multiple of 64)\n"
+		   "extra_bufs=N, vnet_hdr_len=0|10|12\n",
+	.open = shm_open_port,
+	.close = shm_close,
+	.show = shm_show,
+	.attach_info = shm_attach_info,
+	.tick = shm_tick,
+	.hot = ISA_TABLE_PTR(shm_hot),
+};

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// rx_tx.c - packets out of a client's TX rings and into its RX rings.
+#include "core/copy.h"
+#include "core/vnet_hdr.h"
+#include "lib/shm.h"
+#include "port/shm/shm.h"
+
+static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
+{
+	return buf - LAYOUT_BUFS_RESERVED >= n_bufs - LAYOUT_BUFS_RESERVED;
+}
+
+/*
+ * Takes the vnet header off packet i, whose first segment starts with it.
+ * Returns false if the header is not all in there.
+ */
+static bool take_vnet_hdr(struct shm_in *r, struct batch *b, unsigned i)
+{
+	uint8_t hdr[VNET_HDR_LEN_BUFFERS] = { 0 };
+	struct seg *s = &b->seg[b->seg0[i]];
+
+	if (s->len < r->vnet_hdr_len)
+		return false;
+	memcpy(hdr, s->ptr, r->vnet_hdr_len);
+	b->offloads |= vnet_hdr_read(hdr, &b->off[i]);
+	s->ptr += r->vnet_hdr_len;
+	s->len -= r->vnet_hdr_len;
+	b->len[i] -= r->vnet_hdr_len;
+	return true;
+}
+
+/* A chain of slots as far as it has been published. */
+struct chain {
+	uint32_t slots; /* looked at */
+	uint32_t segs;	/* of them not empty */
+	uint32_t len;
+	bool complete;
+};
+
+/*
+ * Reads the chain that begins first slots after cur and ends before slot n
+ * into b->seg[b->n_segs...]. Returns false if a slot lies.
+ */
+static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
+		       uint32_t first, uint32_t n, struct chain *c)
+{
+	struct seg *seg = &b->seg[b->n_segs];
+
+	*c = (struct chain){ 0 };
+	while (!c->complete && first + c->slots < n &&
+	       c->slots < PACKET_SEGS_MAX) {
+		uint32_t at = (r->cur + first + c->slots) & r->mask;
+		uint64_t w = slot_load(&r->slots[at]);
+		uint32_t len = slot_len(w), buf = slot_buf(w);
+
+		if (bad_buf(buf, r->n_bufs)) {
+			port_break(in->port,
+				   "a TX slot names a buffer that does not "
+				   "exist");
+			return false;
+		}
+		if (len > r->buf_size) {
+			port_break(in->port,
+				   "a TX slot is longer than its buffer");
+			return false;
+		}
+		if (len)
+			seg[c->segs++] = (struct seg){
+				r->bufs + (size_t)buf * r->buf_size, len, 0
+			};
+		c->len += len;
+		c->slots++;
+		c->complete = !(slot_flags(w) & NS_MOREFRAG);
+	}
+	return true;
+}
+
+/* Appends the chain, which is a complete packet, to the batch. */
+static void add_chain(struct ingress *in, struct shm_in *r, struct batch *b,
+		      const struct chain *c)
+{
+	b->seg0[b->n] = b->n_segs;
+	b->n_seg[b->n] = c->segs;
+	b->len[b->n] = c->len;
+	if (r->vnet_hdr_len && !take_vnet_hdr(r, b, b->n)) {
+		in_drop(in, DROP_IN_BAD_OFFLOAD);
+		return;
+	}
+	b->multi_seg |= c->segs > 1 || b->n_segs != b->n;
+	b->n_segs += c->segs;
+	b->n++;
+}
+
+/*
+ * Describes up to n slots that may be chains, empty, or bad, as far as packets
+ * are complete. Returns how many slots were used. n is at most BATCH_SEGS, so
+ * seg[] has room for all of them.
+ */
+static __attribute__((noinline)) unsigned
+rx_slow(struct ingress *in, struct shm_in *r, struct batch *b, uint32_t n)
+{
+	uint32_t used = 0;
+	struct chain c;
+
+	b->n = b->n_segs = 0;
+	b->multi_seg = false;
+	while (used < n && b->n < BATCH_MAX) {
+		if (!read_chain(in, r, b, used, n, &c))
+			return 0;
+		if (r->discard) {
+			r->discard = !c.complete;
+			used += c.slots;
+		} else if (c.complete) {
+			used += c.slots;
+			if (c.segs)
+				add_chain(in, r, b, &c);
+		} else if (c.slots == PACKET_SEGS_MAX ||
+			   (!used && n == r->mask)) {
+			/* It can never become a packet. */
+			in_drop(in, DROP_IN_SEGMENTS);
+			r->discard = true;
+			used += c.slots;
+		} else {
+			break;
+		}
+	}
+	return used;
+}
+
+/* Returns the number of slots described, 0 if some need rx_slow(). */
+static inline unsigned rx_fast(struct shm_in *r, struct batch *b, uint32_t n)
+{
+	uint64_t odd = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t w = slot_load(&r->slots[(r->cur + i) & r->mask]);
+		uint32_t buf = slot_buf(w), len = slot_len(w);
+		const uint8_t *p = r->bufs + (size_t)buf * r->buf_size;
+
+		odd |= bad_buf(buf, r->n_bufs) | (len > r->buf_size) | !len |
+		       (slot_flags(w) & NS_MOREFRAG);
+		__builtin_prefetch(p);
+		b->seg[i].ptr = p;
+		b->seg[i].len = len;
+		b->len[i] = len;
+		b->seg0[i] = i;
+		b->n_seg[i] = 1;
+	}
+	b->n = b->n_segs = n;
+	return odd ? 0 : n;
+}
+
+static unsigned shm_rx(struct ingress *in, struct batch *b)
+{
+	struct shm_in *r = in->drv;
+	/* pairs with the client's release of its head in glen_txsync() */
+	uint32_t head = shm_load_acquire32(&r->atok->head);
+	uint32_t n = (head - r->cur) & r->mask, used = 0;
+
+	r->seen = head;
+	if (__builtin_expect(head > r->mask, 0)) {
+		port_break(in->port, "the head of a TX ring is not a slot");
+		return 0;
+	}
+	if (!n)
+		return 0;
+	if (!r->vnet_hdr_len && !r->discard)
+		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX);
+	if (!used)
+		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS);
+	b->overread = true;
+	b->slots = used;
+	return used;
+}
+
+/* Wakes the client if it waits for room; returns after the call. */
+static __attribute__((noinline)) void call_tx(struct ingress *in,
+					      struct shm_in *r, uint32_t value)
+{
+	r->kicked = value;
+	count_add(&in->counters->kicks, 1);
+	shm_call(r->shm);
+}
+
+static void shm_rx_done(struct ingress *in, struct batch *b)
+{
+	struct shm_in *r = in->drv;
+	uint32_t value, left;
+
+	r->cur = (r->cur + b->slots) & r->mask;
+	shm_store32(&r->saved->tx_cur, r->cur);
+	shm_store32(&r->ktoa->hwcur, r->cur);
+	/* pairs with the client's acquire of hwtail in glen_txsync() */
+	shm_store_release32(&r->ktoa->hwtail, (r->cur - 1) & r->mask);
+	/* pairs with the fence in glen_arm() */
+	shm_full_fence();
+	value = shm_load32(&r->atok->appl_need_kick);
+	if (__builtin_expect(!value || value == r->kicked, 1))
+		return;
+	/* Wake for a worthwhile number of slots, or when all that is complete
+	 * has been taken. */
+	left = (r->seen - r->cur) & r->mask;
+	if (left <= r->mask / 2 || b->slots < BATCH_MAX)
+		call_tx(in, r, value);
+}
+
+static bool shm_rx_arm(struct ingress *in)
+{
+	struct shm_in *r = in->drv;
+
+	if (!++r->arm_value)
+		r->arm_value = 1;
+	shm_store32(&r->ktoa->kern_need_kick, r->arm_value);
+	/* pairs with the fence in glen_txsync() */
+	shm_full_fence();
+	if (shm_load32(&r->atok->head) == r->seen)
+		return false;
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+	return true;
+}
+
+static void shm_rx_disarm(struct ingress *in)
+{
+	struct shm_in *r = in->drv;
+
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+}
+
+/*
+ * With the lock: how many slots are free. -1 if the client lies about what it
+ * gave back.
+ */
+static int room(struct egress *e, struct shm_out *r)
+{
+	/* pairs with the client's release of its head in glen_rxsync() */
+	uint32_t head = shm_load_acquire32(&r->atok->head);
+	uint32_t back = (head - r->consumed) & r->mask;
+
+	if (__builtin_expect(head > r->mask ||
+				     back > r->q.published - r->consumed,
+			     0)) {
+		port_break(e->port, "the head of an RX ring is not between "
+				    "its old value and the tail");
+		return -1;
+	}
+	r->consumed += back;
+	return r->mask - (r->q.reserved - r->consumed);
+}
+
+static inline uint32_t slots_for(const struct shm_out *r, uint32_t len)
+{
+	len += r->vnet_hdr_len;
+	return len <= r->buf_size ? 1 : (len - 1) / r->buf_size + 1;
+}
+
+/* Reserves room for as many of the packets as fit. Returns their number. */
+static unsigned reserve(struct egress *e, struct shm_out *r,
+			const struct batch *b, const uint16_t *list,
+			unsigned n, bool simple, uint32_t *start,
+			uint32_t *lease)
+{
+	uint32_t need = simple ? n : 0;
+	unsigned fit = simple ? n : 0;
+	int free_slots;
+
+	lease_lock(&r->q);
+	free_slots = room(e, r);
+	if (free_slots < 0) {
+		lease_unlock(&r->q);
+		return 0;
+	}
+	if (simple && need > (uint32_t)free_slots)
+		need = fit = free_slots;
+	for (; !simple && fit < n; fit++) {
+		uint32_t slots = slots_for(r, b->len[list[fit]]);
+
+		if (need + slots > (uint32_t)free_slots)
+			break;
+		need += slots;
+	}
+	*start = r->q.reserved;
+	if (need)
+		*lease = lease_take(&r->q, need);
+	lease_unlock(&r->q);
+	return fit;
+}
+
+static __attribute__((noinline)) void call_rx(struct shm_out *r,
+					      struct tx_ctx *ctx)
+{
+	count_add(&ctx->counters->kicks, 1);
+	shm_call(r->shm);
+}
+
+static void publish(struct shm_out *r, struct tx_ctx *ctx, uint32_t lease)
+{
+	uint32_t value = 0;
+	bool moved, wake = false;
+
+	lease_lock(&r->q);
+	moved = lease_done(&r->q, lease);
+	if (moved) {
+		uint32_t tail = r->q.published & r->mask;
+
+		shm_store32(&r->saved->rx_published, tail);
+		shm_store32(&r->ktoa->hwcur, r->consumed & r->mask);
+		/* pairs with the client's acquire in glen_rxsync() */
+		shm_store_release32(&r->ktoa->hwtail, tail);
+		/* pairs with the fence in glen_arm() */
+		shm_full_fence();
+		value = shm_load32(&r->atok->appl_need_kick);
+		wake = value && value != r->kicked;
+		if (wake)
+			r->kicked = value;
+	}
+	lease_unlock(&r->q);
+	if (__builtin_expect(wake, 0))
+		call_rx(r, ctx);
+}
+
+/* Writes packets of at most one slot each. False: the client's slot lies. */
+static inline bool write_simple(struct shm_out *r, const struct batch *b,
+				const uint16_t *list, unsigned n,
+				uint32_t start)
+{
+	for (unsigned k = 0; k < n; k++) {
+		struct netmap_slot *slot = &r->slots[(start + k) & r->mask];
+		uint32_t buf = slot_buf(slot_load(slot));
+		uint32_t ahead = slot_buf(
+			slot_load(&r->slots[(start + k + 8) & r->mask]));
+		unsigned i = list[k];
+		uint32_t len = b->len[i], h = b->hdr_len[i];
+		uint8_t *d = r->bufs + (size_t)buf * r->buf_size;
+
+		__builtin_prefetch(r->bufs + (size_t)ahead * r->buf_size, 1);
+		if (__builtin_expect(bad_buf(buf, r->n_bufs), 0))
+			return false;
+		/* Buffers are multiples of 64 bytes: whole blocks fit. */
+		copy64(d, b->hdr[i]);
+		if (len > h) {
+			const struct seg *s = &b->seg[b->seg0[i]];
+
+			if (h > 64)
+				copy64(d + 64, b->hdr[i] + 64);
+			copy_bytes(d + h, s->ptr, s->len);
+		} else if (len > 64) {
+			copy64(d + 64, b->hdr[i] + 64);
+		}
+		slot_store(slot, slot_word(buf, len, 1 << NS_PORT_SHIFT));
+	}
+	return true;
+}
+
+/* Where the next byte of a packet of several slots goes. */
+struct cursor {
+	struct shm_out *r;
+	uint32_t slot;	/* free-running */
+	uint32_t left;	/* slots of the packet after this one */
+	uint32_t frags; /* slots of the packet */
+	uint32_t used;	/* bytes in this slot */
+	uint32_t buf;
+};
+
+static bool cursor_open(struct cursor *c)
+{
+	c->buf = slot_buf(slot_load(&c->r->slots[c->slot & c->r->mask]));
+	c->used = 0;
+	return !bad_buf(c->buf, c->r->n_bufs);
+}
+
+static void cursor_close(struct cursor *c)
+{
+	uint16_t flags = c->frags << NS_PORT_SHIFT;
+
+	if (c->left)
+		flags |= NS_MOREFRAG;
+	slot_store(&c->r->slots[c->slot & c->r->mask],
+		   slot_word(c->buf, c->used, flags));
+}
+
+static bool cursor_put(struct cursor *c, const uint8_t *src, uint32_t len)
+{
+	while (len) {
+		uint32_t n = c->r->buf_size - c->used;
+
+		if (!n) {
+			cursor_close(c);
+			c->slot++;
+			c->left--;
+			if (!cursor_open(c))
+				return false;
+			continue;
+		}
+		n = n < len ? n : len;
+		copy_bytes(c->r->bufs + (size_t)c->buf * c->r->buf_size +
+				   c->used,
+			   src, n);
+		c->used += n;
+		src += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* Packets with vnet headers, several segments, or several slots. */
+static __attribute__((noinline)) bool write_any(struct shm_out *r,
+						const struct batch *b,
+						const uint16_t *list,
+						unsigned n, uint32_t start)
+{
+	static const struct offload none;
+	struct cursor c = { .r = r, .slot = start };
+
+	for (unsigned k = 0; k < n; k++, c.slot++) {
+		unsigned i = list[k];
+		uint8_t hdr[VNET_HDR_LEN_BUFFERS];
+		bool good;
+
+		c.frags = slots_for(r, b->len[i]);
+		c.left = c.frags - 1;
+		vnet_hdr_write(hdr, sizeof(hdr),
+			       b->offloads ? &b->off[i] : &none);
+		good = cursor_open(&c) &&
+		       cursor_put(&c, hdr, r->vnet_hdr_len) &&
+		       cursor_put(&c, b->hdr[i], b->hdr_len[i]);
+		for (unsigned s = 0; good && s < b->n_seg[i]; s++)
+			good = cursor_put(&c, b->seg[b->seg0[i] + s].ptr,
+					  b->seg[b->seg0[i] + s].len);
+		if (!good)
+			return false;
+		cursor_close(&c);
+	}
+	return true;
+}
+
+/* Packets that need more slots than a packet may have are left out. */
+static __attribute__((noinline)) unsigned
+drop_too_many(struct shm_out *r, struct tx_ctx *ctx, const struct batch *b,
+	      uint16_t *out, const uint16_t *list, unsigned n)
+{
+	unsigned left = 0;
+
+	for (unsigned k = 0; k < n; k++)
+		if (slots_for(r, b->len[list[k]]) > NETMAP_MAX_FRAGS)
+			tx_drop(ctx, list[k], DROP_OUT_SEGMENTS);
+		else
+			out[left++] = list[k];
+	return left;
+}
+
+static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
+		   const uint16_t *list, unsigned n)
+{
+	struct shm_out *r = e->drv;
+	uint32_t most = 0, start = 0, lease = 0;
+	uint64_t bytes = 0;
+	uint16_t kept[BATCH_MAX];
+	unsigned fit;
+	bool simple, good;
+
+	for (unsigned k = 0; k < n; k++)
+		most = b->len[list[k]] > most ? b->len[list[k]] : most;
+	simple = most <= r->buf_size && !r->vnet_hdr_len && !b->multi_seg;
+	if (slots_for(r, most) > NETMAP_MAX_FRAGS) {
+		n = drop_too_many(r, ctx, b, kept, list, n);
+		list = kept;
+	}
+	fit = reserve(e, r, b, list, n, simple, &start, &lease);
+	for (unsigned k = fit; k < n; k++)
+		tx_drop(ctx, list[k],
+			port_is_broken(e->port) ? DROP_OUT_GONE :
+						  DROP_OUT_NO_ROOM);
+	if (!fit)
+		return;
+	good = simple ? write_simple(r, b, list, fit, start) :
+			write_any(r, b, list, fit, start);
+	if (!good) {
+		port_break(e->port, "an RX slot names a buffer that does not "
+				    "exist");
+		for (unsigned k = 0; k < fit; k++)
+			tx_drop(ctx, list[k], DROP_OUT_GONE);
+		return;
+	}
+	for (unsigned k = 0; k < fit; k++)
+		bytes += b->len[list[k]];
+	count_add(&ctx->counters->packets, fit);
+	count_add(&ctx->counters->bytes, bytes);
+	publish(r, ctx, lease);
+}
+
+const struct port_hot HOT(shm_hot) = {
+	.rx = shm_rx,
+	.rx_done = shm_rx_done,
+	.rx_arm = shm_rx_arm,
+	.rx_disarm = shm_rx_disarm,
+	.tx = shm_tx,
+};

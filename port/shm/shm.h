@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* shm.h - the shared-memory driver: a client's rings in netmap's layout. */
+#ifndef PORT_SHM_SHM_H
+#define PORT_SHM_SHM_H
+/*
+ * Theory of operation
+ *
+ * The port's region (lib/layout.h) is two sealed memfds, the window with the
+ * rings and CSB lines and the buffers; the client holds both, an eventfd to
+ * kick the worker, and the reading end of a pipe by which glend calls the
+ * client. (The two sides of an eventfd share O_NONBLOCK and the counter, so a
+ * client could make glend's write to one block for ever; the ends of a pipe
+ * share nothing.) Everything in the region is hostile input:
+ *
+ *   - ring size, mask and base addresses are private copies;
+ *   - the client's head is loaded once and must be an index of the ring; what
+ *     it says is used only as a distance from our own private index;
+ *   - a slot is loaded as one word; its buffer index and length are checked;
+ *   - a breach closes the port (port_break) and costs nobody else anything.
+ *
+ * In a region of one port every buffer but the two reserved ones belongs to
+ * the client, in some slot or in its list of extra buffers, and glend holds one
+ * only between gather and release or between reserve and publish. So "names a
+ * buffer that its port holds" is a range check; a client that names a buffer
+ * twice mixes up its own packets and nobody else's.
+ *
+ * Ingress (the client's TX ring): cur is ours; [cur, head) is new. One worker
+ * only. A chain of NS_MOREFRAG slots is one packet; a chain whose end has not
+ * been published yet waits, unless it is too long already.
+ *
+ * Egress (the client's RX ring): free-running private counters
+ *
+ *   consumed <= published <= reserved <= consumed + slots - 1
+ *
+ * Any worker reserves slots under a short lock, copies with nothing held, and
+ * marks its lease done; whoever completes the oldest lease publishes all that
+ * are done and kicks the client if it asked (core/lease.h).
+ */
+#include <net/netmap.h>
+
+#include "core/lease.h"
+#include "core/port.h"
+#include "lib/layout.h"
+
+enum { SHM_TOKEN_SIZE = 16 };
+
+/* What the state file keeps of a ring; written in place by its worker. */
+struct shm_saved_ring {
+	uint32_t tx_cur;       /* next TX slot to take */
+	uint32_t rx_published; /* next RX slot to fill */
+};
+
+/* What the state file keeps of a port. */
+struct shm_saved {
+	uint32_t valid;
+	uint32_t rings, slots, buf_size, extra_bufs, vnet_hdr_len;
+	uint8_t token[SHM_TOKEN_SIZE];
+	uint64_t dev[4], ino[4]; /* window, buffers */
+	struct shm_saved_ring ring[GLEN_RINGS_MAX];
+};
+
+struct shm_port;
+
+/* Ingress: what a worker needs of a client's TX ring. */
+struct shm_in {
+	struct shm_port *shm;
+	struct netmap_slot *slots;   /* shared */
+	struct nm_csb_atok *atok;    /* shared; the client writes */
+	struct nm_csb_ktoa *ktoa;    /* shared; we write */
+	uint8_t *bufs;		     /* shared; buffer 0 */
+	struct shm_saved_ring *saved;
+	uint32_t mask;		     /* slots - 1 */
+	uint32_t n_bufs, buf_size, vnet_hdr_len;
+	uint32_t cur;		     /* next slot to take, an index */
+	uint32_t seen;		     /* head when we looked last */
+	uint32_t arm_value;	     /* last kern_need_kick that was not 0 */
+	uint32_t kicked;	     /* last appl_need_kick we answered */
+	bool discard;		     /* in the middle of a chain too long */
+};
+
+/* Egress: the client's RX ring. */
+struct shm_out {
+	struct shm_port *shm;
+	struct netmap_slot *slots;
+	struct nm_csb_atok *atok;
+	struct nm_csb_ktoa *ktoa;
+	uint8_t *bufs;
+	struct shm_saved_ring *saved;
+	uint32_t mask;
+	uint32_t n_bufs, buf_size, vnet_hdr_len;
+	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
+	uint32_t consumed;
+	uint32_t kicked;
+};
+
+struct shm_port {
+	struct port *port;
+	struct layout layout;
+	uint32_t vnet_hdr_len;
+	uint8_t *window;	 /* mapping of layout.window_size */
+	uint8_t *bufs;		 /* mapping of layout.bufs_size */
+	int window_fd, bufs_fd;	 /* until the client has them; else -1 */
+	int kick_fd;		 /* eventfd: the client writes, epoll sees */
+	int call_fd;		 /* pipe, our end */
+	int called_fd;		 /* pipe, the client's end; as window_fd */
+	unsigned fd_ticks;	 /* ticks since they were asked for */
+	struct shm_saved *saved; /* in the state file, or own_saved */
+	struct shm_saved own_saved;
+	struct shm_in in[GLEN_RINGS_MAX];
+	struct shm_out out[GLEN_RINGS_MAX];
+};
+
+extern const struct port_ops shm_port_ops;
+
+/* Wakes the client; a system call. */
+void shm_call(struct shm_port *shm);
+
+#endif
