@@ -168,16 +168,23 @@ static inline uint32_t slots_of(const struct ring *r, uint32_t len)
 	return len ? (len + r->slot_max - 1) / r->slot_max : 1;
 }
 
-static __attribute__((noinline)) int put_chain(struct ring *r, uint32_t *head,
-					       uint32_t room,
+/* Puts a packet that needs several slots at *head; -ENOBUFS: not now. */
+static __attribute__((noinline)) int put_chain(struct glen_port *port,
+					       struct ring *r, uint32_t *head,
 					       const struct glen_packet *p)
 {
 	uint32_t n = slots_of(r, p->len), left = p->len, at = *head;
 	const char *data = p->data;
+	int err;
 
 	if (n > NETMAP_MAX_FRAGS || n > r->mask)
 		return -EMSGSIZE;
-	if (n > room)
+	if (n > ((r->ring->tail - at) & r->mask)) {
+		err = refresh(port, r);
+		if (err)
+			return err;
+	}
+	if (n > ((r->ring->tail - at) & r->mask))
 		return -ENOBUFS;
 	for (; left; at = (at + 1) & r->mask) {
 		uint32_t len = left < r->slot_max ? left : r->slot_max;
@@ -213,18 +220,19 @@ int glen_send(struct glen_port *port, unsigned i,
 	room = (ring->tail - head) & r->mask;
 	for (done = 0; done < n && room; done++) {
 		const struct glen_packet *p = &packets[done];
-		uint32_t at = head;
 
 		if (likely(p->len <= r->slot_max)) {
-			if (unlikely(!put(r, at, p->data, p->len, 0)))
+			if (unlikely(!put(r, head, p->data, p->len, 0)))
 				err = -EINVAL;
-			head = (head + 1) & r->mask;
+			else
+				head = (head + 1) & r->mask;
+			room--;
 		} else {
-			err = put_chain(r, &head, room, p);
+			err = put_chain(port, r, &head, p);
+			room = (ring->tail - head) & r->mask;
 		}
 		if (unlikely(err))
 			break;
-		room -= (head - at) & r->mask;
 	}
 	if (likely(done)) {
 		ring->head = ring->cur = head;
