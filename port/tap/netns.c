@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// netns.c - do something in another network namespace, on a thread of its own.
+#include "port/tap/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/error.h"
+
+/* A call and its result; on the caller's stack until the thread ended. */
+struct call {
+	const char *path;
+	int fd;
+	int (*function)(void *arg);
+	void *arg;
+	int result;
+	int setns_errno; /* 0: function ran */
+};
+
+static void *call_run(void *arg)
+{
+	struct call *call = arg;
+
+	if (setns(call->fd, CLONE_NEWNET))
+		call->setns_errno = errno;
+	else
+		call->result = call->function(call->arg);
+	return NULL;
+}
+
+static int open_failed(const char *path, int err, struct glen_error *error)
+{
+	if (err == ENOENT)
+		return error_set(error, -ENOENT,
+				 "there is no network namespace %s; make it "
+				 "with: ip netns add NAME",
+				 path);
+	return error_set(error, -err, "cannot open network namespace %s: %s",
+			 path, strerror(err));
+}
+
+static int setns_failed(const char *path, int err, struct glen_error *error)
+{
+	if (err == EINVAL)
+		return error_set(error, -EINVAL,
+				 "%s is not a network namespace", path);
+	if (err == EPERM)
+		return error_set(error, -EPERM,
+				 "entering network namespace %s needs "
+				 "CAP_SYS_ADMIN: run glend as root",
+				 path);
+	return error_set(error, -err, "cannot enter network namespace %s: %s",
+			 path, strerror(err));
+}
+
+int netns_call(const char *path, int (*function)(void *arg), void *arg,
+	       struct glen_error *error)
+{
+	struct call call = { path, -1, function, arg, 0, 0 };
+	pthread_t thread;
+	int err;
+
+	if (!path[0])
+		return function(arg);
+	call.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (call.fd < 0)
+		return open_failed(path, errno, error);
+	err = pthread_create(&thread, NULL, call_run, &call);
+	if (err) {
+		close(call.fd);
+		return error_set(error, -err, "cannot start a thread: %s",
+				 strerror(err));
+	}
+	pthread_join(thread, NULL);
+	close(call.fd);
+	if (call.setns_errno)
+		return setns_failed(path, call.setns_errno, error);
+	return call.result;
+}
+
+int netns_path(const char *text, char *path, struct glen_error *error)
+{
+	bool is_path = strchr(text, '/') != NULL;
+	int n;
+
+	if (!text[0] || !strcmp(text, ".") || !strcmp(text, ".."))
+		return error_set(error, -EINVAL,
+				 "netns must be the name of a network "
+				 "namespace, not \"%s\"",
+				 text);
+	if (is_path &&
+	    (strstr(text, "/../") ||
+	     (strncmp(text, "/proc/", 6) && strncmp(text, "/run/netns/", 11) &&
+	      strncmp(text, "/var/run/", 9))))
+		return error_set(error, -EINVAL,
+				 "netns must be a name as in \"ip netns\", "
+				 "/proc/PID/ns/net or a path in /run/netns or "
+				 "/var/run, not \"%s\"",
+				 text);
+	n = snprintf(path, TAP_PATH_SIZE, "%s%s", is_path ? "" : "/run/netns/",
+		     text);
+	if (n >= TAP_PATH_SIZE)
+		return error_set(error, -EINVAL, "netns is too long");
+	return 0;
+}
