@@ -4,12 +4,14 @@
 
 #include "core/port.h"
 #include "port/dummy/dummy.h"
+#include "port/pcap/pcap_port.h"
 #include "port/shm/shm.h"
 #include "port/tap/tap.h"
 
 static const struct port_ops *const drivers[] = {
 	&shm_port_ops,
 	&tap_port_ops,
+	&pcap_port_ops,
 	&dummy_port_ops,
 	NULL,
 };
