@@ -31,9 +31,15 @@ _Static_assert(sizeof(struct shm_saved) <= PORT_SAVED_SIZE,
 
 void shm_call(struct shm_port *shm)
 {
-	/* EAGAIN: the pipe is full, so the client has enough to wake it. */
-	if (write(shm->call_fd, "", 1) < 0)
+	char old[LAYOUT_PAGE];
+
+	if (write(shm->call_fd, "", 1) == 1)
 		return;
+	/* Full: clients need not read, each byte is an edge for their epoll. */
+	while (read(shm->call_fd, old, sizeof(old)) == sizeof(old))
+		;
+	if (write(shm->call_fd, "", 1) != 1)
+		count_add(&shm->lost_calls, 1);
 }
 
 static void close_fd(int *fd)
@@ -156,6 +162,22 @@ static void save(struct shm_port *shm)
 	s->valid = 1;
 }
 
+/*
+ * Our end of the call pipe, given the client's: an open file description of
+ * our own, so that the client cannot make it block, for writing and, when the
+ * pipe is full, for emptying it.
+ */
+static int open_call(int fd)
+{
+	char path[32];
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
 /* A new region. */
 static int make(struct shm_port *shm, struct glen_error *error)
 {
@@ -174,7 +196,13 @@ static int make(struct shm_port *shm, struct glen_error *error)
 				 "cannot make an eventfd or a pipe: %s",
 				 strerror(errno));
 	shm->called_fd = call[0];
-	shm->call_fd = call[1];
+	close(call[1]);
+	shm->call_fd = open_call(shm->called_fd);
+	if (shm->call_fd < 0)
+		return error_set(error, -errno,
+				 "cannot open a pipe through /proc: %s; is "
+				 "/proc mounted?",
+				 strerror(errno));
 	fcntl(shm->call_fd, F_SETPIPE_SZ, LAYOUT_PAGE);
 	if (map_all(shm, error))
 		return -ENOMEM;
@@ -192,21 +220,6 @@ static bool is_eventfd(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, what, sizeof(what));
 	return n == 20 && !memcmp(what, "anon_inode:[eventfd]", 20);
-}
-
-/*
- * The client hands back its end of the call pipe. Ours is opened anew: an open
- * file description of its own, so that the client cannot make it block.
- */
-static int open_call(int fd)
-{
-	char path[32];
-	struct stat st;
-
-	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
-		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
 /* True if fd is the sealed memfd that the state file remembers. */
