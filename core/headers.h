@@ -19,15 +19,15 @@ enum {
 
 /* Offsets from the start of the packet. */
 struct headers {
-	uint16_t l3; /* behind the Ethernet header and VLAN tags */
-	uint16_t l4; /* behind the IP header, options, extensions */
-	uint16_t end; /* behind the TCP or UDP header; headers_l4() */
-	uint16_t frag_at; /* IPv6: where a fragment header belongs */
+	uint16_t l3;	    /* behind the Ethernet header and VLAN tags */
+	uint16_t l4;	    /* behind the IP header, options, extensions */
+	uint16_t end;	    /* behind the TCP or UDP header; headers_l4() */
+	uint16_t frag_at;   /* IPv6: where a fragment header belongs */
 	uint16_t frag_next; /* IPv6: the next-header byte that names it */
-	uint16_t dst; /* the final destination, for pseudo headers */
-	uint8_t version; /* 4, 6; 0: not IP, then l3 is all there is */
-	uint8_t protocol; /* what lies at l4 */
-	bool fragment; /* an IP fragment: no header at l4, perhaps */
+	uint16_t dst;	    /* the final destination, for pseudo headers */
+	uint8_t version;    /* 4, 6; 0: not IP, then l3 is all there is */
+	uint8_t protocol;   /* what lies at l4 */
+	bool fragment;	    /* an IP fragment: no header at l4, perhaps */
 };
 
 /*

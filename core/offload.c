@@ -29,11 +29,11 @@ struct cut {
 	uint32_t total; /* bytes to be cut; UFO: with what is in first */
 	uint32_t piece; /* of those, per segment */
 	uint32_t frag_id;
-	uint16_t hdr_len; /* of hdr */
+	uint16_t hdr_len;   /* of hdr */
 	uint16_t first_len; /* of first */
 	bool ufo;
-	bool frag_hdr; /* hdr ends with an IPv6 fragment header */
-	bool no_csum; /* leave the transport checksum alone */
+	bool frag_hdr;	 /* hdr ends with an IPv6 fragment header */
+	bool no_csum;	 /* leave the transport checksum alone */
 	uint64_t l4_sum; /* TSO, USO: pseudo and transport header, without
 			      * what differs between segments */
 	_Alignas(64) uint8_t hdr[HDR_MAX]; /* starts every segment; then zero */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* offload.h - checksums and segmentation in software, for ports that lack them. */
+/* offload.h - checksums and segmentation in software. */
 #ifndef CORE_OFFLOAD_H
 #define CORE_OFFLOAD_H
 /*
@@ -30,7 +30,9 @@
  * have one packet turned into 65535. Headers end within HDR_MAX bytes, with
  * the fragment header that UFO over IPv6 inserts. Header bytes that lie behind
  * the private header are copied out of the segments once, and that copy is
- * checked and used.
+ * checked and used. A packet that fills both its PACKET_SEGS_MAX segments and a
+ * private header of HDR_MAX bytes has no room for one more piece, which UFO
+ * over IPv6 or a checksum behind HDR_MAX takes: it cannot be done.
  */
 #include "core/batch.h"
 

@@ -17,8 +17,8 @@
 struct stream {
 	const struct batch *b;
 	const uint8_t *ptr; /* the rest of the present piece */
-	uint32_t len; /* of that rest */
-	uint16_t i; /* the packet */
+	uint32_t len;	    /* of that rest */
+	uint16_t i;	    /* the packet */
 	uint16_t piece;
 };
 
