@@ -28,8 +28,8 @@
 #include <stdint.h>
 
 enum {
-	BATCH_MAX = 256,	 /* packets */
-	PACKET_SEGS_MAX = 64,	 /* segments of one packet */
+	BATCH_MAX = 256,      /* packets */
+	PACKET_SEGS_MAX = 64, /* segments of one packet */
 	BATCH_SEGS = BATCH_MAX + PACKET_SEGS_MAX,
 	HDR_MIN = 64,		 /* what modules get at least */
 	HDR_MAX = 128,		 /* what a module may ask for */
@@ -90,13 +90,13 @@ enum flood_set {
 };
 
 struct batch {
-	uint16_t n;	  /* packets */
-	uint16_t n_segs;  /* used entries of seg[] */
+	uint16_t n;	   /* packets */
+	uint16_t n_segs;   /* used entries of seg[] */
 	uint16_t hdr_want; /* bytes of header the module asked for */
-	bool overread;	  /* 64 bytes may be read at any seg.ptr with len > 0 */
-	bool multi_seg;	  /* some n_seg[] is not 1 */
-	bool offloads;	  /* some off[] is not zero */
-	uint32_t slots;	  /* driver's own: ring entries to release */
+	bool overread;	/* 64 bytes may be read at any seg.ptr with len > 0 */
+	bool multi_seg; /* some n_seg[] is not 1 */
+	bool offloads;	/* some off[] is not zero */
+	uint32_t slots; /* driver's own: ring entries to release */
 	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
 	uint32_t verdict[BATCH_MAX];
 	uint16_t seg0[BATCH_MAX];

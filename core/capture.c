@@ -32,19 +32,19 @@ struct ring {
 };
 
 struct capture_session {
-	struct vswitch *sw;	   /* NULL: it is gone */
+	struct vswitch *sw;	      /* NULL: it is gone */
 	struct capture_session *next; /* in sw->captures */
-	struct capture *links;	   /* one per port that is captured */
-	char port[PORT_NAME_SIZE]; /* "": all ports */
-	uint32_t snaplen;	   /* const */
-	uint32_t n_names;	   /* lines in use, with line 0 */
-	unsigned n_rings;	   /* const */
-	uint64_t ring_bytes;	   /* const: a power of two */
-	uint8_t *mem;		   /* const: the whole memfd */
-	size_t mem_size;	   /* const */
+	struct capture *links;	      /* one per port that is captured */
+	char port[PORT_NAME_SIZE];    /* "": all ports */
+	uint32_t snaplen;	      /* const */
+	uint32_t n_names;	      /* lines in use, with line 0 */
+	unsigned n_rings;	      /* const */
+	uint64_t ring_bytes;	      /* const: a power of two */
+	uint8_t *mem;		      /* const: the whole memfd */
+	size_t mem_size;	      /* const */
 	int mem_fd;
-	int wake_fd;		   /* ours: non-blocking */
-	int reader_fd;		   /* the reader's end of wake_fd */
+	int wake_fd;   /* ours: non-blocking */
+	int reader_fd; /* the reader's end of wake_fd */
 	struct ring rings[];
 };
 
@@ -53,7 +53,7 @@ struct capture_session {
  * links of a session are also in a list of their own, for the control thread.
  */
 struct capture {
-	_Atomic(struct capture *) next; /* of the same port; RCU */
+	_Atomic(struct capture *) next;	 /* of the same port; RCU */
 	struct capture_session *session; /* const */
 	struct capture *session_next;	 /* of the same session */
 	struct port *port;		 /* const */
@@ -100,8 +100,7 @@ static bool writer_begin(struct writer *w, struct capture_session *session,
 	struct timespec now;
 
 	w->session = session;
-	w->ring_idx = worker < session->n_rings ? worker :
-						  session->n_rings - 1;
+	w->ring_idx = worker < session->n_rings ? worker : session->n_rings - 1;
 	w->ring = &session->rings[w->ring_idx];
 	if (atomic_flag_test_and_set_explicit(&w->ring->busy,
 					      memory_order_acquire))
@@ -266,8 +265,8 @@ void capture_out(struct capture *c, unsigned worker, const struct port *port,
 		}
 		for (unsigned k = 0; k < n; k++) {
 			unsigned i = list[k];
-			bool drop = ctx && (ctx->dropped[i / 64] >> (i % 64) &
-					    1);
+			bool drop = ctx &&
+				    (ctx->dropped[i / 64] >> (i % 64) & 1);
 
 			put_from_batch(&w, c, CAPTURE_OUT,
 				       drop ? ctx->reason[i] :
@@ -505,8 +504,10 @@ static int session_alloc(const struct capture_config *config,
 		ret = wake_create(session);
 	if (ret) {
 		session_free(session);
-		return error_set(error, ret, "cannot make the rings of a "
-				 "capture: %s", strerror(-ret));
+		return error_set(error, ret,
+				 "cannot make the rings of a "
+				 "capture: %s",
+				 strerror(-ret));
 	}
 	*made = session;
 	return 0;
@@ -526,7 +527,8 @@ static int session_link(struct capture_session *session, struct vswitch *sw,
 	if (session->port[0] && !session->links)
 		return error_set(error, -ENOENT,
 				 "there is no port %s:%s; see glenctl port "
-				 "list", sw->name, session->port);
+				 "list",
+				 sw->name, session->port);
 	return 0;
 }
 
@@ -542,7 +544,8 @@ int capture_create(struct vswitch *sw, const struct capture_config *config,
 	if (n >= CAPTURE_SESSIONS_MAX)
 		return error_set(error, -ENOSPC,
 				 "%u captures run on switch %s already; stop "
-				 "one first", n, sw->name);
+				 "one first",
+				 n, sw->name);
 	ret = session_alloc(config, &session, error);
 	if (ret)
 		return ret;

@@ -13,28 +13,28 @@
  * and over a switch: sum in.packets + replicated = sum out.packets + all
  * drops, where replicated counts the extra copies that floods made.
  */
-#define DROP_REASONS(X)                                                       \
-	/* IN: on the port the packet came from */                            \
-	X(IN_RUNT, in_runt, "shorter than an Ethernet header")                \
-	X(IN_TOO_LONG, in_too_long, "longer than a packet may be")            \
-	X(IN_OVERSIZE, in_oversize, "longer than the source port's MTU")      \
-	X(IN_SEGMENTS, in_segments, "more than 64 segments")                  \
+#define DROP_REASONS(X)                                                        \
+	/* IN: on the port the packet came from */                             \
+	X(IN_RUNT, in_runt, "shorter than an Ethernet header")                 \
+	X(IN_TOO_LONG, in_too_long, "longer than a packet may be")             \
+	X(IN_OVERSIZE, in_oversize, "longer than the source port's MTU")       \
+	X(IN_SEGMENTS, in_segments, "more than 64 segments")                   \
 	X(IN_BAD_OFFLOAD, in_bad_offload, "offload header contradicts packet") \
-	X(IN_NO_PORT, in_no_port, "no port to send it to")                    \
+	X(IN_NO_PORT, in_no_port, "no port to send it to")                     \
 	X(IN_SAME_PORT, in_same_port, "destination is behind the source port") \
-	X(IN_ISOLATED, in_isolated, "both ports are isolated")                \
-	X(IN_FLOOD_LIMIT, in_flood_limit, "flood rate limit of the switch")   \
-	X(IN_MODULE, in_module, "refused by the module")                      \
-	X(IN_TRUNCATED, in_truncated, "driver saw only a part of it")         \
-	X(IN_BROKEN, in_broken, "the port broke the ring protocol")           \
-	/* OUT: on the port the packet was going to */                        \
-	X(OUT_NO_ROOM, out_no_room, "egress ring full")                       \
-	X(OUT_OVERSIZE, out_oversize, "longer than the destination's MTU")    \
+	X(IN_ISOLATED, in_isolated, "both ports are isolated")                 \
+	X(IN_FLOOD_LIMIT, in_flood_limit, "flood rate limit of the switch")    \
+	X(IN_MODULE, in_module, "refused by the module")                       \
+	X(IN_TRUNCATED, in_truncated, "driver saw only a part of it")          \
+	X(IN_BROKEN, in_broken, "the port broke the ring protocol")            \
+	/* OUT: on the port the packet was going to */                         \
+	X(OUT_NO_ROOM, out_no_room, "egress ring full")                        \
+	X(OUT_OVERSIZE, out_oversize, "longer than the destination's MTU")     \
 	X(OUT_BAD_OFFLOAD, out_bad_offload, "cannot be segmented in software") \
-	X(OUT_SEGMENTS, out_segments, "needs more slots than a packet may")   \
-	X(OUT_LINK_DOWN, out_link_down, "interface is down")                  \
-	X(OUT_IO_ERROR, out_io_error, "the kernel refused it")                \
-	X(OUT_RECEIVE_ONLY, out_receive_only, "port only sends")              \
+	X(OUT_SEGMENTS, out_segments, "needs more slots than a packet may")    \
+	X(OUT_LINK_DOWN, out_link_down, "interface is down")                   \
+	X(OUT_IO_ERROR, out_io_error, "the kernel refused it")                 \
+	X(OUT_RECEIVE_ONLY, out_receive_only, "port only sends")               \
 	X(OUT_GONE, out_gone, "port was closed or broken")
 
 enum drop {

@@ -21,6 +21,8 @@ enum isa {
 	ISA_N,
 };
 
+/* These are initializers, not blocks. */
+/* clang-format off */
 #if defined(__x86_64__)
 /* Initializer of an array indexed by enum isa, from the suffixed names. */
 #define ISA_TABLE(name) { name##_v2, name##_v3, name##_v4 }
@@ -35,6 +37,7 @@ enum isa {
 #define ISA_SAME(x) { x }
 #define ISA_DECLARE(type, name) type name##_gen
 #endif
+/* clang-format on */
 
 #define ISA_PASTE2(a, b) a##_##b
 #define ISA_PASTE(a, b) ISA_PASTE2(a, b)

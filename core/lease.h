@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lease.h - reserve room in a ring, copy with nothing held, publish in order. */
+/* lease.h - reserve ring room, copy with nothing held, publish in order. */
 #ifndef CORE_LEASE_H
 #define CORE_LEASE_H
 /*

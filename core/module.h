@@ -28,13 +28,13 @@ struct module_names;
 
 /* What lookup() may know besides the batch. */
 struct lookup_ctx {
-	uint16_t src;	  /* index of the source port */
+	uint16_t src;	   /* index of the source port */
 	bool src_isolated; /* the source port is isolated */
-	uint16_t worker;  /* index of the calling worker */
-	uint32_t now_s;	  /* monotonic seconds, coarse */
-	uint64_t now_ns;  /* monotonic, refreshed at least every turn */
+	uint16_t worker;   /* index of the calling worker */
+	uint32_t now_s;	   /* monotonic seconds, coarse */
+	uint64_t now_ns;   /* monotonic, refreshed at least every turn */
 	const uint8_t *port_isolated; /* by port index: 1 if isolated */
-	uint32_t n_ports; /* length of port_isolated */
+	uint32_t n_ports;	      /* length of port_isolated */
 };
 
 typedef void (*module_lookup)(void *state, const struct lookup_ctx *ctx,
@@ -56,7 +56,7 @@ struct module_ops {
 	void (*destroy)(void *state);
 	/* Changes options at run time; NULL: none can be changed. Control. */
 	int (*set)(void *state, json_t *params, struct glen_error *error);
-	/* The options now in force, a new object (module show, save). Control. */
+	/* The options now in force, a new object (show, save). Control. */
 	json_t *(*show)(void *state);
 	/*
 	 * A port came, or (before its index is used again) went. For port_del
@@ -76,8 +76,8 @@ struct module_ops {
 		       const struct module_names *names, json_t **result,
 		       struct glen_error *error);
 	/*
-	 * Hot, by enum isa: a verdict for each packet of b. Every packet has at least
-	 * PACKET_LEN_MIN bytes, all in hdr[]. A verdict may name a port that
+	 * Hot, by enum isa: a verdict for each packet of b. Every packet has
+	 * at least PACKET_LEN_MIN bytes, all in hdr[]. It may name a port that
 	 * does not exist: the core drops it as in_no_port; the source port:
 	 * dropped as in_same_port.
 	 */

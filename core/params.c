@@ -79,7 +79,8 @@ int params_check(json_t *params, const char *const *known,
 		if (!text[0])
 			return error_set(error, -EINVAL,
 					 "unknown option '%.40s'; there are no "
-					 "options here", key);
+					 "options here",
+					 key);
 		return error_set(error, -EINVAL,
 				 "unknown option '%.40s'; known are: %s", key,
 				 text);
@@ -101,9 +102,10 @@ int params_int(json_t *params, const char *key, long def, long min, long max,
 	if (!member)
 		return 0;
 	if (!json_is_integer(member))
-		return error_set(error, -EINVAL,
-				 "%s must be an integer from %ld to %ld, not %s",
-				 key, min, max, json_kind(member));
+		return error_set(
+			error, -EINVAL,
+			"%s must be an integer from %ld to %ld, not %s", key,
+			min, max, json_kind(member));
 	n = json_integer_value(member);
 	if (n < min || n > max)
 		return error_set(error, -EINVAL,

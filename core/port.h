@@ -168,7 +168,8 @@ struct port_ops {
 	void (*show)(struct port *port, json_t *object);
 	/*
 	 * Control thread: adds the members of port.open's result that a client
-	 * needs and up to PORT_FDS_MAX descriptors (borrowed). NULL: no clients.
+	 * needs and up to PORT_FDS_MAX descriptors (borrowed). NULL: no client
+	 * can attach.
 	 */
 	void (*attach_info)(struct port *port, json_t *object, int *fds,
 			    unsigned *n_fds);
@@ -193,7 +194,7 @@ struct port {
 	unsigned caps;		 /* const after open: OFFLOAD_CAP_* */
 	unsigned mtu;		 /* payload limit, 0: none; control thread */
 	bool isolated;		 /* control thread */
-	bool configured;	 /* stays when its client goes; control thread */
+	bool configured;	 /* outlives its client; control thread */
 	uint8_t mac[6];		 /* zero: none; control thread */
 	_Atomic uint32_t max_len; /* from mtu: longest frame; read by workers */
 	_Atomic(const char *) broken; /* reason, set once by port_break() */

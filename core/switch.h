@@ -39,11 +39,11 @@ struct dest {
 };
 
 struct switch_snap {
-	uint32_t n_dest;     /* one more than the highest index */
+	uint32_t n_dest; /* one more than the highest index */
 	uint32_t n_egress;
 	struct dest *dest;
 	struct egress **egress;
-	uint8_t *isolated;   /* by port index */
+	uint8_t *isolated;	     /* by port index */
 	uint16_t *flood[FLOOD_SETS]; /* port indexes */
 	uint32_t n_flood[FLOOD_SETS];
 	const struct module_ops *module;
@@ -55,23 +55,23 @@ struct engine;
 struct vswitch {
 	char name[PORT_NAME_SIZE];
 	struct engine *engine;
-	_Atomic(struct switch_snap *) snap; /* RCU */
+	_Atomic(struct switch_snap *) snap;   /* RCU */
 	struct port *ports[SWITCH_PORTS_MAX]; /* by index; control thread */
 	unsigned n_ports;
-	bool configured;	/* stays when its last port goes */
+	bool configured; /* stays when its last port goes */
 	const struct module_ops *module;
 	void *module_state;
-	json_t *module_params;	/* as given, for save */
+	json_t *module_params;		  /* as given, for save */
 	struct capture_session *captures; /* control thread; core/capture.c */
-	struct counters gone;	/* sums of ports that are no more */
+	struct counters gone;		  /* sums of ports that are no more */
 	struct counters gone_out;
 	struct vswitch *next;
 };
 
 struct engine_config {
-	unsigned n_workers;   /* 1..WORKERS_MAX; 0 = 1 */
-	const int *cpus;      /* one per worker; NULL: not pinned */
-	bool poll;	      /* never arm, never sleep */
+	unsigned n_workers; /* 1..WORKERS_MAX; 0 = 1 */
+	const int *cpus;    /* one per worker; NULL: not pinned */
+	bool poll;	    /* never arm, never sleep */
 	/* Called on any thread when a port broke; must only wake the control
 	 * thread, which then calls engine_broken(). NULL: nobody is told. */
 	void (*wake)(void *arg);

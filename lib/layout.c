@@ -63,7 +63,8 @@ int layout_init(struct layout *l, uint32_t rings, uint32_t slots,
 	l->first_extra = LAYOUT_BUFS_RESERVED + 2 * l->rings * l->slots;
 	l->n_bufs = l->first_extra + l->extra_bufs;
 	l->ring_size = align_up(sizeof(struct netmap_ring) +
-				(uint64_t)l->slots * sizeof(struct netmap_slot),
+					(uint64_t)l->slots *
+						sizeof(struct netmap_slot),
 				NM_CACHE_ALIGN);
 	end = LAYOUT_NIFP_OFF + sizeof(struct netmap_if) +
 	      2 * l->rings * sizeof(ssize_t);
@@ -72,7 +73,8 @@ int layout_init(struct layout *l, uint32_t rings, uint32_t slots,
 				  LAYOUT_PAGE);
 	l->bufs_off = align_up(l->window_size, LAYOUT_ALIGN);
 	l->bufs_size = align_up((uint64_t)l->n_bufs * l->buf_size,
-				LAYOUT_PAGE) + LAYOUT_PAGE;
+				LAYOUT_PAGE) +
+		       LAYOUT_PAGE;
 	l->size = l->bufs_off + l->bufs_size;
 	return 0;
 }
@@ -109,10 +111,10 @@ void layout_write(const struct layout *l, void *base, const char *ifname)
 	nifp->ni_rx_rings = l->rings;
 	nifp->ni_bufs_head = l->extra_bufs ? l->first_extra : 0;
 	for (unsigned i = 0; i < l->rings; i++) {
-		nifp->ring_ofs[i] =
-			(ssize_t)(layout_tx_ring(l, i) - LAYOUT_NIFP_OFF);
-		nifp->ring_ofs[l->rings + i] =
-			(ssize_t)(layout_rx_ring(l, i) - LAYOUT_NIFP_OFF);
+		nifp->ring_ofs[i] = (ssize_t)(layout_tx_ring(l, i) -
+					      LAYOUT_NIFP_OFF);
+		nifp->ring_ofs[l->rings + i] = (ssize_t)(layout_rx_ring(l, i) -
+							 LAYOUT_NIFP_OFF);
 		write_ring(l, base, i, false);
 		write_ring(l, base, i, true);
 	}

@@ -40,19 +40,19 @@ enum {
 
 struct layout {
 	/* Chosen. */
-	uint32_t rings;	     /* pairs */
-	uint32_t slots;	     /* per ring, a power of two */
+	uint32_t rings; /* pairs */
+	uint32_t slots; /* per ring, a power of two */
 	uint32_t buf_size;
 	uint32_t extra_bufs;
 	/* Computed. */
-	uint32_t n_bufs;     /* with the reserved ones */
+	uint32_t n_bufs;      /* with the reserved ones */
 	uint32_t first_extra; /* index of the first extra buffer */
-	uint64_t ring_size;  /* bytes from one ring to the next */
-	uint64_t rings_off;  /* of TX ring 0, from the window's start */
+	uint64_t ring_size;   /* bytes from one ring to the next */
+	uint64_t rings_off;   /* of TX ring 0, from the window's start */
 	uint64_t window_size;
-	uint64_t bufs_off;   /* of buffer 0, from the region's start */
-	uint64_t bufs_size;  /* bytes of the buffers' memfd */
-	uint64_t size;	     /* of the region's address range */
+	uint64_t bufs_off;  /* of buffer 0, from the region's start */
+	uint64_t bufs_size; /* bytes of the buffers' memfd */
+	uint64_t size;	    /* of the region's address range */
 };
 
 /*

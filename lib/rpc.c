@@ -252,8 +252,7 @@ static void keep_fds(struct rpc *r, struct msghdr *msg)
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int),
-			       sizeof(fd));
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
 			if (r->n_fds < RPC_FDS_MAX)
 				r->fds[r->n_fds++] = fd;
 			else
@@ -287,7 +286,8 @@ static int fill(struct rpc *r)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	ssize_t n;
@@ -339,8 +339,7 @@ static int recv_until(struct rpc *r, json_t **message, int64_t deadline,
 
 	*message = NULL;
 	if (r->fd < 0)
-		return error_set(error, -ECONNRESET,
-				 "not connected to glend");
+		return error_set(error, -ECONNRESET, "not connected to glend");
 	for (;;) {
 		err = next_line(r, message);
 		if (err > 0)
@@ -399,8 +398,8 @@ bool rpc_answer(const struct rpc *r, json_t *message, json_t **result, int *err,
 	*err = 0;
 	if (json_is_object(failure)) {
 		text = json_string_value(json_object_get(failure, "message"));
-		*err = error_code(json_integer_value(
-			json_object_get(failure, "code")));
+		*err = error_code(
+			json_integer_value(json_object_get(failure, "code")));
 		error_set(error, *err, "%s", text ? text : strerror(-*err));
 	} else if (!value) {
 		*err = error_set(error, -EPROTO,

@@ -36,13 +36,13 @@ enum {
 };
 
 struct rpc {
-	int fd;		     /* the socket, -1: closed */
-	char *buf;	     /* bytes received, not yet parsed */
-	size_t len, size;    /* used and allocated bytes of buf */
-	size_t scanned;	     /* bytes of buf known to hold no newline */
+	int fd;		      /* the socket, -1: closed */
+	char *buf;	      /* bytes received, not yet parsed */
+	size_t len, size;     /* used and allocated bytes of buf */
+	size_t scanned;	      /* bytes of buf known to hold no newline */
 	int fds[RPC_FDS_MAX]; /* received, not yet taken */
 	unsigned n_fds;
-	uint32_t id;	     /* of the last call */
+	uint32_t id; /* of the last call */
 	/* Called for a notification that arrives during a call; may be NULL.
 	 * Strings in params are borrowed. */
 	void (*on_notify)(void *arg, const char *method, json_t *params);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* glen/glen.h - attach to a glen switch port and exchange packets through it. */
+/* glen/glen.h - attach to a port of a glen switch and exchange packets. */
 #ifndef GLEN_GLEN_H
 #define GLEN_GLEN_H
 /*
@@ -57,14 +57,14 @@ extern "C" {
 
 /* Limits of a port; requests outside are refused with -EINVAL. */
 enum {
-	GLEN_RINGS_MAX = 16,	  /* ring pairs */
-	GLEN_SLOTS_MIN = 16,	  /* per ring; rounded up to a power of two */
+	GLEN_RINGS_MAX = 16, /* ring pairs */
+	GLEN_SLOTS_MIN = 16, /* per ring; rounded up to a power of two */
 	GLEN_SLOTS_MAX = 4096,
-	GLEN_BUF_MIN = 64,	  /* bytes; a multiple of 64 */
+	GLEN_BUF_MIN = 64, /* bytes; a multiple of 64 */
 	GLEN_BUF_MAX = 65536,
 	GLEN_EXTRA_BUFS_MAX = 1 << 20,
-	GLEN_NAME_MAX = 63,	  /* "switch:port", without the NUL */
-	GLEN_PART_MAX = 31,	  /* switch name, port name */
+	GLEN_NAME_MAX = 63, /* "switch:port", without the NUL */
+	GLEN_PART_MAX = 31, /* switch name, port name */
 };
 
 /* What went wrong, in words. */
@@ -78,15 +78,15 @@ struct glen_error {
  * with NULL has one ring pair of 1024 slots and 2048-byte buffers.
  */
 struct glen_port_config {
-	const char *socket;   /* glend's socket; NULL: $GLEN_SOCKET or default */
-	unsigned rings;	      /* ring pairs, 1..16; 0 = 1 */
-	unsigned slots;	      /* per ring, 16..4096; 0 = 1024 */
-	unsigned buf_size;    /* bytes per buffer; 0 = 2048 */
-	unsigned extra_bufs;  /* buffers beyond one per slot (ni_bufs_head) */
-	unsigned vnet_hdr_len; /* 0, 10 or 12: a virtio_net_hdr precedes packets */
-	unsigned mtu;	      /* payload limit in bytes; 0 = no limit */
-	bool isolated;	      /* exchange no packets with other isolated ports */
-	uint8_t mac[6];	      /* announced in port show; all zero: none */
+	const char *socket;	/* NULL: $GLEN_SOCKET or glend's default */
+	unsigned rings;		/* ring pairs, 1..16; 0 = 1 */
+	unsigned slots;		/* per ring, 16..4096; 0 = 1024 */
+	unsigned buf_size;	/* bytes per buffer; 0 = 2048 */
+	unsigned extra_bufs;	/* buffers beyond one per slot (ni_bufs_head) */
+	unsigned vnet_hdr_len;	/* 0, 10, 12: a virtio_net_hdr before packets */
+	unsigned mtu;		/* payload limit in bytes; 0 = no limit */
+	bool isolated;		/* no packets to or from isolated ports */
+	uint8_t mac[6];		/* announced in port show; all zero: none */
 	int connect_timeout_ms; /* wait for glend to listen; 0 = do not wait */
 };
 

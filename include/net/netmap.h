@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* net/netmap.h - the shared-memory part of netmap's ABI, version 14, in glen's own words. */
+/* net/netmap.h - netmap's ABI in shared memory, version 14, in glen's words. */
 #ifndef _NET_NETMAP_H_
 #define _NET_NETMAP_H_
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* net/netmap_user.h - netmap's macros for walking rings, in glen's own words. */
+/* net/netmap_user.h - netmap's macros for walking rings, in glen's words. */
 #ifndef _NET_NETMAP_USER_H_
 #define _NET_NETMAP_USER_H_
 /*
@@ -15,24 +15,21 @@
 #define NETMAP_IF(base, ofs) NETMAP_OFFSET_OF_(struct netmap_if *, base, ofs)
 
 /* TX ring i; host TX rings follow the others. */
-#define NETMAP_TXRING(nifp, i)                         \
-	NETMAP_OFFSET_OF_(struct netmap_ring *, nifp, \
-			  (nifp)->ring_ofs[i])
+#define NETMAP_TXRING(nifp, i) \
+	NETMAP_OFFSET_OF_(struct netmap_ring *, nifp, (nifp)->ring_ofs[i])
 
 /* RX ring i; host RX rings follow the others. */
-#define NETMAP_RXRING(nifp, i)                                  \
-	NETMAP_OFFSET_OF_(struct netmap_ring *, nifp,          \
-			  (nifp)->ring_ofs[(i) +               \
-					   (nifp)->ni_tx_rings \
-					   + (nifp)->ni_host_tx_rings])
+#define NETMAP_RXRING(nifp, i)                                         \
+	NETMAP_OFFSET_OF_(struct netmap_ring *, nifp,                  \
+			  (nifp)->ring_ofs[(i) + (nifp)->ni_tx_rings + \
+					   (nifp)->ni_host_tx_rings])
 
 /* The buffer of index i, as seen from a ring. */
-#define NETMAP_BUF(ring, i)                                \
-	((char *)(ring) + (ring)->buf_ofs +                \
-	 (size_t)(i) * (ring)->nr_buf_size)
+#define NETMAP_BUF(ring, i) \
+	((char *)(ring) + (ring)->buf_ofs + (size_t)(i) * (ring)->nr_buf_size)
 
 /* The index of the buffer at address b. */
-#define NETMAP_BUF_IDX(ring, b)                            \
+#define NETMAP_BUF_IDX(ring, b)                               \
 	(((char *)(b) - ((char *)(ring) + (ring)->buf_ofs)) / \
 	 (ring)->nr_buf_size)
 

@@ -29,10 +29,10 @@ struct in_ring {
 	struct in_packet *packets;
 	uint32_t mask;
 	bool overread;
-	int kick_fd; /* -1: always polled */
+	int kick_fd;	       /* -1: always polled */
 	_Atomic uint32_t head; /* written by the test thread */
 	_Atomic uint32_t tail; /* written by the worker */
-	_Atomic bool armed; /* the worker wants a kick */
+	_Atomic bool armed;    /* the worker wants a kick */
 };
 
 /* A delivered packet. */
@@ -51,8 +51,8 @@ struct out_ring {
 	uint32_t buf_size;
 	uint32_t head; /* under the lock */
 	uint32_t tail; /* under the lock */
-	bool sink; /* const */
-	bool busy; /* under the lock */
+	bool sink;     /* const */
+	bool busy;     /* under the lock */
 	struct dummy *dummy;
 };
 
@@ -248,8 +248,8 @@ int dummy_inject(struct port *port, unsigned ring, const struct iovec *iov,
 		return -ENOMEM;
 	for (; p.n_seg < n; p.n_seg++) {
 		const struct iovec *v = &iov[p.n_seg];
-		uint8_t *block =
-			malloc(v->iov_len + (r->overread ? OVERREAD : 0));
+		uint8_t *block = malloc(v->iov_len +
+					(r->overread ? OVERREAD : 0));
 
 		if (!block)
 			goto err_free;

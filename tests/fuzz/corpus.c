@@ -157,8 +157,8 @@ static void mutate(struct input *out)
 	}
 	for (uint32_t i = 0; i < n_changes && out->size; i++) {
 		uint8_t *byte = &out->data[random_u32() % out->size];
-		static const uint8_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, '"',
-						 '{', '[', ':', '\n' };
+		static const uint8_t edges[] = { 0,   1,   0x7f, 0x80, 0xff,
+						 '"', '{', '[',	 ':',  '\n' };
 
 		switch (random_u32() % 3) {
 		case 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# glen.py - what Python tests need: a private glend, its RPC, network namespaces.
+# glen.py - what Python tests need: a private glend, RPC, namespaces.
 """
 A test looks like this:
 

@@ -32,11 +32,11 @@
 #include <cmocka.h>
 
 /* Leaves the test; scripts/check prints the reason. */
-#define SKIP(reason)                                       \
-	do {                                               \
+#define SKIP(reason)                                          \
+	do {                                                  \
 		printf("# skip: %s: %s\n", __func__, reason); \
-		fflush(stdout);                            \
-		skip();                                    \
+		fflush(stdout);                               \
+		skip();                                       \
 	} while (0)
 
 #endif
