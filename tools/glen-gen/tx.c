@@ -153,9 +153,7 @@ uint32_t packet_build(const struct frame_spec *spec, uint8_t *packet,
 	return len + spec->vnet_len;
 }
 
-/* Copies a packet into ring's next slots. False if there is no room. */
-static bool ring_put(struct netmap_ring *ring, const uint8_t *packet,
-		     uint32_t len)
+bool ring_put(struct netmap_ring *ring, const uint8_t *packet, uint32_t len)
 {
 	uint32_t seg = opts_seg_max(ring->nr_buf_size), at = ring->head;
 

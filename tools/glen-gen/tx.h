@@ -78,6 +78,9 @@ int announce(struct glen_port *port, const struct gen_opts *opts,
 uint32_t packet_build(const struct frame_spec *spec, uint8_t *packet,
 		      uint32_t len, uint32_t flow, struct payload *p);
 
+/* Copies a packet into ring's next slots. False if there is no room. */
+bool ring_put(struct netmap_ring *ring, const uint8_t *packet, uint32_t len);
+
 uint64_t clock_ns(void);
 
 #endif
