@@ -37,7 +37,7 @@ struct capture_session {
 	struct capture *links;	      /* one per port that is captured */
 	char port[PORT_NAME_SIZE];    /* "": all ports */
 	uint32_t snaplen;	      /* const */
-	uint32_t n_names;	      /* lines in use, with line 0 */
+	uint32_t n_lines;	      /* of the table of ports, with line 0 */
 	unsigned n_rings;	      /* const */
 	uint64_t ring_bytes;	      /* const: a power of two */
 	uint8_t *mem;		      /* const: the whole memfd */
@@ -57,7 +57,7 @@ struct capture {
 	struct capture_session *session; /* const */
 	struct capture *session_next;	 /* of the same session */
 	struct port *port;		 /* const */
-	uint16_t name;			 /* const: line in the table */
+	uint16_t line;			 /* const: in the table of ports */
 };
 
 /* A batch on its way into one ring. */
@@ -78,19 +78,28 @@ static struct capture_tail *shared_tail(const struct capture_session *session)
 	return (struct capture_tail *)(session->mem + CAPTURE_TAIL_OFF);
 }
 
+static struct capture_port *shared_port(const struct capture_session *session,
+					unsigned line)
+{
+	return (struct capture_port *)(session->mem + CAPTURE_PORTS_OFF) + line;
+}
+
 /*
  * Workers.
  */
 
-static void count_missed(struct capture_session *session, unsigned ring_idx,
+static void count_missed(const struct capture *link, unsigned ring_idx,
 			 unsigned n)
 {
+	struct capture_session *session = link->session;
 	struct ring *ring = &session->rings[ring_idx];
 	uint64_t missed = atomic_fetch_add_explicit(&ring->missed, n,
 						    memory_order_relaxed);
 
 	atomic_store_explicit(&shared_head(session)->rings[ring_idx].missed,
 			      missed + n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&shared_port(session, link->line)->missed, n,
+				  memory_order_relaxed);
 }
 
 /* False: another thread writes to the ring, which should not be. */
@@ -205,12 +214,12 @@ static void writer_put(struct writer *w, const struct capture *link,
 	uint8_t *at = writer_reserve(w, size);
 
 	if (!at) {
-		count_missed(w->session, w->ring_idx, 1);
+		count_missed(link, w->ring_idx, 1);
 		return;
 	}
 	*(struct capture_record *)at = (struct capture_record){
 		.size = size,
-		.port = link->name,
+		.port = link->line,
 		.kind = kind,
 		.reason = reason,
 		.time_ns = w->now_ns,
@@ -238,7 +247,7 @@ void capture_in(struct capture *c, unsigned worker, const struct port *port,
 
 	for (; c; c = rcu_load(&c->next)) {
 		if (!writer_begin(&w, c->session, worker)) {
-			count_missed(c->session, w.ring_idx, b->n);
+			count_missed(c, w.ring_idx, b->n);
 			continue;
 		}
 		for (unsigned i = 0; i < b->n; i++) {
@@ -260,7 +269,7 @@ void capture_out(struct capture *c, unsigned worker, const struct port *port,
 
 	for (; c; c = rcu_load(&c->next)) {
 		if (!writer_begin(&w, c->session, worker)) {
-			count_missed(c->session, w.ring_idx, n);
+			count_missed(c, w.ring_idx, n);
 			continue;
 		}
 		for (unsigned k = 0; k < n; k++) {
@@ -290,7 +299,7 @@ void capture_refused(struct capture *c, const struct ingress *in,
 		avail = PACKET_LEN_MAX;
 	for (; c; c = rcu_load(&c->next)) {
 		if (!writer_begin(&w, c->session, in->worker_idx)) {
-			count_missed(c->session, w.ring_idx, 1);
+			count_missed(c, w.ring_idx, 1);
 			continue;
 		}
 		writer_put(&w, c, CAPTURE_IN, reason, len, avail, NULL, 0, seg,
@@ -303,17 +312,16 @@ void capture_refused(struct capture *c, const struct ingress *in,
  * Control: links between sessions and ports.
  */
 
-static uint16_t name_add(struct capture_session *session,
+static uint16_t line_add(struct capture_session *session,
 			 const struct port *port)
 {
-	uint32_t i = session->n_names;
+	uint32_t i = session->n_lines;
 
-	if (i == CAPTURE_NAMES)
+	if (i == CAPTURE_PORTS)
 		return 0;
-	snprintf((char *)session->mem + CAPTURE_NAMES_OFF +
-			 i * CAPTURE_NAME_SIZE,
-		 CAPTURE_NAME_SIZE, "%s:%s", session->sw->name, port->name);
-	session->n_names++;
+	snprintf(shared_port(session, i)->name, CAPTURE_NAME_SIZE, "%s:%s",
+		 session->sw->name, port->name);
+	session->n_lines++;
 	return i;
 }
 
@@ -325,7 +333,7 @@ static int link_create(struct capture_session *session, struct port *port)
 		return -ENOMEM;
 	link->session = session;
 	link->port = port;
-	link->name = name_add(session, port);
+	link->line = line_add(session, port);
 	link->session_next = session->links;
 	session->links = link;
 	atomic_store_explicit(&link->next, rcu_load(&port->capture),
@@ -418,8 +426,8 @@ static int memory_create(struct capture_session *session)
 		return -errno;
 	for (unsigned i = 0; i < session->n_rings; i++)
 		session->rings[i].base = base + i * session->ring_bytes;
-	strcpy((char *)session->mem + CAPTURE_NAMES_OFF, "switch:?");
-	session->n_names = 1;
+	strcpy(shared_port(session, 0)->name, "switch:?");
+	session->n_lines = 1;
 	return 0;
 }
 

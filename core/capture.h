@@ -16,11 +16,12 @@
  * One memfd, sealed, holds it all (struct capture_layout says where):
  *
  *   page 0            struct capture_head: written by glend
- *   page 1            struct capture_tail: written by the reader
- *   then              names: CAPTURE_NAMES lines of 64 bytes "switch:port", by
- *                     the port number in records; line 0 is "switch:?", for
- *                     ports beyond the table's end. A line is written before
- *                     the first record with its number and never again.
+ *   page 2            struct capture_tail: written by the reader
+ *   page 4            struct capture_port: one line per port, by the port
+ *                     number in records; line 0 is "switch:?", for ports beyond
+ *                     the table's end. Lines are given out in order; a name is
+ *                     written before the first record with its number and never
+ *                     again, and a line with an empty name is not in use yet
  *   then              n_rings rings of ring_bytes, a power of two
  *
  * A ring is a byte ring of records, each a multiple of 8 bytes, never wrapping:
@@ -61,7 +62,7 @@ struct capture_session;
 
 enum {
 	CAPTURE_PAGE = 4096,
-	CAPTURE_NAMES = 16384,
+	CAPTURE_PORTS = 16384,
 	CAPTURE_NAME_SIZE = 64,
 	CAPTURE_RINGS_MAX = 65,
 	CAPTURE_SNAPLEN_DEFAULT = 262144,
@@ -82,7 +83,7 @@ enum capture_kind {
 /* Followed by cap_len bytes and zeros up to a multiple of 8. */
 struct capture_record {
 	uint32_t size;	   /* with this header and the zeros */
-	uint16_t port;	   /* line in the table of names */
+	uint16_t port;	   /* line in the table of ports */
 	uint8_t kind;	   /* enum capture_kind */
 	uint8_t reason;	   /* enum drop, or CAPTURE_DELIVERED */
 	uint64_t time_ns;  /* CLOCK_REALTIME */
@@ -104,6 +105,13 @@ struct capture_head {
 	struct capture_ring_head rings[CAPTURE_RINGS_MAX];
 };
 
+/* At CAPTURE_PORTS_OFF, an array; glend writes. */
+struct capture_port {
+	char name[CAPTURE_NAME_SIZE]; /* "switch:port" */
+	_Atomic uint64_t missed;      /* packets of it that found no room */
+	uint64_t unused[7];
+};
+
 /* Written by the reader, one line per ring. */
 struct capture_ring_tail {
 	_Atomic uint64_t tail; /* bytes read; release */
@@ -119,10 +127,13 @@ struct capture_tail {
 
 enum {
 	CAPTURE_TAIL_OFF = 2 * CAPTURE_PAGE,
-	CAPTURE_NAMES_OFF = 4 * CAPTURE_PAGE,
-	CAPTURE_RINGS_OFF = CAPTURE_NAMES_OFF +
-			    CAPTURE_NAMES * CAPTURE_NAME_SIZE,
+	CAPTURE_PORTS_OFF = 4 * CAPTURE_PAGE,
+	CAPTURE_RINGS_OFF = CAPTURE_PORTS_OFF + CAPTURE_PORTS * 128,
 };
+
+_Static_assert(sizeof(struct capture_port) == 128, "as in CAPTURE_RINGS_OFF");
+_Static_assert(sizeof(struct capture_head) <= 2 * CAPTURE_PAGE, "page 2");
+_Static_assert(sizeof(struct capture_tail) <= 2 * CAPTURE_PAGE, "page 4");
 
 /* Bytes of the whole memfd. */
 static inline uint64_t capture_size(unsigned n_rings, uint64_t ring_bytes)

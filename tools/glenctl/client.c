@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// client.c - calls to glend, and what glenctl says when they fail.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/glenctl/glenctl.h"
+
+int complain(enum exit_code code, const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("glenctl: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+int bad_usage(const struct ctl *ctl, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "glenctl%s%s: ", *ctl->path ? " " : "", ctl->path);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	if (ctl->command && ctl->command->run)
+		fprintf(stderr, "Usage: glenctl %s%s%s\n", ctl->path,
+			*ctl->command->args ? " " : "", ctl->command->args);
+	fprintf(stderr, "Try: glenctl%s%s --help\n", *ctl->path ? " " : "",
+		ctl->path);
+	return EXIT_USAGE;
+}
+
+static const char *socket_path(const struct ctl *ctl)
+{
+	return ctl->socket ? ctl->socket : glen_default_socket();
+}
+
+static int cannot_connect(const struct ctl *ctl, int err,
+			  const struct glen_error *error)
+{
+	const char *path = socket_path(ctl);
+
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		return complain(EXIT_UNREACHABLE,
+				"%s at %s: is glend running? Start it with "
+				"\"glend\" or \"systemctl start glend\", or "
+				"name its socket with --socket or GLEN_SOCKET",
+				err == -ENOENT ? "there is no socket" :
+						 "nobody listens",
+				path);
+	if (err == -EACCES || err == -EPERM)
+		return complain(EXIT_UNREACHABLE,
+				"no permission to use %s: run glenctl as the "
+				"user of glend, or join the group of the "
+				"socket (ls -l shows it)",
+				path);
+	return complain(EXIT_UNREACHABLE, "cannot reach glend at %s: %s", path,
+			error->text[0] ? error->text : strerror(-err));
+}
+
+static int connect_once(struct ctl *ctl)
+{
+	struct glen_error error = { 0 };
+	int ret;
+
+	if (ctl->connected)
+		return EXIT_OK;
+	ret = rpc_open(&ctl->rpc, ctl->socket, 0, &error);
+	if (ret)
+		return cannot_connect(ctl, ret, &error);
+	ctl->connected = true;
+	return EXIT_OK;
+}
+
+int call(struct ctl *ctl, const char *method, json_t *params, int timeout_ms,
+	 json_t **result)
+{
+	struct glen_error error = { 0 };
+	int ret;
+
+	ret = connect_once(ctl);
+	if (ret) {
+		json_decref(params);
+		return ret;
+	}
+	ret = rpc_call(&ctl->rpc, method, params, NULL, 0, result, timeout_ms,
+		       &error);
+	if (!ret)
+		return EXIT_OK;
+	if (ret == -ECONNRESET || ret == -EPROTO || ret == -EPIPE)
+		return complain(EXIT_UNREACHABLE, "glend at %s: %s",
+				socket_path(ctl),
+				error.text[0] ? error.text :
+						"the connection broke");
+	return complain(ret == -ETIMEDOUT ? EXIT_TIMEOUT : EXIT_REFUSED, "%s",
+			error.text[0] ? error.text : strerror(-ret));
+}
+
+int call_quiet(struct ctl *ctl, const char *method, json_t *params)
+{
+	json_t *result = NULL;
+	int ret = call(ctl, method, params, CALL_TIMEOUT_MS, &result);
+
+	if (!ret && ctl->json)
+		return print_json(result);
+	json_decref(result);
+	return ret;
+}
+
+int print_json(json_t *value)
+{
+	json_dumpf(value, stdout,
+		   JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER);
+	putchar('\n');
+	fflush(stdout);
+	json_decref(value);
+	return EXIT_OK;
+}
+
+const char *get_str(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+uint64_t get_u64(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_real(value) ? (uint64_t)json_real_value(value) :
+				     (uint64_t)json_integer_value(value);
+}
+
+bool get_bool(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}

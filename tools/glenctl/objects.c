@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// objects.c - status, switches, ports, modules and drivers.
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/glenctl/glenctl.h"
+#include "tools/glenctl/table.h"
+
+/* Values that look like numbers but are names. */
+static const char *const port_strings[] = { "mac",  "ifname", "netns", "file",
+					    "path", "bridge", NULL };
+
+/* A JSON value in one short line for a table cell; freed by the caller. */
+static char *flat(const json_t *value)
+{
+	if (json_is_string(value))
+		return strdup(json_string_value(value));
+	return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+}
+
+/* "key=value key=value", as it could be typed. */
+static void print_pairs(FILE *file, const json_t *object)
+{
+	const char *key, *blank = "";
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value) {
+		char *text = flat(value);
+
+		fprintf(file, "%s%s=%s", blank, key, text ? text : "?");
+		free(text);
+		blank = " ";
+	}
+}
+
+static char *pairs(const json_t *object)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		return NULL;
+	print_pairs(file, object);
+	fclose(file);
+	return text;
+}
+
+/* All members of an object, one per line. */
+static void print_members(const json_t *object)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value) {
+		char *text = json_is_object(value) ? pairs(value) : flat(value);
+
+		printf("%-14s %s\n", key, text ? text : "?");
+		free(text);
+	}
+}
+
+static int show(struct ctl *ctl, const char *method, json_t *params)
+{
+	json_t *result;
+	int ret = call(ctl, method, params, CALL_TIMEOUT_MS, &result);
+
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(result);
+	print_members(result);
+	json_decref(result);
+	return EXIT_OK;
+}
+
+/*
+ * status
+ */
+
+const char status_help[] =
+	"Shows version, uptime, what the workers do, and how many switches and\n"
+	"ports there are. A worker polls rings that are busy and sleeps when\n"
+	"all are armed.\n"
+	"\nExamples:\n"
+	"  glenctl status\n"
+	"  glenctl status --json | jq .workers[0].packets\n";
+
+static void print_workers(const json_t *workers)
+{
+	static const char *const titles[] = { ">WORKER", ">CPU",     ">POLLED",
+					      ">ARMED",	 ">PACKETS", ">BATCHES",
+					      ">AVG",	 ">SLEEPS",  ">WAKEUPS",
+					      NULL };
+	struct table t;
+	json_t *w;
+	size_t i;
+
+	table_init(&t, titles);
+	json_array_foreach((json_t *)workers, i, w) {
+		uint64_t packets = get_u64(w, "packets");
+		uint64_t batches = get_u64(w, "batches");
+		json_int_t cpu = json_integer_value(json_object_get(w, "cpu"));
+		char a[UNIT_SIZE];
+
+		table_add(&t, "%llu", (unsigned long long)get_u64(w, "worker"));
+		table_add(&t, cpu < 0 ? "any" : "%lld", (long long)cpu);
+		table_add(&t, "%s", human(a, get_u64(w, "polled")));
+		table_add(&t, "%s", human(a, get_u64(w, "armed")));
+		table_add(&t, "%s", human(a, packets));
+		table_add(&t, "%s", human(a, batches));
+		table_add(&t, "%.1f", batches ? (double)packets / batches : 0);
+		table_add(&t, "%s", human(a, get_u64(w, "sleeps")));
+		table_add(&t, "%s", human(a, get_u64(w, "wakeups")));
+	}
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+}
+
+int status_run(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *s;
+	char up[UNIT_SIZE];
+	int ret;
+
+	ret = no_options(ctl, argc, argv, 0, 0);
+	if (!ret)
+		ret = call(ctl, "status", NULL, CALL_TIMEOUT_MS, &s);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(s);
+	printf("glend %s, pid %llu, up %s\n", get_str(s, "version"),
+	       (unsigned long long)get_u64(s, "pid"),
+	       human_seconds(up, get_u64(s, "uptime_s")));
+	printf("socket %s, state %s, config %s\n", get_str(s, "socket"),
+	       *get_str(s, "state_file") ? get_str(s, "state_file") : "none",
+	       *get_str(s, "config_file") ? get_str(s, "config_file") : "none");
+	printf("%llu switches, %llu ports, instruction set %s\n\n",
+	       (unsigned long long)get_u64(s, "switches"),
+	       (unsigned long long)get_u64(s, "ports"), get_str(s, "isa"));
+	print_workers(json_object_get(s, "workers"));
+	json_decref(s);
+	return EXIT_OK;
+}
+
+/*
+ * switch
+ */
+
+static const char switch_add_help[] =
+	"Makes a switch that stays until switch del. Without this a switch\n"
+	"comes with its first port and goes with its last.\n"
+	"MODULE decides where packets go (default: learn, a learning bridge);\n"
+	"glenctl module list names them and their options.\n"
+	"\nExamples:\n"
+	"  glenctl switch add vale0\n"
+	"  glenctl switch add vale0 learn entries=131072 age_s=60\n"
+	"  glenctl switch add wire static\n";
+
+static const char switch_set_help[] =
+	"Changes the module's options, or replaces the module, while traffic\n"
+	"flows. No port goes down. The same as module set.\n"
+	"\nExamples:\n"
+	"  glenctl switch set vale0 learn age_s=30\n"
+	"  glenctl switch set vale0 static\n";
+
+static const char switch_del_help[] =
+	"Closes all ports of the switch and removes it. Programs that have a\n"
+	"port open are told that it was closed.\n"
+	"\nExample:\n"
+	"  glenctl switch del vale0\n";
+
+static const char switch_show_help[] =
+	"Shows one switch: module, options, ports.\n"
+	"\nExample:\n"
+	"  glenctl switch show vale0\n";
+
+static const char switch_list_help[] =
+	"Lists all switches.\n"
+	"\nExamples:\n"
+	"  glenctl switch list\n"
+	"  glenctl switch list --json | jq -r .[].switch\n";
+
+/* NAME [MODULE] [KEY=VALUE...] as parameters; NULL: a message was printed. */
+static json_t *switch_params(const struct ctl *ctl, int argc, char **argv)
+{
+	json_t *params = json_object(), *options;
+	int i = 2;
+
+	json_object_set_new(params, "switch", json_string(argv[1]));
+	if (argc > 2 && !strchr(argv[2], '='))
+		json_object_set_new(params, "module", json_string(argv[i++]));
+	if (i == argc)
+		return params;
+	options = json_object();
+	json_object_set_new(params, "options", options);
+	if (add_options(ctl, options, argc - i, argv + i, NULL)) {
+		json_decref(params);
+		return NULL;
+	}
+	return params;
+}
+
+static int switch_add_run(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *params;
+	int ret = no_options(ctl, argc, argv, 1, -1);
+
+	if (ret)
+		return ret;
+	params = switch_params(ctl, argc, argv);
+	return params ? call_quiet(ctl, "switch.add", params) : EXIT_USAGE;
+}
+
+/* The module that a switch has, for "set" without a module's name. */
+static int fill_module(struct ctl *ctl, json_t *params)
+{
+	json_t *result;
+	int ret;
+
+	if (json_object_get(params, "module"))
+		return 0;
+	ret = call(ctl, "module.show",
+		   json_pack("{s:O}", "switch",
+			     json_object_get(params, "switch")),
+		   CALL_TIMEOUT_MS, &result);
+	if (ret)
+		return ret;
+	json_object_set(params, "module", json_object_get(result, "module"));
+	json_decref(result);
+	return 0;
+}
+
+static int module_set_run(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *params;
+	int ret = no_options(ctl, argc, argv, 2, -1);
+
+	if (ret)
+		return ret;
+	params = switch_params(ctl, argc, argv);
+	if (!params)
+		return EXIT_USAGE;
+	ret = fill_module(ctl, params);
+	if (ret) {
+		json_decref(params);
+		return ret;
+	}
+	return call_quiet(ctl, "module.set", params);
+}
+
+static json_t *name_param(const char *key, const char *name)
+{
+	return json_pack("{s:s}", key, name);
+}
+
+static int switch_del_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, 1);
+
+	return ret ? ret :
+		     call_quiet(ctl, "switch.del",
+				name_param("switch", argv[1]));
+}
+
+static int switch_show_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, 1);
+
+	return ret ? ret :
+		     show(ctl, "switch.show", name_param("switch", argv[1]));
+}
+
+static int switch_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = { "SWITCH", "MODULE",  ">PORTS",
+					      "STAYS",	"OPTIONS", NULL };
+	json_t *list, *s;
+	struct table t;
+	size_t i;
+	int ret;
+
+	ret = no_options(ctl, argc, argv, 0, 0);
+	if (!ret)
+		ret = call(ctl, "switch.list", NULL, CALL_TIMEOUT_MS, &list);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(list);
+	table_init(&t, titles);
+	json_array_foreach(list, i, s) {
+		char *options = pairs(json_object_get(s, "options"));
+
+		table_add(&t, "%s", get_str(s, "switch"));
+		table_add(&t, "%s", get_str(s, "module"));
+		table_add(&t, "%llu", (unsigned long long)get_u64(s, "ports"));
+		table_add(&t, "%s", get_bool(s, "configured") ? "yes" : "no");
+		table_add(&t, "%s", options ? options : "");
+		free(options);
+	}
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+	json_decref(list);
+	return EXIT_OK;
+}
+
+const struct command switch_commands[] = {
+	{ "add", "SWITCH [MODULE] [KEY=VALUE...]", "make a switch that stays",
+	  switch_add_help, switch_add_run, NULL },
+	{ "del", "SWITCH", "close its ports and remove it", switch_del_help,
+	  switch_del_run, NULL },
+	{ "set", "SWITCH [MODULE] [KEY=VALUE...]", "change module or options",
+	  switch_set_help, module_set_run, NULL },
+	{ "show", "SWITCH", "one switch", switch_show_help, switch_show_run,
+	  NULL },
+	{ "list", "", "all switches", switch_list_help, switch_list_run, NULL },
+	{ NULL },
+};
+
+/*
+ * port
+ */
+
+static const char port_add_help[] =
+	"Makes a port SWITCH:NAME that stays until port del; the switch is made\n"
+	"if it does not exist. DRIVER is the kind of port: tap (an interface of\n"
+	"this host), shm (reserves the name for a program), pcap (a file), ...;\n"
+	"glenctl driver list names all of them and their options.\n"
+	"For every driver: mtu=BYTES (0: no limit), mac=XX:XX:XX:XX:XX:XX,\n"
+	"isolated=true (exchanges nothing with other isolated ports).\n"
+	"A VALUE is taken as JSON if it is a number, true, false, a [list] or\n"
+	"\"quoted\"; anything else is text.\n"
+	"\nExamples:\n"
+	"  glenctl port add vale0:tap0 tap\n"
+	"  glenctl port add vale0:tap0 tap ifname=tap0 netns=blue queues=2\n"
+	"  glenctl port add vale0:guest shm mtu=1500 isolated=true\n";
+
+static const char port_set_help[] =
+	"Changes mtu, mac, isolated or the driver's options of a live port.\n"
+	"\nExamples:\n"
+	"  glenctl port set vale0:tap0 mtu=9000\n"
+	"  glenctl port set vale0:tap0 isolated=true\n";
+
+static const char port_del_help[] =
+	"Forwards what the port has handed over, then closes it. A program\n"
+	"that has it open is told so.\n"
+	"\nExample:\n"
+	"  glenctl port del vale0:tap0\n";
+
+static const char port_show_help[] =
+	"Shows one port with everything its driver says about it.\n"
+	"\nExample:\n"
+	"  glenctl port show vale0:tap0\n";
+
+static const char port_list_help[] =
+	"Lists all ports, or those of one switch. STAYS: until port del, even\n"
+	"when no program has it open.\n"
+	"\nExamples:\n"
+	"  glenctl port list\n"
+	"  glenctl port list vale0 --json | jq -r '.[] | select(.link).port'\n";
+
+static int port_add_run(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *params;
+	int ret = no_options(ctl, argc, argv, 2, -1);
+
+	if (ret)
+		return ret;
+	if (strchr(argv[2], '='))
+		return bad_usage(ctl, "the driver is missing before %s",
+				 argv[2]);
+	params = json_pack("{s:s, s:s}", "port", argv[1], "driver", argv[2]);
+	if (add_options(ctl, params, argc - 3, argv + 3, port_strings)) {
+		json_decref(params);
+		return EXIT_USAGE;
+	}
+	return call_quiet(ctl, "port.add", params);
+}
+
+static int port_set_run(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *params;
+	int ret = no_options(ctl, argc, argv, 2, -1);
+
+	if (ret)
+		return ret;
+	params = name_param("port", argv[1]);
+	if (add_options(ctl, params, argc - 2, argv + 2, port_strings)) {
+		json_decref(params);
+		return EXIT_USAGE;
+	}
+	return call_quiet(ctl, "port.set", params);
+}
+
+static int port_del_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, 1);
+
+	return ret ? ret :
+		     call_quiet(ctl, "port.del", name_param("port", argv[1]));
+}
+
+static int port_show_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, 1);
+
+	return ret ? ret : show(ctl, "port.show", name_param("port", argv[1]));
+}
+
+static void port_row(struct table *t, const json_t *p)
+{
+	uint64_t mtu = get_u64(p, "mtu");
+
+	table_add(t, "%s", get_str(p, "port"));
+	table_add(t, "%s", get_str(p, "driver"));
+	table_add(t, "%s", get_bool(p, "link") ? "up" : "down");
+	table_add(t, "%llu/%llu", (unsigned long long)get_u64(p, "in_rings"),
+		  (unsigned long long)get_u64(p, "out_rings"));
+	table_add(t, mtu ? "%llu" : "-", (unsigned long long)mtu);
+	table_add(t, "%s", *get_str(p, "mac") ? get_str(p, "mac") : "-");
+	table_add(t, "%s", get_bool(p, "isolated") ? "yes" : "no");
+	table_add(t, "%s", get_bool(p, "configured") ? "yes" : "no");
+}
+
+static int port_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = { "PORT",	  "DRIVER", "LINK",
+					      ">IN/OUT",  ">MTU",   "MAC",
+					      "ISOLATED", "STAYS",  NULL };
+	json_t *params = NULL, *list, *p;
+	struct table t;
+	size_t i;
+	int ret;
+
+	ret = no_options(ctl, argc, argv, 0, 1);
+	if (ret)
+		return ret;
+	if (argc > 1)
+		params = name_param("switch", argv[1]);
+	ret = call(ctl, "port.list", params, CALL_TIMEOUT_MS, &list);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(list);
+	table_init(&t, titles);
+	json_array_foreach(list, i, p)
+		port_row(&t, p);
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+	json_decref(list);
+	return EXIT_OK;
+}
+
+const struct command port_commands[] = {
+	{ "add", "SWITCH:NAME DRIVER [KEY=VALUE...]", "make a port",
+	  port_add_help, port_add_run, NULL },
+	{ "del", "SWITCH:NAME", "close a port", port_del_help, port_del_run,
+	  NULL },
+	{ "set", "SWITCH:NAME KEY=VALUE...", "change a live port",
+	  port_set_help, port_set_run, NULL },
+	{ "show", "SWITCH:NAME", "one port", port_show_help, port_show_run,
+	  NULL },
+	{ "list", "[SWITCH]", "all ports", port_list_help, port_list_run,
+	  NULL },
+	{ NULL },
+};
+
+/*
+ * module, driver
+ */
+
+static const char module_list_help[] =
+	"Lists the forwarding modules with their options.\n"
+	"\nExample:\n"
+	"  glenctl module list\n";
+
+static const char module_set_help[] =
+	"Changes options of a switch's module, or replaces it by another one,\n"
+	"while traffic flows.\n"
+	"\nExamples:\n"
+	"  glenctl module set vale0 age_s=30\n"
+	"  glenctl module set vale0 learn entries=262144\n"
+	"  glenctl module set vale0 static\n";
+
+static const char module_show_help[] =
+	"Shows a switch's module with the options that are in force.\n"
+	"\nExample:\n"
+	"  glenctl module show vale0\n";
+
+static const char driver_list_help[] =
+	"Lists the kinds of ports with their options for port add.\n"
+	"\nExample:\n"
+	"  glenctl driver list\n";
+
+/* Name, summary, and the options' text indented. */
+static int list_kinds(struct ctl *ctl, const char *method, const char *key)
+{
+	json_t *list, *kind;
+	size_t i;
+	int ret = call(ctl, method, NULL, CALL_TIMEOUT_MS, &list);
+
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(list);
+	json_array_foreach(list, i, kind) {
+		const char *line = get_str(kind, "options");
+
+		printf("%s%-8s %s\n", i ? "\n" : "", get_str(kind, key),
+		       get_str(kind, "summary"));
+		while (*line) {
+			size_t len = strcspn(line, "\n");
+
+			printf("         %.*s\n", (int)len, line);
+			line += len + (line[len] == '\n');
+		}
+	}
+	json_decref(list);
+	return EXIT_OK;
+}
+
+static int module_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 0, 0);
+
+	return ret ? ret : list_kinds(ctl, "module.list", "module");
+}
+
+static int driver_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 0, 0);
+
+	return ret ? ret : list_kinds(ctl, "driver.list", "driver");
+}
+
+static int module_show_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, 1);
+
+	return ret ? ret :
+		     show(ctl, "module.show", name_param("switch", argv[1]));
+}
+
+const struct command module_commands[] = {
+	{ "list", "", "all modules and their options", module_list_help,
+	  module_list_run, NULL },
+	{ "set", "SWITCH [MODULE] [KEY=VALUE...]",
+	  "change options or replace it", module_set_help, module_set_run,
+	  NULL },
+	{ "show", "SWITCH", "a switch's module", module_show_help,
+	  module_show_run, NULL },
+	{ NULL },
+};
+
+const struct command driver_commands[] = {
+	{ "list", "", "all kinds of ports and their options", driver_list_help,
+	  driver_list_run, NULL },
+	{ NULL },
+};
