@@ -423,6 +423,13 @@ static void appends_to_a_batch_in_use(void **state)
 	assert_int_equal(offload_segment(in, 0, &cursor, out), 0);
 	assert_int_equal(out->n_segs, BATCH_SEGS);
 	assert_int_equal(cursor.sent, 6000);
+	/* The same for a packet that stays whole. */
+	in->offloads = false;
+	out->n_segs = BATCH_SEGS - 10;
+	memset(&cursor, 0, sizeof(cursor));
+	assert_int_equal(offload_segment(in, 0, &cursor, out), 0);
+	assert_int_equal(out->n_segs, BATCH_SEGS - 10);
+	assert_false(cursor.done);
 }
 
 /* A packet with only a checksum to fill in, at start + offset. */
@@ -553,6 +560,7 @@ static const struct lie lies[] = {
 	{ "a fragment", 20, 0x20, CSUM(34, 16), false },
 	{ "not IP, MACs", 12, 9, CSUM(0, 12), false },
 	{ "UDP, not its field", 23, 17, CSUM(34, 4), false },
+	{ "UDP, its header", 23, 17, CSUM(36, 4), false },
 	{ "UDP, ports from before", 23, 17, CSUM(33, 3), false },
 };
 #pragma GCC diagnostic pop
