@@ -183,6 +183,8 @@ static void packet_begin(struct batch *out, unsigned hdr_len, uint32_t len)
 
 	if (k == 0)
 		out->multi_seg = out->offloads = false;
+	/* Segments begin anywhere in the sender's, and in our headers. */
+	out->overread = false;
 	out->hdr_len[k] = (uint8_t)hdr_len;
 	out->len[k] = len;
 	out->seg0[k] = out->n_segs;
@@ -226,9 +228,6 @@ static int packet_add_stream(struct batch *out, struct stream *s, uint32_t n,
 		err = packet_add(out, s->ptr, chunk);
 		if (err)
 			return err;
-		/* Near the end of hdr[] there are no 64 bytes left. */
-		if (s->piece == 0)
-			out->overread = false;
 		if (fn)
 			checksum_piece(sum, fn, s->ptr, chunk);
 		stream_advance(s, chunk);
@@ -662,7 +661,6 @@ int offload_segment(const struct batch *b, unsigned i,
 
 	if (now.done || n == BATCH_MAX)
 		return 0;
-	out->overread = b->overread && (n == 0 || out->overread);
 	if (off->gso_type != OFFLOAD_GSO_NONE) {
 		err = cut_packet(b, i, off, &now, out);
 	} else {

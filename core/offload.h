@@ -30,9 +30,9 @@
  * have one packet turned into 65535. Headers end within HDR_MAX bytes, with
  * the fragment header that UFO over IPv6 inserts. Header bytes that lie behind
  * the private header are copied out of the segments once, and that copy is
- * checked and used. A packet that fills both its PACKET_SEGS_MAX segments and a
- * private header of HDR_MAX bytes has no room for one more piece, which UFO
- * over IPv6 or a checksum behind HDR_MAX takes: it cannot be done.
+ * checked and used. UFO over IPv6 behind a private header of more than HDR_MAX
+ * - 8 bytes takes one more segment, a checksum behind HDR_MAX up to three: a
+ * packet that has no room for them (PACKET_SEGS_MAX) cannot be done.
  */
 #include "core/batch.h"
 
@@ -81,8 +81,8 @@ struct offload_cursor {
  * cursor until cursor->done. Returns the number of packets added, or -EINVAL
  * if the packet cannot be segmented (nothing was added). gso_size decides the
  * cut. out->seg[] points into the sender's memory, rarely into hdr[] of b or
- * out; len[], hdr[], hdr_len[], seg0[], n_seg[], multi_seg, overread, offloads
- * are set, off[] is zero. Worker threads only.
+ * out; len[], hdr[], hdr_len[], seg0[], n_seg[], multi_seg are set, overread and
+ * offloads are false, off[] is zero. Worker threads only.
  *
  * An emptied out always takes at least one packet, so this ends. A sender that
  * changes its memory between two calls can get -EINVAL from the second.
