@@ -36,21 +36,20 @@ static int64_t now_ms(void)
 	return clock_ms(CLOCK_MONOTONIC);
 }
 
-/* An edge for everybody who sleeps on an eventfd. */
-static void wake(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0)
-		return; /* full: nobody can have missed it */
-}
-
-/* Sets the timer that all waiters watch; 0: none. */
+/* Sets the timer that all waiters watch. */
 static void set_timer(struct link *link, int64_t ms)
 {
 	struct itimerspec t = { { 0, 0 }, { ms / 1000, ms % 1000 * 1000000 } };
 
 	timerfd_settime(link->timer, 0, &t, NULL);
+}
+
+/* An edge for everybody who sleeps on the port: the timer fires at once. */
+static void wake_all(struct link *link)
+{
+	const struct itimerspec now = { { 0, 0 }, { 0, 1 } };
+
+	timerfd_settime(link->timer, 0, &now, NULL);
 }
 
 static void die(struct glen_port *port, const char *reason)
@@ -62,7 +61,7 @@ static void die(struct glen_port *port, const char *reason)
 	rpc_close(&port->link.rpc);
 	/* Pairs with the acquire in port_epoch(). */
 	atomic_store_explicit(&port->epoch, EPOCH_DEAD, memory_order_release);
-	wake(port->call_fd);
+	wake_all(&port->link);
 }
 
 void port_die(struct glen_port *port, const char *reason)
@@ -165,16 +164,18 @@ static void resumed(struct glen_port *port)
 {
 	struct link *link = &port->link;
 	uint32_t epoch = port_epoch(port) + 1;
+	uint64_t one = 1;
+	ssize_t n;
 
 	link->state = LINK_UP;
 	__atomic_add_fetch(&link->reconnects, 1, __ATOMIC_RELAXED);
-	set_timer(link, 0);
 	atomic_store_explicit(&port->epoch,
 			      epoch == EPOCH_DEAD ? epoch + 1 : epoch,
 			      memory_order_release);
 	/* Both sides look at all rings once more. */
-	wake(port->kick_fd);
-	wake(port->call_fd);
+	n = write(port->kick_fd, &one, sizeof(one));
+	(void)n; /* -EAGAIN: a kick is pending */
+	wake_all(link);
 }
 
 /* Refusals that can pass: the old connection may not be gone yet. */
@@ -262,14 +263,17 @@ void link_idle(struct glen_port *port)
 	pthread_mutex_unlock(&link->lock);
 }
 
-void link_init(struct glen_port *port)
+int link_init(struct glen_port *port)
 {
-	pthread_mutex_init(&port->link.lock, NULL);
-	port->link.state = port->local ? LINK_LOCAL : LINK_UP;
-	port->link.rpc.fd = -1;
-	port->link.rpc.on_notify = NULL;
-	port->link.timer = -1;
+	struct link *link = &port->link;
+
+	pthread_mutex_init(&link->lock, NULL);
+	link->state = port->local ? LINK_LOCAL : LINK_UP;
+	link->rpc.fd = -1;
 	atomic_store(&port->epoch, EPOCH_DEAD + 1);
+	link->timer = timerfd_create(CLOCK_MONOTONIC,
+				     TFD_CLOEXEC | TFD_NONBLOCK);
+	return link->timer < 0 ? -errno : 0;
 }
 
 void link_fini(struct glen_port *port)

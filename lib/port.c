@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "lib/error.h"
@@ -181,8 +180,9 @@ int port_map_local(struct glen_port **port, const char *name,
 	p->call_fd = call_fd;
 	p->on_close = on_close;
 	p->arg = arg;
-	link_init(p);
-	err = map_region(p, window_fd, bufs_fd, NULL);
+	err = link_init(p);
+	if (!err)
+		err = map_region(p, window_fd, bufs_fd, NULL);
 	if (err) {
 		link_fini(p);
 		free(p);
@@ -287,7 +287,7 @@ static int attach(struct glen_port **port, const char *name, struct rpc *rpc,
 	char token[sizeof((*port)->link.token)];
 	struct layout l = { 0 };
 	struct glen_port *p;
-	int err;
+	int err, no_timer;
 
 	err = read_result(result, &l, token, sizeof(token), error);
 	p = port_alloc(name, &l);
@@ -297,22 +297,22 @@ static int attach(struct glen_port **port, const char *name, struct rpc *rpc,
 		rpc_close(rpc);
 		return error_set(error, -ENOMEM, "out of memory");
 	}
-	link_init(p);
+	no_timer = link_init(p);
 	p->window_fd = fds[0];
 	p->bufs_fd = fds[1];
 	p->kick_fd = fds[2];
 	p->call_fd = fds[3];
 	p->link.rpc = *rpc;
 	p->link.path = strdup(path);
-	p->link.timer = timerfd_create(CLOCK_MONOTONIC,
-				       TFD_CLOEXEC | TFD_NONBLOCK);
 	strcpy(p->link.token, token);
 	if (!err && n != N_FDS)
 		err = error_set(error, -EPROTO,
 				"glend sent %u descriptors, not 4; does this "
 				"process have too many files open?", n);
-	if (!err && (!p->link.path || p->link.timer < 0))
-		err = error_set(error, -ENOMEM, "out of memory or files");
+	if (!err && (no_timer || !p->link.path))
+		err = error_set(error, no_timer ? no_timer : -ENOMEM,
+				"cannot make a timer: %s",
+				strerror(no_timer ? -no_timer : ENOMEM));
 	if (!err)
 		err = check_memfd(p->window_fd, l.window_size, "window", error);
 	if (!err)

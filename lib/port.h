@@ -5,8 +5,8 @@
 /*
  * Theory of operation
  *
- * A glen_port is a mapped region (lib/layout.h), two eventfds and a link to
- * the switch behind it. The link is either a control connection to glend
+ * A glen_port is a mapped region (lib/layout.h), an eventfd to kick the
+ * switch, a pipe by which it calls us, and a link to it. The link is either a control connection to glend
  * (lib/link.c keeps it alive) or, for an embedded switch, a pair of callbacks.
  *
  *   ring.c   moves indexes and packets: struct ring, one per direction
@@ -24,9 +24,9 @@
  *                than its own forgets which kicks it sent to the old glend
  *
  * Sleeping. Every waiter has its own epoll descriptor with three members: the
- * call eventfd and the retry timer, both edge-triggered and never read, so that
- * each edge reaches each waiter and no thread can eat another's wake-up; and
- * the control socket, level-triggered.
+ * call pipe (glend writes a byte to wake us) and the link's timer, both
+ * edge-triggered and never read, so that each edge reaches each waiter and no
+ * thread can eat another's wake-up; and the control socket, level-triggered.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -88,7 +88,8 @@ struct link {
 	struct rpc rpc;
 	char *path;	      /* of glend's socket */
 	char token[64];
-	int timer;	      /* timerfd: next attempt or end of patience */
+	int timer;	      /* timerfd: next attempt, end of patience, or
+				* something that everybody must look at */
 	/* LOST: when to connect; RESUMING: when to give up. */
 	int64_t retry_ms;
 	unsigned backoff_ms;
@@ -123,8 +124,8 @@ struct glen_port {
 
 /*
  * Makes a port of an embedded switch from its descriptors, all borrowed:
- * window_fd and bufs_fd for the duration of the call, the eventfds until
- * on_close(arg). on_close is the last thing glen_port_close() calls, after
+ * window_fd and bufs_fd for the duration of the call, kick_fd (an eventfd)
+ * and call_fd (the reading end of a pipe, or an eventfd) until on_close(arg). on_close is the last thing glen_port_close() calls, after
  * unmapping. The window must have been written (layout_write()).
  */
 int port_map_local(struct glen_port **port, const char *name,
@@ -156,8 +157,8 @@ void ring_disarm(struct ring *r);
 /* ring.c: frees what glen_recv() allocated. */
 void ring_fini(struct ring *r);
 
-/* link.c */
-void link_init(struct glen_port *port);
+/* link.c: 0 or -errno; link_fini() is due in either case. */
+int link_init(struct glen_port *port);
 void link_fini(struct glen_port *port);
 /*
  * A sync call moved nothing: looks after the connection, but at most every few

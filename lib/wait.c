@@ -52,7 +52,7 @@ int waiter_open(struct glen_port *port, struct waiter *w)
 	err = w->epfd < 0 ? -errno : 0;
 	if (!err)
 		err = watch(w->epfd, port->call_fd, EPOLLIN | EPOLLET);
-	if (!err && link->timer >= 0)
+	if (!err)
 		err = watch(w->epfd, link->timer, EPOLLIN | EPOLLET);
 	if (!err && !port->local && link->rpc.fd >= 0)
 		err = watch(w->epfd, link->rpc.fd, EPOLLIN | EPOLLRDHUP);
