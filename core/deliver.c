@@ -14,13 +14,18 @@ static const uint16_t identity[BATCH_MAX] = {
 #define X4(n) X1(n), X1(n + 1), X1(n + 2), X1(n + 3)
 #define X16(n) X4(n), X4(n + 4), X4(n + 8), X4(n + 12)
 #define X64(n) X16(n), X16(n + 16), X16(n + 32), X16(n + 48)
-	X64(0), X64(64), X64(128), X64(192),
+	X64(0),
+	X64(64),
+	X64(128),
+	X64(192),
 };
 
-/* Packet i is not forwarded at all. */
-static void drop_in(struct ingress *in, enum drop reason)
+/* Packet i is not forwarded at all. Its verdict says so to captures. */
+static void drop_in(struct ingress *in, struct batch *b, unsigned i,
+		    enum drop reason)
 {
 	count_add(&in->counters->drops[reason], 1);
+	b->verdict[i] = VERDICT_DROP | reason;
 }
 
 /* Length of the longest frame that packet i becomes on a wire. */
@@ -45,9 +50,9 @@ static uint32_t frame_tags(const struct batch *b, unsigned i)
 }
 
 /* Takes packets out of list that are too long for the port. */
-static __attribute__((noinline)) unsigned
-drop_oversize(struct tx_ctx *ctx, const struct batch *b, uint16_t *out,
-	      const uint16_t *list, unsigned n, uint32_t max_len)
+static __attribute__((noinline)) unsigned drop_oversize(
+	struct tx_ctx *ctx, const struct batch *b, uint16_t *out,
+	const uint16_t *list, unsigned n, uint32_t max_len)
 {
 	unsigned left = 0;
 
@@ -101,9 +106,9 @@ static void send_segmented(struct worker *w, struct egress *e,
 }
 
 /* Like tx(), for a batch in which some packets carry offload descriptions. */
-static __attribute__((noinline)) void
-send_offloads(struct worker *w, struct egress *e, struct tx_ctx *ctx,
-	      const struct batch *b, const uint16_t *list, unsigned n)
+static __attribute__((noinline)) void send_offloads(
+	struct worker *w, struct egress *e, struct tx_ctx *ctx,
+	const struct batch *b, const uint16_t *list, unsigned n)
 {
 	unsigned start = 0;
 
@@ -122,16 +127,16 @@ send_offloads(struct worker *w, struct egress *e, struct tx_ctx *ctx,
 }
 
 /* Delivers packets list[0..n) to one egress ring, in order. */
-static void send_list(struct worker *w, struct egress *e,
-		      const struct batch *b, const uint16_t *list, unsigned n)
+static void send_list(struct worker *w, struct egress *e, const struct batch *b,
+		      const uint16_t *list, unsigned n)
 {
 	struct port *port = e->port;
 	struct tx_ctx ctx;
 	uint16_t kept[BATCH_MAX];
 	const uint16_t *all = list;
 	unsigned n_all = n;
-	uint32_t max_len =
-		atomic_load_explicit(&port->max_len, memory_order_relaxed);
+	uint32_t max_len = atomic_load_explicit(&port->max_len,
+						memory_order_relaxed);
 
 	ctx.worker = w;
 	ctx.counters = &e->counters[w->index];
@@ -175,7 +180,7 @@ static inline unsigned group_get(struct worker *w,
 /* Where packet i goes that has a verdict VERDICT_PORT; GROUP_NONE: nowhere. */
 static inline unsigned group_port(struct worker *w,
 				  const struct switch_snap *snap,
-				  struct ingress *in, const struct batch *b,
+				  struct ingress *in, struct batch *b,
 				  unsigned i, bool *by_flow)
 {
 	uint32_t v = b->verdict[i], port = v & 0xffff;
@@ -183,18 +188,18 @@ static inline unsigned group_port(struct worker *w,
 	const struct dest *d;
 
 	if (port >= snap->n_dest || !snap->dest[port].port) {
-		drop_in(in, DROP_IN_NO_PORT);
+		drop_in(in, b, i, DROP_IN_NO_PORT);
 		return GROUP_NONE;
 	}
 	if (port == in->port->index) {
-		drop_in(in, DROP_IN_SAME_PORT);
+		drop_in(in, b, i, DROP_IN_SAME_PORT);
 		return GROUP_NONE;
 	}
 	d = &snap->dest[port];
 	if (d->n_out == 1) {
 		ring = 0;
 	} else if (!d->n_out) {
-		drop_in(in, DROP_IN_NO_PORT);
+		drop_in(in, b, i, DROP_IN_NO_PORT);
 		return GROUP_NONE;
 	} else {
 		if (ring == RING_ANY)
@@ -207,24 +212,36 @@ static inline unsigned group_port(struct worker *w,
 	return group_get(w, snap, d->egress0 + ring);
 }
 
+/* The source port is alone in the set. */
+static bool nobody_in(const struct switch_snap *snap, unsigned set,
+		      uint16_t source)
+{
+	return snap->n_flood[set] == 0 ||
+	       (snap->n_flood[set] == 1 && snap->flood[set][0] == source);
+}
+
 /* Drops, and marks for flood(), what does not go to a single port. */
-static __attribute__((noinline)) void
-special(struct worker *w, struct ingress *in, const struct batch *b,
-	unsigned i)
+static __attribute__((noinline)) void special(struct worker *w,
+					      const struct switch_snap *snap,
+					      struct ingress *in,
+					      struct batch *b, unsigned i)
 {
 	uint32_t v = b->verdict[i], low = v & 0xffff;
 
-	if ((v & VERDICT_TYPE) == VERDICT_FLOOD && low < FLOOD_SETS)
+	if ((v & VERDICT_TYPE) == VERDICT_FLOOD && low < FLOOD_SETS &&
+	    nobody_in(snap, low, in->port->index))
+		drop_in(in, b, i, DROP_IN_NO_PORT);
+	else if ((v & VERDICT_TYPE) == VERDICT_FLOOD && low < FLOOD_SETS)
 		w->flood_sets |= 1U << low;
 	else if ((v & VERDICT_TYPE) == VERDICT_DROP && low < DROP_N)
-		drop_in(in, low);
+		drop_in(in, b, i, low);
 	else
-		drop_in(in, DROP_IN_MODULE);
+		drop_in(in, b, i, DROP_IN_MODULE);
 }
 
 /* Sorts packets into groups; fills order[] with the packets of each. */
 static void make_groups(struct worker *w, const struct switch_snap *snap,
-			struct ingress *in, const struct batch *b)
+			struct ingress *in, struct batch *b)
 {
 	uint32_t last = ~0U;
 	unsigned g = GROUP_NONE, n = b->n, first = 0;
@@ -234,7 +251,7 @@ static void make_groups(struct worker *w, const struct switch_snap *snap,
 		bool by_flow = false;
 
 		if (v & VERDICT_TYPE) {
-			special(w, in, b, i);
+			special(w, snap, in, b, i);
 			w->group[i] = GROUP_NONE;
 			last = ~0U;
 			continue;
@@ -330,16 +347,14 @@ static void flood(struct worker *w, const struct switch_snap *snap,
 		for (unsigned r = 0; r < d->n_out; r++)
 			flood_ring(w, snap, b, d, r, n);
 	}
-	if (targets)
-		count_add(&in->counters->replicated,
-			  (uint64_t)(targets - 1) * n);
-	else
-		count_add(&in->counters->drops[DROP_IN_NO_PORT], n);
+	count_add(&in->counters->replicated, (uint64_t)(targets - 1) * n);
 }
 
 void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		  struct ingress *in, struct batch *b)
 {
+	struct capture *capture = rcu_load(&in->port->capture);
+
 	w->n_groups = 0;
 	w->flood_sets = 0;
 	if (w->epoch++ == EPOCH_MAX) {
@@ -347,6 +362,9 @@ void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		w->epoch = 1;
 	}
 	make_groups(w, snap, in, b);
+	/* Every verdict is final now, and nothing has left yet. */
+	if (__builtin_expect(capture != NULL, 0))
+		capture_in(capture, w->index, in->port, b);
 	if (w->n_groups == 1 && w->groups[0].n == b->n) {
 		send_list(w, w->groups[0].egress, b, identity, b->n);
 		return;

@@ -90,7 +90,9 @@ static __attribute__((noinline)) void gather_refuse(struct ingress *in,
 		enum drop why = refuse(b, i, max_len);
 
 		if (why != DROP_N) {
-			in_drop(in, why);
+			const struct seg hdr = { b->hdr[i], b->hdr_len[i] };
+
+			in_drop_seg(in, why, &hdr, 1, b->len[i]);
 			count_add(&in->counters->bytes, b->len[i]);
 			continue;
 		}
@@ -129,8 +131,8 @@ unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 		least = len < least ? len : least;
 		most = len > most ? len : most;
 	}
-	if (least < PACKET_LEN_MIN || most > max_len ||
-	    most > PACKET_LEN_MAX || b->offloads)
+	if (least < PACKET_LEN_MIN || most > max_len || most > PACKET_LEN_MAX ||
+	    b->offloads)
 		gather_refuse(in, b, max_len);
 	for (unsigned i = 0; i < b->n; i++)
 		bytes += b->len[i];

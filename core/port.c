@@ -31,8 +31,7 @@ struct port *port_find(struct vswitch *sw, const char *name)
 	return NULL;
 }
 
-static int mac_parse(const char *text, uint8_t mac[6],
-		     struct glen_error *error)
+static int mac_parse(const char *text, uint8_t mac[6], struct glen_error *error)
 {
 	unsigned m[6];
 	char end;
@@ -130,6 +129,7 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->hot = hot;
 		in->ring = i;
 		in->worker = e->workers[e->next_worker++ % e->n_workers];
+		in->worker_idx = in->worker->index;
 		in->spin_ns = SPIN_START_NS;
 	}
 	for (unsigned i = 0; i < port->n_out; i++) {
@@ -266,7 +266,8 @@ static void drain(struct port *port)
 	unsigned budget = 2 * GLEN_SLOTS_MAX;
 
 	w->now_ns = worker_clock();
-	for (unsigned i = 0; i < port->n_in; i++)
+	for (unsigned i = 0; i < port->n_in; i++) {
+		port->in[i].worker_idx = w->index;
 		for (unsigned done = 0; done < budget;) {
 			unsigned n = hot->run_ring(w, &port->in[i]);
 
@@ -274,6 +275,7 @@ static void drain(struct port *port)
 				break;
 			done += n;
 		}
+	}
 }
 
 void port_destroy(struct port *port)
@@ -344,8 +346,7 @@ static json_t *offloads_show(unsigned caps)
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (caps & names[i].cap)
-			json_array_append_new(list,
-					      json_string(names[i].name));
+			json_array_append_new(list, json_string(names[i].name));
 	return list;
 }
 

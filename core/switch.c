@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/capture.h"
 #include "core/rcu.h"
 #include "lib/error.h"
 
@@ -49,8 +50,7 @@ int engine_create(struct engine **engine, const struct engine_config *config,
 		int cpu = config && config->cpus && i < n ? config->cpus[i] :
 							    -1;
 
-		e->workers[i] = worker_create(e, i, cpu, e->config.poll,
-					      error);
+		e->workers[i] = worker_create(e, i, cpu, e->config.poll, error);
 		if (!e->workers[i]) {
 			engine_destroy(e);
 			return -ENOMEM;
@@ -166,9 +166,8 @@ json_t *engine_show_workers(struct engine *e)
 				  (json_int_t)read_count(&w->turns), "batches",
 				  (json_int_t)read_count(&w->batches),
 				  "packets",
-				  (json_int_t)read_count(&w->packets),
-				  "sleeps", (json_int_t)read_count(&w->sleeps),
-				  "wakeups",
+				  (json_int_t)read_count(&w->packets), "sleeps",
+				  (json_int_t)read_count(&w->sleeps), "wakeups",
 				  (json_int_t)read_count(&w->wakeups)));
 	}
 	return all;
@@ -253,6 +252,7 @@ void switch_destroy(struct vswitch *sw)
 	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
 		if (sw->ports[i])
 			port_destroy(sw->ports[i]);
+	capture_switch_del(sw);
 	while (*at != sw)
 		at = &(*at)->next;
 	*at = sw->next;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // worker.c - the loop over ingress rings: gather, look up, deliver, release.
-#include "core/capture.h"
 #include "core/rcu.h"
 #include "core/worker.h"
 
@@ -9,7 +8,6 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 {
 	struct port *port = in->port;
 	const struct switch_snap *snap = rcu_load(&port->sw->snap);
-	struct capture *capture = rcu_load(&port->capture);
 	struct lookup_ctx ctx = {
 		.src = port->index,
 		.src_isolated = snap->isolated[port->index],
@@ -30,8 +28,6 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 	count_add(&w->packets, b->n);
 	snap->module->lookup[w->isa](snap->module_state, &ctx, b);
 	HOT(deliver)(w, snap, in, b);
-	if (__builtin_expect(capture != NULL, 0))
-		capture_in(capture, w->index, port, b);
 }
 
 unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
@@ -58,8 +54,7 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
  * poll list. How long a ring is polled in vain before that adapts: a ring that
  * is kicked soon after it was armed should have been polled a little longer.
  */
-static __attribute__((noinline)) bool idle(struct worker *w,
-					   struct ingress *in)
+static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 {
 	if (!in->idle_since_ns) {
 		in->idle_since_ns = w->now_ns;
@@ -80,8 +75,7 @@ unsigned HOT(worker_turn)(struct worker *w)
 {
 	unsigned used = 0;
 
-	if (__builtin_expect(rcu_load(&w->set)->generation != w->generation,
-			     0))
+	if (__builtin_expect(rcu_load(&w->set)->generation != w->generation, 0))
 		worker_adopt(w);
 	w->now_ns = worker_clock();
 	count_add(&w->turns, 1);
