@@ -55,6 +55,9 @@ static void snapshot_add(struct switch_snap *snap, struct port *port,
 	for (unsigned r = 0; r < port->n_out; r++)
 		snap->egress[(*egress)++] = &port->out[r];
 	snap->isolated[port->index] = port->isolated;
+	/* A port that only sends takes no copies: they would be counted. */
+	if (!port->n_out)
+		return;
 	snap->flood[FLOOD_ALL][snap->n_flood[FLOOD_ALL]++] = port->index;
 	if (!port->isolated)
 		snap->flood[FLOOD_NOT_ISOLATED]
