@@ -81,8 +81,8 @@ struct offload_cursor {
  * cursor until cursor->done. Returns the number of packets added, or -EINVAL
  * if the packet cannot be segmented (nothing was added). gso_size decides the
  * cut. out->seg[] points into the sender's memory, rarely into hdr[] of b or
- * out; len[], hdr[], hdr_len[], seg0[], n_seg[], multi_seg are set, overread and
- * offloads are false, off[] is zero. Worker threads only.
+ * out; len[], hdr[], hdr_len[], seg0[], n_seg[], multi_seg are set, off[] is
+ * zero, overread and offloads are false. Worker threads only.
  *
  * An emptied out always takes at least one packet, so this ends. A sender that
  * changes its memory between two calls can get -EINVAL from the second.
