@@ -31,13 +31,12 @@ struct runs {
 
 /* What is the same for the whole batch. */
 struct look {
-	const struct table *table;
+	struct table *table;
+	uint64_t fresh;	  /* value bits of a source that needs no write */
 	uint64_t age_limit;
-	uint64_t fresh; /* value bits of a source that needs no write */
 	uint32_t now_s;
 	uint32_t ageing_s;
-	uint32_t flood;	    /* verdict */
-	uint32_t vlan_mask; /* 0xfff, or 0: VLANs are ignored */
+	uint32_t flood;	  /* verdict */
 };
 
 enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
@@ -58,46 +57,58 @@ static inline uint16_t load16(const uint8_t *p)
 	return v;
 }
 
-static void extract(const struct look *look, const uint8_t (*hdr)[HDR_MAX],
-		    unsigned n, struct runs *src, struct runs *dst)
+/* The VLAN id's bits of a key, for a packet with a tag. */
+static __attribute__((noinline)) uint64_t vlan_bits(const struct table *t,
+						    const uint8_t *h)
+{
+	uint64_t vid = __builtin_bswap16(load16(h + 14)) & 0xfff;
+
+	return t->vlan ? vid << KEY_VLAN_SHIFT : 0;
+}
+
+/*
+ * Addresses of n packets as runs, their hashes, and prefetches. Sources change
+ * rarely or always, which a branch predicts; destinations change now and then:
+ * those are stored each time, and kept if they begin a new run.
+ */
+static inline void extract(const struct table *t,
+			   const uint8_t (*hdr)[HDR_MAX], unsigned n,
+			   struct runs *src, struct runs *dst)
 {
 	uint64_t last_s = ~0ULL, last_d = ~0ULL; /* no keys */
-	unsigned n_s = 0, n_d = 0;
+	size_t n_s = 0, n_d = 0;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const uint8_t *h = hdr[i];
-		uint64_t d = load64(h), s = load64(h + 6);
-		uint16_t type = s >> 48;
-		uint64_t vid = __builtin_bswap16(load16(h + 14)) &
-			       look->vlan_mask;
+		uint64_t s = load64(h + 6), d = load64(h) & KEY_MAC_MASK;
+		uint64_t type = s >> 48, hash;
 
-		if (type != TPID_VLAN && type != TPID_SERVICE)
-			vid = 0;
-		vid <<= KEY_VLAN_SHIFT;
-		s = (s & KEY_MAC_MASK) | vid;
-		d = (d & KEY_MAC_MASK) | vid;
-		/* Written always, kept if it begins a new run. */
-		n_s += s != last_s;
+		s &= KEY_MAC_MASK;
+		if (__builtin_expect(type == TPID_VLAN ||
+				     type == TPID_SERVICE, 0)) {
+			uint64_t vid = vlan_bits(t, h);
+
+			s |= vid;
+			d |= vid;
+		}
+		if (s != last_s) {
+			hash = table_hash(t, s);
+			__builtin_prefetch(table_first(t, hash));
+			src->key[n_s] = s;
+			src->hash[n_s++] = hash;
+			last_s = s;
+		}
+		hash = table_hash(t, d);
+		__builtin_prefetch(table_first(t, hash));
 		n_d += d != last_d;
-		src->key[n_s - 1] = s;
 		dst->key[n_d - 1] = d;
-		src->start[n_s] = i + 1;
+		dst->hash[n_d - 1] = hash;
 		dst->start[n_d] = i + 1;
-		last_s = s;
 		last_d = d;
 	}
-	src->start[0] = 0;
 	dst->start[0] = 0;
 	src->n = n_s;
 	dst->n = n_d;
-}
-
-static void prefetch(const struct table *t, struct runs *r)
-{
-	for (unsigned i = 0; i < r->n; i++) {
-		r->hash[i] = table_hash(t, r->key[i]);
-		__builtin_prefetch(table_first(t, r->hash[i]));
-	}
 }
 
 static inline bool may_learn(uint64_t key)
@@ -111,7 +122,7 @@ learn(struct learn *learn, const struct lookup_ctx *ctx,
 {
 	struct learn_worker *w = &learn->workers[ctx->worker];
 
-	switch (table_learn((struct table *)look->table, key, ctx->src,
+	switch (table_learn(look->table, key, ctx->src,
 			    look->now_s, look->ageing_s)) {
 	case LEARNT_MOVED:
 		count_add(&w->moves, 1);
@@ -126,51 +137,57 @@ learn(struct learn *learn, const struct lookup_ctx *ctx,
 }
 
 /* Lists the runs whose source is not known just as it is now. */
-static unsigned check_sources(const struct look *look, const struct runs *src,
+static inline unsigned check_sources(const struct look *look, const struct runs *src,
 			      uint8_t *list)
 {
-	unsigned n = 0;
+	const struct table *t = look->table;
+	struct bucket *buckets = t->buckets;
+	uint64_t mask = t->mask, fresh = look->fresh;
+	size_t n = 0, n_runs = src->n;
 
-	for (unsigned i = 0; i < src->n; i++) {
+	for (size_t i = 0; i < n_runs; i++) {
 		uint64_t key = src->key[i], hash = src->hash[i];
-		uint64_t val = bucket_find(table_first(look->table, hash), key,
-					   hash);
+		uint64_t val = bucket_find(&buckets[hash & mask], key, hash);
 
-		if (__builtin_expect((val & (VAL_PORT | VAL_AGE | VAL_VALID)) ==
-					     look->fresh,
-				     1))
+		val &= VAL_PORT | VAL_AGE | VAL_VALID;
+		if (__builtin_expect(val == fresh, 1))
 			continue;
 		if (!may_learn(key))
 			continue;
-		__builtin_prefetch(table_second(look->table, hash));
+		__builtin_prefetch(table_second(t, hash));
 		list[n++] = i;
 	}
 	return n;
 }
 
 /* Verdicts from the first buckets; lists the runs that have none yet. */
-static unsigned first_buckets(const struct look *look, const struct runs *dst,
-			      uint32_t *verdict, uint8_t *list)
+static inline unsigned first_buckets(const struct look *look,
+				     const struct runs *dst, uint32_t *verdict,
+				     uint8_t *list)
 {
-	unsigned n = 0;
+	const struct table *t = look->table;
+	struct bucket *buckets = t->buckets;
+	uint64_t mask = t->mask, age_limit = look->age_limit;
+	uint32_t now_s = look->now_s;
+	size_t n = 0, n_runs = dst->n;
 
-	for (unsigned i = 0; i < dst->n; i++) {
-		uint64_t key = dst->key[i], hash = dst->hash[i];
-		uint64_t val = bucket_find(table_first(look->table, hash), key,
+	for (size_t i = 0; i < n_runs; i++) {
+		uint64_t hash = dst->hash[i];
+		uint64_t val = bucket_find(&buckets[hash & mask], dst->key[i],
 					   hash);
 		uint32_t v = VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
 			     (val & VAL_PORT);
-		unsigned at = dst->start[i];
+		size_t at = dst->start[i], end = dst->start[i + 1];
 
-		if (__builtin_expect(!table_alive(val, look->now_s,
-						  look->age_limit), 0)) {
-			__builtin_prefetch(table_second(look->table, hash));
+		if (__builtin_expect(!val || !table_alive(val, now_s,
+							  age_limit), 0)) {
+			__builtin_prefetch(table_second(t, hash));
 			list[n++] = i;
 			v = look->flood;
 		}
 		do {
 			verdict[at] = v;
-		} while (__builtin_expect(++at < dst->start[i + 1], 0));
+		} while (__builtin_expect(++at < end, 0));
 	}
 	return n;
 }
@@ -186,7 +203,7 @@ static void second_buckets(const struct look *look, const struct runs *dst,
 		if (key & KEY_GROUP)
 			continue;
 		val = bucket_find(table_second(look->table, hash), key, hash);
-		if (!table_alive(val, look->now_s, look->age_limit))
+		if (!val || !table_alive(val, look->now_s, look->age_limit))
 			continue;
 		for (unsigned at = dst->start[i]; at < dst->start[i + 1]; at++)
 			verdict[at] = VERDICT_PORT |
@@ -217,9 +234,8 @@ static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
 	unsigned n_list;
 
-	extract(look, (const uint8_t (*)[HDR_MAX])b->hdr + at, n, &src, &dst);
-	prefetch(look->table, &src);
-	prefetch(look->table, &dst);
+	extract(look->table, (const uint8_t (*)[HDR_MAX])b->hdr + at, n, &src,
+		&dst);
 	n_list = check_sources(look, &src, list);
 	for (unsigned i = 0; i < n_list; i++)
 		learn(state, ctx, look, src.key[list[i]]);
@@ -231,28 +247,26 @@ static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
 void HOT(learn_lookup)(void *state, const struct lookup_ctx *ctx,
 		       struct batch *b)
 {
-	struct learn *learn_state = state;
-	const struct table *t = rcu_load(&learn_state->table);
-	uint32_t ageing_s = atomic_load_explicit(&learn_state->ageing_s,
+	struct learn *l = state;
+	uint32_t ageing_s = atomic_load_explicit(&l->ageing_s,
 						 memory_order_relaxed);
 	struct look look = {
-		.table = t,
-		.age_limit = table_age_limit(ageing_s),
+		.table = rcu_load(&l->table),
 		.fresh = VAL_VALID | ctx->src |
 			 (ctx->now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT,
+		.age_limit = table_age_limit(ageing_s),
 		.now_s = ctx->now_s,
 		.ageing_s = ageing_s,
 		.flood = VERDICT_FLOOD |
 			 (ctx->src_isolated ? FLOOD_NOT_ISOLATED : FLOOD_ALL),
-		.vlan_mask = t->vlan ? 0xfff : 0,
 	};
 	unsigned n_missed = 0;
 
 	for (unsigned at = 0; at < b->n; at += GROUP)
-		n_missed += group(learn_state, ctx, &look, b, at);
-	if (n_missed && atomic_load_explicit(&learn_state->flood_cost,
+		n_missed += group(l, ctx, &look, b, at);
+	if (n_missed && atomic_load_explicit(&l->flood_cost,
 					     memory_order_relaxed))
-		learn_limit_floods(learn_state, ctx, b);
+		learn_limit_floods(l, ctx, b);
 	if (ctx->src_isolated)
 		isolate(ctx, b);
 }

@@ -524,26 +524,32 @@ static bool read_entry(const struct bucket *b, unsigned i, uint32_t now_s,
 	return true;
 }
 
+static void copy_entries(struct table *to, const struct table *from,
+			 bool (*keep)(const struct table_entry *entry),
+			 bool fixed)
+{
+	for (uint64_t i = 0; i < (from->mask + 1) * BUCKET_SLOTS; i++) {
+		struct table_entry entry;
+		uint64_t val;
+
+		if (!read_entry(&from->buckets[i / BUCKET_SLOTS],
+				i % BUCKET_SLOTS, 0, &entry, &val))
+			continue;
+		if (entry.fixed != fixed || (keep && !keep(&entry)))
+			continue;
+		if (fixed)
+			table_add_static(to, entry.key, entry.port);
+		else
+			table_learn(to, entry.key, entry.port,
+				    val >> VAL_AGE_SHIFT & VAL_AGE_MASK, 0);
+	}
+}
+
 void table_copy(struct table *to, const struct table *from,
 		bool (*keep)(const struct table_entry *entry))
 {
-	for (uint64_t i = 0; i <= from->mask; i++) {
-		for (unsigned j = 0; j < BUCKET_SLOTS; j++) {
-			struct table_entry entry;
-			uint64_t val;
-
-			if (!read_entry(&from->buckets[i], j, 0, &entry, &val))
-				continue;
-			if (keep && !keep(&entry))
-				continue;
-			if (entry.fixed)
-				table_add_static(to, entry.key, entry.port);
-			else
-				table_learn(to, entry.key, entry.port,
-					    val >> VAL_AGE_SHIFT &
-						    VAL_AGE_MASK, 0);
-		}
-	}
+	copy_entries(to, from, keep, true);
+	copy_entries(to, from, keep, false);
 }
 
 uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,

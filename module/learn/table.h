@@ -51,6 +51,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define TABLE_ATOMIC_LOADS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TABLE_ATOMIC_LOADS 1
+#endif
+#endif
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 enum {
 	BUCKET_SLOTS = 4,
 	TABLE_LOCKS = 1024, /* a power of two */
@@ -69,6 +80,7 @@ enum {
 #define VAL_VALID (1ULL << 46)
 #define VAL_STATIC (1ULL << 47)
 #define VAL_TAG_SHIFT 48
+#define VAL_TAG (0xffffULL << VAL_TAG_SHIFT)
 
 #define KEY_MAC_MASK 0xffffffffffffULL
 #define KEY_GROUP 1ULL /* the group bit: lowest bit of the first byte */
@@ -134,8 +146,8 @@ uint32_t table_flush(struct table *t, int port, bool fixed);
  */
 void table_sweep(struct table *t, uint64_t *at, uint64_t n, uint32_t now_s,
 		 uint32_t ageing_s);
-/* Control: entries of from that fit are copied to the empty table to; those
- * for which keep() is false are left out. NULL: all. */
+/* Control: entries of from that fit are copied to the empty table to, static
+ * ones first; those for which keep() is false are left out. NULL: all. */
 void table_copy(struct table *to, const struct table *from,
 		bool (*keep)(const struct table_entry *entry));
 /*
@@ -164,16 +176,32 @@ static inline struct bucket *table_second(const struct table *t, uint64_t hash)
 	return &t->buckets[(hash >> 32) & t->mask];
 }
 
-/* One bit per slot that holds key. */
+/* acquire: pairs with slot_take(), the value is not older than the key */
+static inline unsigned slot_matches(const struct bucket *b, unsigned i,
+				    uint64_t key)
+{
+	return (unsigned)(atomic_load_explicit(&b->key[i],
+					       memory_order_acquire) == key)
+	       << i;
+}
+
+/*
+ * One bit per slot that holds key. With AVX2 all four keys are compared at
+ * once; the compiler cannot move the load of the value before that, because
+ * its address comes out of it, and should a lane ever be torn, the value's tag
+ * tells.
+ */
 static inline unsigned bucket_match(const struct bucket *b, uint64_t key)
 {
-	unsigned match = 0;
+#if defined(__AVX2__) && !defined(TABLE_ATOMIC_LOADS)
+	__m256i keys = _mm256_load_si256((const __m256i *)(const void *)b->key);
+	__m256i same = _mm256_cmpeq_epi64(keys, _mm256_set1_epi64x(key));
 
-	/* acquire: pairs with slot_take(), val is not older than key */
-	for (unsigned i = 0; i < BUCKET_SLOTS; i++)
-		match |= (unsigned)(atomic_load_explicit(
-				&b->key[i], memory_order_acquire) == key) << i;
-	return match;
+	return _mm256_movemask_pd(_mm256_castsi256_pd(same));
+#else
+	return slot_matches(b, 0, key) | slot_matches(b, 1, key) |
+	       slot_matches(b, 2, key) | slot_matches(b, 3, key);
+#endif
 }
 
 /* The value of key, 0 if it is not in this bucket. */
@@ -188,23 +216,22 @@ static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 	val = atomic_load_explicit(&b->val[__builtin_ctz(match)],
 				   memory_order_acquire);
 	/* A free slot (key 0) and a successor's value both fail here. */
-	return (val ^ hash) >> VAL_TAG_SHIFT || !(val & VAL_VALID) ? 0 : val;
+	return (val ^ (hash | VAL_VALID)) & (VAL_TAG | VAL_VALID) ? 0 : val;
 }
 
-/* What table_alive() compares with: one number per batch. */
+/* What table_alive() compares ages with. */
 static inline uint64_t table_age_limit(uint32_t ageing_s)
 {
 	return ageing_s ? ageing_s + AGE_SLACK : VAL_AGE_MASK + 1;
 }
 
-/* True if val is an entry that may be used at now_s. */
+/* True if val, an entry's, has not aged at now_s. */
 static inline bool table_alive(uint64_t val, uint32_t now_s, uint64_t limit)
 {
 	uint64_t age = (now_s + AGE_SLACK - (val >> VAL_AGE_SHIFT)) &
 		       VAL_AGE_MASK;
 
-	return ((val & VAL_VALID) != 0) &
-	       (((val & VAL_STATIC) != 0) | (age < limit));
+	return __builtin_expect(age < limit, 1) || val & VAL_STATIC;
 }
 
 #endif
