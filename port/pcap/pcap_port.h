@@ -48,6 +48,7 @@
 #include <stdint.h>
 
 #include "core/port.h"
+#include "lib/shm.h"
 
 extern const struct port_ops pcap_port_ops;
 extern const struct port_hot pcap_hot;
@@ -199,7 +200,7 @@ static inline void pcap_ring_release(struct pcap_ring *r, uint32_t number)
  */
 static inline bool pcap_ring_wants_kick(struct pcap_ring *r)
 {
-	atomic_thread_fence(memory_order_seq_cst);
+	shm_full_fence();
 	return atomic_load_explicit(&r->asleep, memory_order_relaxed) &&
 	       atomic_exchange_explicit(&r->asleep, false,
 					memory_order_relaxed);

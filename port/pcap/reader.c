@@ -103,7 +103,7 @@ static void wake_worker(struct pcap_reader *rd)
 {
 	struct itimerspec now = { .it_value = { 0, 1 } };
 
-	atomic_thread_fence(memory_order_seq_cst);
+	shm_full_fence();
 	if (atomic_load_explicit(&rd->armed, memory_order_relaxed) &&
 	    atomic_exchange(&rd->armed, false))
 		timerfd_settime(rd->timer_fd, 0, &now, NULL);

@@ -59,7 +59,7 @@ void pcap_ring_sleep(struct pcap_ring *r, bool (*ready)(void *arg), void *arg)
 
 	atomic_store_explicit(&r->asleep, true, memory_order_relaxed);
 	/* Pairs with the fence in pcap_ring_wants_kick(). */
-	atomic_thread_fence(memory_order_seq_cst);
+	shm_full_fence();
 	if (!ready(arg) && !pcap_ring_stopped(r))
 		eventfd_read(r->kick_fd, &value);
 	atomic_store_explicit(&r->asleep, false, memory_order_relaxed);

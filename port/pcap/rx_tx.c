@@ -83,7 +83,7 @@ static bool pcap_rx_arm(struct ingress *in)
 	atomic_store_explicit(&rd->armed, true, memory_order_relaxed);
 	/* Pairs with the fence in wake_worker(): we see its packet, or it
 	 * sees that we wait. */
-	atomic_thread_fence(memory_order_seq_cst);
+	shm_full_fence();
 	desc = pcap_ring_peek(&rd->ring, tail);
 	if (!desc)
 		return false;
