@@ -96,6 +96,9 @@ struct batch {
 	bool overread;	/* 64 bytes may be read at any seg.ptr with len > 0 */
 	bool multi_seg; /* some n_seg[] is not 1 */
 	bool offloads;	/* some off[] is not zero */
+	bool identity;	/* all seg0[i] are i and all n_seg[i] are 1: who writes
+			 * others clears it */
+	uint32_t most;	/* no packet is longer; gather() sets it */
 	uint32_t slots; /* driver's own: ring entries to release */
 	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
 	uint32_t verdict[BATCH_MAX];
@@ -106,5 +109,21 @@ struct batch {
 	struct seg seg[BATCH_SEGS];
 	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_MAX];
 };
+
+/*
+ * For rx(): the n packets in seg[0..n) and len[] have one segment each. The
+ * arrays that say so mostly do already, from the batch before.
+ */
+static inline void batch_one_seg_each(struct batch *b, unsigned n)
+{
+	b->n = b->n_segs = n;
+	if (__builtin_expect(b->identity, 1))
+		return;
+	for (unsigned i = 0; i < BATCH_MAX; i++) {
+		b->seg0[i] = i;
+		b->n_seg[i] = 1;
+	}
+	b->identity = true;
+}
 
 #endif

@@ -91,6 +91,10 @@ static void send_segmented(struct worker *w, struct egress *e,
 			reason = DROP_OUT_BAD_OFFLOAD;
 			break;
 		}
+		out->most = 0;
+		for (unsigned k = 0; k < out->n; k++)
+			if (out->len[k] > out->most)
+				out->most = out->len[k];
 		e->hot->tx(e, &part, out, identity, out->n);
 	}
 	for (unsigned r = 0; r < DROP_N; r++)
@@ -147,7 +151,7 @@ static void send_list(struct worker *w, struct egress *e, const struct batch *b,
 		for (unsigned k = 0; k < n; k++)
 			tx_drop(&ctx, list[k], DROP_OUT_GONE);
 		n = 0;
-	} else if (w->most > max_len) {
+	} else if (b->most > max_len) {
 		n = drop_oversize(&ctx, b, kept, list, n, max_len);
 		list = kept;
 	}
@@ -239,44 +243,62 @@ static __attribute__((noinline)) void special(struct worker *w,
 		drop_in(in, b, i, DROP_IN_MODULE);
 }
 
-/* Sorts packets into groups; fills order[] with the packets of each. */
-static void make_groups(struct worker *w, const struct switch_snap *snap,
-			struct ingress *in, struct batch *b)
+/* Notes that packets [first, first + n) go to group g. */
+static inline void add_run(struct worker *w, unsigned g, unsigned first,
+			   unsigned n)
 {
-	uint32_t last = ~0U;
-	unsigned g = GROUP_NONE, n = b->n, first = 0;
+	if (g == GROUP_NONE)
+		return;
+	w->runs[w->n_runs++] = (struct run){ g, first, n };
+	w->groups[g].n += n;
+}
 
-	for (unsigned i = 0; i < n; i++) {
+/*
+ * Finds the runs of packets with one destination and the group of each;
+ * neighbours mostly go the same way.
+ */
+static void make_runs(struct worker *w, const struct switch_snap *snap,
+		      struct ingress *in, struct batch *b)
+{
+	unsigned n = b->n, next;
+
+	w->n_runs = 0;
+	for (unsigned i = 0; i < n; i = next) {
 		uint32_t v = b->verdict[i];
 		bool by_flow = false;
+		unsigned g;
 
+		next = i + 1;
 		if (v & VERDICT_TYPE) {
 			special(w, snap, in, b, i);
-			w->group[i] = GROUP_NONE;
-			last = ~0U;
 			continue;
 		}
-		if (v != last)
-			g = group_port(w, snap, in, b, i, &by_flow);
-		last = g == GROUP_NONE || by_flow ? ~0U : v;
-		w->group[i] = g;
-		if (g != GROUP_NONE)
-			w->groups[g].n++;
+		g = group_port(w, snap, in, b, i, &by_flow);
+		if (g != GROUP_NONE && !by_flow)
+			while (next < n && b->verdict[next] == v)
+				next++;
+		add_run(w, g, i, next - i);
 	}
-	if (w->n_groups == 1 && w->groups[0].n == n) {
-		w->groups[0].first = 0;
-		return;
-	}
-	for (g = 0; g < w->n_groups; g++) {
+}
+
+/* Fills order[] with the packets of each group. */
+static void make_order(struct worker *w)
+{
+	unsigned first = 0;
+
+	for (unsigned g = 0; g < w->n_groups; g++) {
 		w->groups[g].first = first;
 		first += w->groups[g].n;
 		w->groups[g].n = 0;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		struct group *to = &w->groups[w->group[i]];
+	for (unsigned k = 0; k < w->n_runs; k++) {
+		const struct run *run = &w->runs[k];
+		struct group *to = &w->groups[run->group];
+		uint16_t *at = w->order + to->first + to->n;
 
-		if (w->group[i] != GROUP_NONE)
-			w->order[to->first + to->n++] = i;
+		for (unsigned i = 0; i < run->n; i++)
+			at[i] = run->first + i;
+		to->n += run->n;
 	}
 }
 
@@ -361,7 +383,7 @@ void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		memset(w->group_of, 0, EGRESS_MAX * sizeof(*w->group_of));
 		w->epoch = 1;
 	}
-	make_groups(w, snap, in, b);
+	make_runs(w, snap, in, b);
 	/* Every verdict is final now, and nothing has left yet. */
 	if (__builtin_expect(capture != NULL, 0))
 		capture_in(capture, w->index, in->port, b);
@@ -369,6 +391,7 @@ void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		send_list(w, w->groups[0].egress, b, identity, b->n);
 		return;
 	}
+	make_order(w);
 	for (unsigned set = 0; w->flood_sets >> set; set++)
 		if (w->flood_sets >> set & 1)
 			flood(w, snap, in, b, set);

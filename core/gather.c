@@ -86,6 +86,7 @@ static __attribute__((noinline)) void gather_refuse(struct ingress *in,
 {
 	unsigned n = 0;
 
+	b->identity = false;
 	for (unsigned i = 0; i < b->n; i++) {
 		enum drop why = refuse(b, i, max_len);
 
@@ -111,15 +112,16 @@ static __attribute__((noinline)) void gather_refuse(struct ingress *in,
 }
 
 /*
- * Returns the longest packet's length and leaves in b only packets with a
- * length between PACKET_LEN_MIN and what the source port may send.
+ * Leaves in b only packets with a length between PACKET_LEN_MIN and what the
+ * source port may send, and whose offload descriptions do not lie.
  */
-unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
+void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 {
 	uint32_t least = UINT32_MAX, most = 0;
 	uint64_t bytes = 0;
 
 	if (b->multi_seg || b->hdr_want > 64) {
+		b->identity = false;
 		for (unsigned i = 0; i < b->n; i++)
 			gather_slow(b, i);
 	} else {
@@ -138,5 +140,5 @@ unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 		bytes += b->len[i];
 	count_add(&in->counters->packets, b->n);
 	count_add(&in->counters->bytes, bytes);
-	return most;
+	b->most = most;
 }

@@ -52,11 +52,11 @@ enum {
  * (ingress) or one worker (egress, one instance per worker). Readers add up.
  */
 struct counters {
-	uint64_t packets;  /* in: taken from the port; out: delivered to it */
-	uint64_t bytes;	   /* of those, without vnet headers */
+	uint64_t packets;    /* in: taken from the port; out: delivered to it */
+	uint64_t bytes;	     /* of those, without vnet headers */
 	uint64_t replicated; /* in: extra copies made by floods */
-	uint64_t segments; /* out: frames made by software segmentation */
-	uint64_t kicks;	   /* wake-ups sent to the other side */
+	uint64_t segments;   /* out: frames made by software segmentation */
+	uint64_t kicks;	     /* wake-ups sent to the other side */
 	uint64_t drops[DROP_N];
 } __attribute__((aligned(64)));
 
@@ -68,38 +68,38 @@ static inline void count_add(uint64_t *counter, uint64_t n)
 
 /* Packets into the switch. Written by its worker only, but for the consts. */
 struct ingress {
-	struct port *port;	 /* const */
+	struct port *port;	    /* const */
 	const struct port_hot *hot; /* const: the driver's callbacks */
-	void *drv;		 /* const: the driver's state of this ring */
-	struct counters *counters; /* written by the worker */
-	uint16_t ring;		 /* const: ring number */
-	int in_fd;		 /* const: edges wake the ring; -1: poll only */
-	struct worker *worker;	 /* const while in use */
-	uint16_t worker_idx;	 /* const while in use: its index */
-	bool armed;		 /* not in the worker's poll list */
-	uint64_t idle_since_ns;	 /* when rx first brought nothing; 0: busy */
-	uint64_t armed_at_ns;	 /* for the adaptive spin budget */
-	uint32_t spin_ns;	 /* how long to poll before arming */
+	void *drv;		    /* const: the driver's state of this ring */
+	struct counters *counters;  /* written by the worker */
+	uint16_t ring;		    /* const: ring number */
+	int in_fd;		/* const: edges wake the ring; -1: poll only */
+	struct worker *worker;	/* const while in use */
+	uint16_t worker_idx;	/* const while in use: its index */
+	bool armed;		/* not in the worker's poll list */
+	uint64_t idle_since_ns; /* when rx first brought nothing; 0: busy */
+	uint64_t armed_at_ns;	/* for the adaptive spin budget */
+	uint32_t spin_ns;	/* how long to poll before arming */
 };
 
 /* Packets out of the switch. */
 struct egress {
-	struct port *port;	   /* const */
+	struct port *port;	    /* const */
 	const struct port_hot *hot; /* const: the driver's callbacks */
-	void *drv;		   /* const: the driver's state of this ring */
-	struct counters *counters; /* const: one per worker, by worker index */
-	uint16_t ring;		   /* const */
+	void *drv;		    /* const: the driver's state of this ring */
+	struct counters *counters;  /* const: one per worker, by worker index */
+	uint16_t ring;		    /* const */
 };
 
 /* What a driver's open() gets. */
 struct port_args {
-	json_t *params;	   /* borrowed: the options of port.add / port.open */
+	json_t *params; /* borrowed: the options of port.add / port.open */
 	int fds[PORT_FDS_MAX]; /* descriptors that came along; open() takes
 				* (sets to -1) what it keeps */
 	unsigned n_fds;
-	void *saved;	   /* PORT_SAVED_SIZE bytes that outlive the process,
+	void *saved; /* PORT_SAVED_SIZE bytes that outlive the process,
 			    * zero at first; NULL: nothing is saved */
-	bool resume;	   /* the port existed before glend was restarted */
+	bool resume; /* the port existed before glend was restarted */
 };
 
 enum { PORT_SAVED_SIZE = 2048 };
@@ -111,7 +111,7 @@ struct tx_ctx {
 	struct capture *capture;   /* NULL: nobody captures on this port */
 	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped;
 					   * kept only while capturing */
-	uint8_t reason[BATCH_MAX]; /* why, of those; else not set: do not
+	uint8_t reason[BATCH_MAX];	  /* why, of those; else not set: do not
 				    * initialize the whole struct */
 };
 
@@ -185,25 +185,25 @@ struct port_ops {
 enum { PORT_NAME_SIZE = 32 };
 
 struct port {
-	char name[PORT_NAME_SIZE]; /* const: the part behind the colon */
-	struct vswitch *sw;	 /* const */
+	char name[PORT_NAME_SIZE];  /* const: the part behind the colon */
+	struct vswitch *sw;	    /* const */
 	const struct port_ops *ops; /* const */
-	void *drv;		 /* const: the driver's state */
-	uint16_t index;		 /* const: in the switch */
-	uint16_t n_in, n_out;	 /* const after open */
-	unsigned caps;		 /* const after open: OFFLOAD_CAP_* */
-	unsigned mtu;		 /* payload limit, 0: none; control thread */
-	bool isolated;		 /* control thread */
-	bool configured;	 /* outlives its client; control thread */
-	uint8_t mac[6];		 /* zero: none; control thread */
+	void *drv;		    /* const: the driver's state */
+	uint16_t index;		    /* const: in the switch */
+	uint16_t n_in, n_out;	    /* const after open */
+	unsigned caps;		    /* const after open: OFFLOAD_CAP_* */
+	unsigned mtu;		    /* payload limit, 0: none; control thread */
+	bool isolated;		    /* control thread */
+	bool configured;	    /* outlives its client; control thread */
+	uint8_t mac[6];		    /* zero: none; control thread */
 	_Atomic uint32_t max_len; /* from mtu: longest frame; read by workers */
 	_Atomic(const char *) broken; /* reason, set once by port_break() */
 	_Atomic(struct capture *) capture; /* sessions, RCU; NULL: none */
 	struct ingress in[PORT_RINGS_MAX];
 	struct egress out[PORT_RINGS_MAX];
-	json_t *params;		 /* as given by the user, for save */
-	void *owner;		 /* ctl: the connection that opened it */
-	void *saved;		 /* ctl: its record in the state file */
+	json_t *params;		   /* as given by the user, for save */
+	void *owner;		   /* ctl: the connection that opened it */
+	void *saved;		   /* ctl: its record in the state file */
 	struct counters *counters; /* all of the rings', one allocation */
 };
 

@@ -51,20 +51,20 @@ static json_t *drops_show(const struct counters *c)
 static void sides_show(json_t *o, const struct counters *in,
 		       const struct counters *out)
 {
-	json_object_set_new(
-		o, "in",
-		json_pack("{s:I, s:I, s:I, s:I, s:o}", "packets",
-			  (json_int_t)in->packets, "bytes",
-			  (json_int_t)in->bytes, "replicated",
-			  (json_int_t)in->replicated, "kicks",
-			  (json_int_t)in->kicks, "drops", drops_show(in)));
-	json_object_set_new(
-		o, "out",
-		json_pack("{s:I, s:I, s:I, s:I, s:o}", "packets",
-			  (json_int_t)out->packets, "bytes",
-			  (json_int_t)out->bytes, "segments",
-			  (json_int_t)out->segments, "kicks",
-			  (json_int_t)out->kicks, "drops", drops_show(out)));
+	json_object_set_new(o, "in",
+			    json_pack("{s:I, s:I, s:I, s:I, s:o}", "packets",
+				      (json_int_t)in->packets, "bytes",
+				      (json_int_t)in->bytes, "replicated",
+				      (json_int_t)in->replicated, "kicks",
+				      (json_int_t)in->kicks, "drops",
+				      drops_show(in)));
+	json_object_set_new(o, "out",
+			    json_pack("{s:I, s:I, s:I, s:I, s:o}", "packets",
+				      (json_int_t)out->packets, "bytes",
+				      (json_int_t)out->bytes, "segments",
+				      (json_int_t)out->segments, "kicks",
+				      (json_int_t)out->kicks, "drops",
+				      drops_show(out)));
 }
 
 json_t *port_stats(const struct port *port, bool per_ring)

@@ -19,9 +19,8 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 	};
 
 	b->hdr_want = snap->module->hdr_want;
-	w->most = HOT(gather)(in, b,
-			      atomic_load_explicit(&port->max_len,
-						   memory_order_relaxed));
+	HOT(gather)
+	(in, b, atomic_load_explicit(&port->max_len, memory_order_relaxed));
 	if (!b->n)
 		return;
 	count_add(&w->batches, 1);

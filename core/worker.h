@@ -56,46 +56,53 @@ struct worker_set {
 /* Packets of one batch that go to the same egress ring. */
 struct group {
 	struct egress *egress;
-	uint32_t id;	  /* of the egress ring in the snapshot */
-	uint16_t n;	  /* packets */
-	uint16_t first;	  /* where its packets start in order[] */
+	uint32_t id;	/* of the egress ring in the snapshot */
+	uint16_t n;	/* packets */
+	uint16_t first; /* where its packets start in order[] */
+};
+
+/* Neighbouring packets of a batch that go to the same group. */
+struct run {
+	uint16_t group;
+	uint16_t first;
+	uint16_t n;
 };
 
 struct worker {
-	struct engine *engine;	/* const */
-	uint16_t index;		/* const */
-	int cpu;		/* const: pinned to it; -1: not pinned */
-	enum isa isa;		/* const */
-	bool poll_mode;		/* const: never arm */
-	bool started;		/* control: the thread runs */
+	struct engine *engine; /* const */
+	uint16_t index;	       /* const */
+	int cpu;	       /* const: pinned to it; -1: not pinned */
+	enum isa isa;	       /* const */
+	bool poll_mode;	       /* const: never arm */
+	bool started;	       /* control: the thread runs */
 	pthread_t thread;
-	int epfd;		/* const */
-	int wake_fd;		/* const: eventfd; control wakes the worker */
+	int epfd;    /* const */
+	int wake_fd; /* const: eventfd; control wakes the worker */
 	_Atomic(struct worker_set *) set; /* written by control; RCU */
-	_Atomic bool stop;	/* written by control */
+	_Atomic bool stop;		  /* written by control */
 
 	/* The worker's own. */
-	uint64_t generation;	/* of the set adopted last */
+	uint64_t generation;	 /* of the set adopted last */
 	struct ingress **polled; /* of that set */
 	uint32_t n_polled;
-	uint32_t n_rings;	/* of that set, polled or armed */
+	uint32_t n_rings; /* of that set, polled or armed */
 	uint64_t now_ns;
-	uint64_t epoll_at_ns;	/* when a busy worker asks epoll again */
+	uint64_t epoll_at_ns; /* when a busy worker asks epoll again */
 	uint64_t turns, batches, packets, sleeps, wakeups; /* read by control */
 
 	/* Scratch of deliver(). */
-	uint32_t epoch;		/* of group_of */
-	uint32_t *group_of;	/* by egress id: epoch << 16 | group */
+	uint32_t epoch;	    /* of group_of */
+	uint32_t *group_of; /* by egress id: epoch << 16 | group */
 	struct group groups[BATCH_MAX];
 	uint32_t n_groups;
-	uint32_t most;		/* length of the batch's longest packet */
-	uint16_t group[BATCH_MAX]; /* by packet; GROUP_NONE */
+	struct run runs[BATCH_MAX]; /* of packets with one destination */
+	uint32_t n_runs;
 	uint16_t order[BATCH_MAX]; /* packets, grouped */
 	uint16_t flood[BATCH_MAX]; /* packets to flood */
 	uint16_t merged[BATCH_MAX];
-	uint32_t flood_sets;	/* bit i: flood[] has packets for set i */
+	uint32_t flood_sets; /* bit i: flood[] has packets for set i */
 	struct batch batch;
-	struct batch scratch;	/* segments of one packet */
+	struct batch scratch; /* segments of one packet */
 };
 
 /* The hot functions, compiled per instruction set. */
@@ -132,7 +139,7 @@ uint64_t worker_clock(void);
 
 /* Between the hot files; each compiled per instruction set. */
 #ifdef GLEN_ISA
-unsigned HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len);
+void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len);
 void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		  struct ingress *in, struct batch *b);
 unsigned HOT(run_ring)(struct worker *w, struct ingress *in);

@@ -47,8 +47,7 @@ struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
 			     bool poll_mode, struct glen_error *error)
 {
 	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~63UL);
-	struct epoll_event ev = { .events = EPOLLIN,
-				  .data.u32 = WORKER_WAKE };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = WORKER_WAKE };
 
 	if (!w)
 		goto err;

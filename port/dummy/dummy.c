@@ -96,6 +96,7 @@ static void batch_append(struct batch *b, const struct in_packet *p)
 	unsigned i = b->n++;
 
 	b->len[i] = p->len;
+	b->identity = false;
 	b->seg0[i] = b->n_segs;
 	b->n_seg[i] = p->n_seg;
 	memcpy(&b->seg[b->n_segs], p->seg, p->n_seg * sizeof(*p->seg));

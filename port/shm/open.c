@@ -293,8 +293,7 @@ static void init_in(struct shm_port *shm, unsigned i)
 {
 	const struct layout *l = &shm->layout;
 	struct shm_in *r = &shm->in[i];
-	struct netmap_ring *ring =
-		(void *)(shm->window + layout_tx_ring(l, i));
+	struct netmap_ring *ring = (void *)(shm->window + layout_tx_ring(l, i));
 
 	r->shm = shm;
 	r->slots = ring->slot;
@@ -318,8 +317,7 @@ static void init_out(struct shm_port *shm, unsigned i)
 {
 	const struct layout *l = &shm->layout;
 	struct shm_out *r = &shm->out[i];
-	struct netmap_ring *ring =
-		(void *)(shm->window + layout_rx_ring(l, i));
+	struct netmap_ring *ring = (void *)(shm->window + layout_rx_ring(l, i));
 	uint32_t tail, head;
 
 	r->shm = shm;
@@ -333,6 +331,7 @@ static void init_out(struct shm_port *shm, unsigned i)
 	r->mask = l->slots - 1;
 	r->n_bufs = l->n_bufs;
 	r->buf_size = l->buf_size;
+	r->slot_max = l->buf_size < UINT16_MAX ? l->buf_size : UINT16_MAX;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
 	tail = r->saved->rx_published & r->mask;
 	head = shm_load32(&r->atok->head) & r->mask;
@@ -348,31 +347,38 @@ static void init_out(struct shm_port *shm, unsigned i)
 static int options(struct shm_port *shm, json_t *params, const char **token,
 		   struct glen_error *error)
 {
-	static const char *const known[] = { "rings", "slots", "buf_size",
-					     "extra_bufs", "vnet_hdr_len",
-					     "token", NULL };
+	static const char *const known[] = {
+		"rings",	"slots", "buf_size", "extra_bufs",
+		"vnet_hdr_len", "token", NULL
+	};
 	const struct shm_saved *s = shm->saved;
 	long rings, slots, buf_size, extra, vnet;
 	int err = params_check(params, known, error);
 
-	err = err ?: params_int(params, "rings", s->rings, 0, GLEN_RINGS_MAX,
-				&rings, error);
-	err = err ?: params_int(params, "slots", s->slots, 0, GLEN_SLOTS_MAX,
-				&slots, error);
-	err = err ?: params_int(params, "buf_size", s->buf_size, 0,
-				GLEN_BUF_MAX, &buf_size, error);
-	err = err ?: params_int(params, "extra_bufs", s->extra_bufs, 0,
-				GLEN_EXTRA_BUFS_MAX, &extra, error);
-	err = err ?: params_int(params, "vnet_hdr_len", s->vnet_hdr_len, 0, 12,
-				&vnet, error);
+	err = err   ?:
+		      params_int(params, "rings", s->rings, 0, GLEN_RINGS_MAX,
+				 &rings, error);
+	err = err   ?:
+		      params_int(params, "slots", s->slots, 0, GLEN_SLOTS_MAX,
+				 &slots, error);
+	err = err   ?:
+		      params_int(params, "buf_size", s->buf_size, 0,
+				 GLEN_BUF_MAX, &buf_size, error);
+	err = err   ?:
+		      params_int(params, "extra_bufs", s->extra_bufs, 0,
+				 GLEN_EXTRA_BUFS_MAX, &extra, error);
+	err = err   ?:
+		      params_int(params, "vnet_hdr_len", s->vnet_hdr_len, 0, 12,
+				 &vnet, error);
 	err = err ?: params_str(params, "token", token, error);
 	if (!err && vnet && vnet != 10 && vnet != 12)
 		err = error_set(error, -EINVAL,
 				"vnet_hdr_len %ld: only 0, 10 and 12 exist",
 				vnet);
 	shm->vnet_hdr_len = vnet;
-	return err ?: layout_init(&shm->layout, rings, slots, buf_size, extra,
-				  error);
+	return err   ?:
+		       layout_init(&shm->layout, rings, slots, buf_size, extra,
+				   error);
 }
 
 static int shm_open_port(struct port *port, struct port_args *args,
@@ -428,8 +434,7 @@ static void shm_show(struct port *port, json_t *o)
 	json_object_set_new(o, "buf_size", json_integer(shm->layout.buf_size));
 	json_object_set_new(o, "extra_bufs",
 			    json_integer(shm->layout.extra_bufs));
-	json_object_set_new(o, "vnet_hdr_len",
-			    json_integer(shm->vnet_hdr_len));
+	json_object_set_new(o, "vnet_hdr_len", json_integer(shm->vnet_hdr_len));
 }
 
 static void shm_attach_info(struct port *port, json_t *o, int *fds,

@@ -5,6 +5,9 @@
 #include "lib/shm.h"
 #include "port/shm/shm.h"
 
+/* How many packets ahead an egress buffer is prefetched. */
+enum { PREFETCH = 8 };
+
 static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
 {
 	return buf - LAYOUT_BUFS_RESERVED >= n_bufs - LAYOUT_BUFS_RESERVED;
@@ -96,14 +99,15 @@ static void add_chain(struct ingress *in, struct shm_in *r, struct batch *b,
  * are complete. Returns how many slots were used. n is at most BATCH_SEGS, so
  * seg[] has room for all of them.
  */
-static __attribute__((noinline)) unsigned
-rx_slow(struct ingress *in, struct shm_in *r, struct batch *b, uint32_t n)
+static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
+						  struct shm_in *r,
+						  struct batch *b, uint32_t n)
 {
 	uint32_t used = 0;
 	struct chain c;
 
 	b->n = b->n_segs = 0;
-	b->multi_seg = false;
+	b->identity = false;
 	while (used < n && b->n < BATCH_MAX) {
 		if (!read_chain(in, r, b, used, n, &c))
 			return 0;
@@ -128,26 +132,31 @@ rx_slow(struct ingress *in, struct shm_in *r, struct batch *b, uint32_t n)
 }
 
 /* Returns the number of slots described, 0 if some need rx_slow(). */
-static inline unsigned rx_fast(struct shm_in *r, struct batch *b, uint32_t n)
+static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
+			       uint32_t n)
 {
+	const struct netmap_slot *slots = r->slots;
+	const uint8_t *bufs = r->bufs;
+	uint32_t at = r->cur, mask = r->mask;
+	uint32_t n_bufs = r->n_bufs, buf_size = r->buf_size;
 	uint64_t odd = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t w = slot_load(&r->slots[(r->cur + i) & r->mask]);
+	for (uint32_t i = 0; i < n; i++, at++) {
+		uint64_t w = slot_load(&slots[at & mask]);
 		uint32_t buf = slot_buf(w), len = slot_len(w);
-		const uint8_t *p = r->bufs + (size_t)buf * r->buf_size;
+		const uint8_t *p = bufs + (size_t)buf * buf_size;
 
-		odd |= bad_buf(buf, r->n_bufs) | (len > r->buf_size) | !len |
+		odd |= bad_buf(buf, n_bufs) | (len > buf_size) | !len |
 		       (slot_flags(w) & NS_MOREFRAG);
 		__builtin_prefetch(p);
 		b->seg[i].ptr = p;
 		b->seg[i].len = len;
 		b->len[i] = len;
-		b->seg0[i] = i;
-		b->n_seg[i] = 1;
 	}
-	b->n = b->n_segs = n;
-	return odd ? 0 : n;
+	if (odd)
+		return 0;
+	batch_one_seg_each(b, n);
+	return n;
 }
 
 static unsigned shm_rx(struct ingress *in, struct batch *b)
@@ -250,14 +259,13 @@ static int room(struct egress *e, struct shm_out *r)
 static inline uint32_t slots_for(const struct shm_out *r, uint32_t len)
 {
 	len += r->vnet_hdr_len;
-	return len <= r->buf_size ? 1 : (len - 1) / r->buf_size + 1;
+	return len <= r->slot_max ? 1 : (len - 1) / r->slot_max + 1;
 }
 
 /* Reserves room for as many of the packets as fit. Returns their number. */
 static unsigned reserve(struct egress *e, struct shm_out *r,
-			const struct batch *b, const uint16_t *list,
-			unsigned n, bool simple, uint32_t *start,
-			uint32_t *lease)
+			const struct batch *b, const uint16_t *list, unsigned n,
+			bool simple, uint32_t *start, uint32_t *lease)
 {
 	uint32_t need = simple ? n : 0;
 	unsigned fit = simple ? n : 0;
@@ -318,36 +326,52 @@ static void publish(struct shm_out *r, struct tx_ctx *ctx, uint32_t lease)
 		call_rx(r, ctx);
 }
 
-/* Writes packets of at most one slot each. False: the client's slot lies. */
-static inline bool write_simple(struct shm_out *r, const struct batch *b,
-				const uint16_t *list, unsigned n,
-				uint32_t start)
+/* Copies packet i, of one segment, to a buffer that is long enough. */
+static inline void write_packet(uint8_t *d, const struct batch *b, unsigned i,
+				uint32_t len)
 {
-	for (unsigned k = 0; k < n; k++) {
-		struct netmap_slot *slot = &r->slots[(start + k) & r->mask];
+	const uint8_t *hdr = b->hdr[i];
+	uint32_t h = b->hdr_len[i];
+
+	/* Buffers are multiples of 64 bytes: whole blocks fit. */
+	copy64(d, hdr);
+	if (len <= 64 && len == h)
+		return;
+	if (h > 64)
+		copy64(d + 64, hdr + 64);
+	if (len > h) {
+		const struct seg *s = &b->seg[b->seg0[i]];
+
+		copy_bytes(d + h, s->ptr, s->len);
+	}
+}
+
+/* Writes packets of at most one slot each. False: the client's slot lies. */
+static inline bool write_simple(const struct shm_out *r, const struct batch *b,
+				const uint16_t *list, unsigned n,
+				uint32_t start, uint64_t *bytes)
+{
+	struct netmap_slot *slots = r->slots;
+	uint8_t *bufs = r->bufs;
+	uint32_t mask = r->mask, n_bufs = r->n_bufs, buf_size = r->buf_size;
+	uint64_t sum = 0;
+
+	for (unsigned k = 0; k < n; k++, start++) {
+		struct netmap_slot *slot = &slots[start & mask];
 		uint32_t buf = slot_buf(slot_load(slot));
 		uint32_t ahead = slot_buf(
-			slot_load(&r->slots[(start + k + 8) & r->mask]));
+			slot_load(&slots[(start + PREFETCH) & mask]));
 		unsigned i = list[k];
-		uint32_t len = b->len[i], h = b->hdr_len[i];
-		uint8_t *d = r->bufs + (size_t)buf * r->buf_size;
+		uint32_t len = b->len[i];
 
-		__builtin_prefetch(r->bufs + (size_t)ahead * r->buf_size, 1);
-		if (__builtin_expect(bad_buf(buf, r->n_bufs), 0))
+		__builtin_prefetch(bufs + (size_t)ahead * buf_size, 1);
+		if (__builtin_expect(bad_buf(buf, n_bufs), 0))
 			return false;
-		/* Buffers are multiples of 64 bytes: whole blocks fit. */
-		copy64(d, b->hdr[i]);
-		if (len > h) {
-			const struct seg *s = &b->seg[b->seg0[i]];
-
-			if (h > 64)
-				copy64(d + 64, b->hdr[i] + 64);
-			copy_bytes(d + h, s->ptr, s->len);
-		} else if (len > 64) {
-			copy64(d + 64, b->hdr[i] + 64);
-		}
+		sum += len;
+		write_packet(bufs + (size_t)buf * buf_size, b, i, len);
 		slot_store(slot, slot_word(buf, len, 1 << NS_PORT_SHIFT));
 	}
+	*bytes = sum;
 	return true;
 }
 
@@ -381,7 +405,7 @@ static void cursor_close(struct cursor *c)
 static bool cursor_put(struct cursor *c, const uint8_t *src, uint32_t len)
 {
 	while (len) {
-		uint32_t n = c->r->buf_size - c->used;
+		uint32_t n = c->r->slot_max - c->used;
 
 		if (!n) {
 			cursor_close(c);
@@ -406,7 +430,8 @@ static bool cursor_put(struct cursor *c, const uint8_t *src, uint32_t len)
 static __attribute__((noinline)) bool write_any(struct shm_out *r,
 						const struct batch *b,
 						const uint16_t *list,
-						unsigned n, uint32_t start)
+						unsigned n, uint32_t start,
+						uint64_t *bytes)
 {
 	static const struct offload none;
 	struct cursor c = { .r = r, .slot = start };
@@ -429,14 +454,15 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 		if (!good)
 			return false;
 		cursor_close(&c);
+		*bytes += b->len[i];
 	}
 	return true;
 }
 
 /* Packets that need more slots than a packet may have are left out. */
-static __attribute__((noinline)) unsigned
-drop_too_many(struct shm_out *r, struct tx_ctx *ctx, const struct batch *b,
-	      uint16_t *out, const uint16_t *list, unsigned n)
+static __attribute__((noinline)) unsigned drop_too_many(
+	struct shm_out *r, struct tx_ctx *ctx, const struct batch *b,
+	uint16_t *out, const uint16_t *list, unsigned n)
 {
 	unsigned left = 0;
 
@@ -452,16 +478,14 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 		   const uint16_t *list, unsigned n)
 {
 	struct shm_out *r = e->drv;
-	uint32_t most = 0, start = 0, lease = 0;
+	uint32_t start = 0, lease = 0;
 	uint64_t bytes = 0;
 	uint16_t kept[BATCH_MAX];
 	unsigned fit;
 	bool simple, good;
 
-	for (unsigned k = 0; k < n; k++)
-		most = b->len[list[k]] > most ? b->len[list[k]] : most;
-	simple = most <= r->buf_size && !r->vnet_hdr_len && !b->multi_seg;
-	if (slots_for(r, most) > NETMAP_MAX_FRAGS) {
+	simple = b->most <= r->slot_max && !r->vnet_hdr_len && !b->multi_seg;
+	if (slots_for(r, b->most) > NETMAP_MAX_FRAGS) {
 		n = drop_too_many(r, ctx, b, kept, list, n);
 		list = kept;
 	}
@@ -472,8 +496,8 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 						  DROP_OUT_NO_ROOM);
 	if (!fit)
 		return;
-	good = simple ? write_simple(r, b, list, fit, start) :
-			write_any(r, b, list, fit, start);
+	good = simple ? write_simple(r, b, list, fit, start, &bytes) :
+			write_any(r, b, list, fit, start, &bytes);
 	if (!good) {
 		port_break(e->port, "an RX slot names a buffer that does not "
 				    "exist");
@@ -481,8 +505,6 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 			tx_drop(ctx, list[k], DROP_OUT_GONE);
 		return;
 	}
-	for (unsigned k = 0; k < fit; k++)
-		bytes += b->len[list[k]];
 	count_add(&ctx->counters->packets, fit);
 	count_add(&ctx->counters->bytes, bytes);
 	publish(r, ctx, lease);

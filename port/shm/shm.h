@@ -64,18 +64,18 @@ struct shm_port;
 /* Ingress: what a worker needs of a client's TX ring. */
 struct shm_in {
 	struct shm_port *shm;
-	struct netmap_slot *slots;   /* shared */
-	struct nm_csb_atok *atok;    /* shared; the client writes */
-	struct nm_csb_ktoa *ktoa;    /* shared; we write */
-	uint8_t *bufs;		     /* shared; buffer 0 */
+	struct netmap_slot *slots; /* shared */
+	struct nm_csb_atok *atok;  /* shared; the client writes */
+	struct nm_csb_ktoa *ktoa;  /* shared; we write */
+	uint8_t *bufs;		   /* shared; buffer 0 */
 	struct shm_saved_ring *saved;
-	uint32_t mask;		     /* slots - 1 */
+	uint32_t mask; /* slots - 1 */
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
-	uint32_t cur;		     /* next slot to take, an index */
-	uint32_t seen;		     /* head when we looked last */
-	uint32_t arm_value;	     /* last kern_need_kick that was not 0 */
-	uint32_t kicked;	     /* last appl_need_kick we answered */
-	bool discard;		     /* in the middle of a chain too long */
+	uint32_t cur;	    /* next slot to take, an index */
+	uint32_t seen;	    /* head when we looked last */
+	uint32_t arm_value; /* last kern_need_kick that was not 0 */
+	uint32_t kicked;    /* last appl_need_kick we answered */
+	bool discard;	    /* in the middle of a chain too long */
 };
 
 /* Egress: the client's RX ring. */
@@ -88,6 +88,7 @@ struct shm_out {
 	struct shm_saved_ring *saved;
 	uint32_t mask;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
+	uint32_t slot_max;		   /* bytes: a length has 16 bits */
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
 	uint32_t consumed;
 	uint32_t kicked;
