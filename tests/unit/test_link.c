@@ -424,8 +424,8 @@ static void keeps_what_was_sent(void **state)
 	while (!glen_port_reconnects(port) && now_ms() < end)
 		assert_int_equal(glen_txsync(port, 0), 0);
 	is_resumed = true;
-	while (fake_pending(&f, 0))
-		usleep(100);
+	while (nm_tx_pending(glen_port_tx_ring(port, 0)))
+		assert_int_equal(glen_txsync(port, 0), 0);
 	assert_int_equal(glen_send(port, 0, &p, 1), 1);
 	stop(port);
 }
