@@ -131,9 +131,9 @@ static void measure(const struct module_ops *ops, uint32_t n,
 			ns[i] = slice(ops, state, &ctx, batches);
 		qsort(ns, REPEATS, sizeof(ns[0]), compare);
 		printf("%8u addresses, %s source: %5.2f ns/packet "
-		       "(%.2f..%.2f)\n", n,
-		       random_source ? "random" : "one   ",
-		       ns[REPEATS / 2], ns[0], ns[REPEATS - 1]);
+		       "(%.2f..%.2f)\n",
+		       n, random_source ? "random" : "one   ", ns[REPEATS / 2],
+		       ns[0], ns[REPEATS - 1]);
 	}
 	ops->destroy(state);
 	json_decref(params);

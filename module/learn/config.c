@@ -78,7 +78,8 @@ static int make_table(const struct learn_options *o, struct table **t,
 	if (err)
 		return error_set(error, err,
 				 "no memory for a table of %ld addresses; "
-				 "choose fewer entries", o->entries);
+				 "choose fewer entries",
+				 o->entries);
 	return 0;
 }
 
@@ -190,8 +191,8 @@ static json_t *learn_show(void *state)
 			 (json_int_t)l->options.ageing_s, "vlan", t->vlan,
 			 "flood_pps", (json_int_t)l->options.flood_pps,
 			 "counts", "used",
-			 (json_int_t)atomic_load_explicit(
-				 &t->used, memory_order_relaxed),
+			 (json_int_t)atomic_load_explicit(&t->used,
+							  memory_order_relaxed),
 			 "moves", moves, "not_learnt", not_learnt);
 }
 
@@ -215,13 +216,14 @@ static void learn_tick(void *state, uint32_t now_s)
 const struct module_ops module_learn = {
 	.name = "learn",
 	.summary = "learning bridge with VLANs, ageing and a flood limit",
-	.options = "entries=N    addresses in the table, up to 1048576, rounded "
-		   "up to a power of two (65536)\n"
-		   "ageing_s=N   forget an address after so many seconds, 0: "
-		   "never (300)\n"
-		   "vlan=BOOL    learn per VLAN id of the outer tag (true)\n"
-		   "flood_pps=N  packets per second to unknown or group "
-		   "addresses, 0: no limit (0)",
+	.options =
+		"entries=N    addresses in the table, up to 1048576, rounded "
+		"up to a power of two (65536)\n"
+		"ageing_s=N   forget an address after so many seconds, 0: "
+		"never (300)\n"
+		"vlan=BOOL    learn per VLAN id of the outer tag (true)\n"
+		"flood_pps=N  packets per second to unknown or group "
+		"addresses, 0: no limit (0)",
 	.hdr_want = HDR_MIN,
 	.create = learn_create,
 	.destroy = learn_destroy,

@@ -71,24 +71,25 @@ static int read_key(const struct table *t, json_t *params, uint64_t *key,
 	if (!parse_mac(text, &mac))
 		return error_set(error, -EINVAL,
 				 "mac '%.40s' is not of the form "
-				 "aa:bb:cc:dd:ee:ff", text);
+				 "aa:bb:cc:dd:ee:ff",
+				 text);
 	if (mac & KEY_GROUP || !mac)
 		return error_set(error, -EINVAL,
 				 "mac %s is %s address; only the address of "
-				 "one station can be in the table", text,
-				 mac ? "a group" : "the zero");
+				 "one station can be in the table",
+				 text, mac ? "a group" : "the zero");
 	if (vlan && !t->vlan)
 		return error_set(error, -EINVAL,
 				 "vlan %ld: the switch ignores VLANs (module "
-				 "option vlan is false)", vlan);
+				 "option vlan is false)",
+				 vlan);
 	*key = mac | (uint64_t)vlan << KEY_VLAN_SHIFT;
 	return 0;
 }
 
 /* The index of "port" or "switch:port" of this switch, or -errno. */
 static int find_port(const struct fdb_args *args,
-		     const struct module_names *names,
-		     struct glen_error *error)
+		     const struct module_names *names, struct glen_error *error)
 {
 	const char *colon = strchr(args->port, ':');
 	const char *name = colon ? colon + 1 : args->port;
@@ -184,8 +185,7 @@ static int fdb_flush(struct learn *l, json_t *params,
 		     const struct module_names *names, json_t **result,
 		     struct glen_error *error)
 {
-	static const char *const known[] = { "switch", "port", "static",
-					     NULL };
+	static const char *const known[] = { "switch", "port", "static", NULL };
 	struct fdb_args args;
 	int port = -1, err = read_args(params, known, &args, error);
 
@@ -253,8 +253,7 @@ static int fdb_show(struct learn *l, json_t *params,
 	show.entries = json_array();
 	if (!show.entries)
 		return done(NULL, result, error);
-	count = table_each(t, l->now_s, l->options.ageing_s, show_entry,
-			   &show);
+	count = table_each(t, l->now_s, l->options.ageing_s, show_entry, &show);
 	if (show.no_memory) {
 		json_decref(show.entries);
 		return done(NULL, result, error);
@@ -270,14 +269,15 @@ int learn_command(void *state, const char *method, json_t *params,
 		  struct glen_error *error)
 {
 	if (!strcmp(method, "fdb.show"))
-		return fdb_show(state, params, names, result,
-				error);
+		return fdb_show(state, params, names, result, error);
 	if (!strcmp(method, "fdb.add"))
 		return fdb_add(state, params, names, result, error);
 	if (!strcmp(method, "fdb.del"))
 		return fdb_del(state, params, result, error);
 	if (!strcmp(method, "fdb.flush"))
 		return fdb_flush(state, params, names, result, error);
-	return error_set(error, -ENOSYS, "the learning bridge has no method "
-			 "'%.40s'", method);
+	return error_set(error, -ENOSYS,
+			 "the learning bridge has no method "
+			 "'%.40s'",
+			 method);
 }

@@ -28,9 +28,10 @@ static uint32_t grab_tokens(struct learn *learn, uint64_t now,
 			*retry_at = next - burst;
 			return 0;
 		}
-	} while (!atomic_compare_exchange_weak_explicit(
-		&learn->flood_full_at, &full_at, next, memory_order_relaxed,
-		memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(&learn->flood_full_at,
+							&full_at, next,
+							memory_order_relaxed,
+							memory_order_relaxed));
 	return n;
 }
 

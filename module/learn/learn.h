@@ -63,16 +63,16 @@ struct learn_options {
 };
 
 struct learn {
-	_Atomic(struct table *) table;	/* RCU; control replaces it */
-	_Atomic uint32_t ageing_s;	/* control writes; 0: never */
-	_Atomic uint64_t flood_cost;	/* control: of a flood; 0: no limit */
-	_Atomic uint64_t flood_burst;	/* control: depth of the bucket */
-	_Atomic uint32_t flood_grab;	/* control: tokens taken at a time */
-	struct learn_options options;	/* control only */
-	uint32_t now_s;			/* control only: the last tick's */
-	uint64_t sweep_at;		/* control only: next bucket to sweep */
-	unsigned n_workers;		/* const */
-	struct learn_worker *workers;	/* const: by worker index */
+	_Atomic(struct table *) table; /* RCU; control replaces it */
+	_Atomic uint32_t ageing_s;     /* control writes; 0: never */
+	_Atomic uint64_t flood_cost;   /* control: of a flood; 0: no limit */
+	_Atomic uint64_t flood_burst;  /* control: depth of the bucket */
+	_Atomic uint32_t flood_grab;   /* control: tokens taken at a time */
+	struct learn_options options;  /* control only */
+	uint32_t now_s;		       /* control only: the last tick's */
+	uint64_t sweep_at;	       /* control only: next bucket to sweep */
+	unsigned n_workers;	       /* const */
+	struct learn_worker *workers;  /* const: by worker index */
 	_Alignas(64) _Atomic uint64_t flood_full_at; /* all workers */
 };
 

@@ -32,11 +32,11 @@ struct runs {
 /* What is the same for the whole batch. */
 struct look {
 	struct table *table;
-	uint64_t fresh;	  /* value bits of a source that needs no write */
+	uint64_t fresh; /* value bits of a source that needs no write */
 	uint64_t age_limit;
 	uint32_t now_s;
 	uint32_t ageing_s;
-	uint32_t flood;	  /* verdict */
+	uint32_t flood; /* verdict */
 };
 
 enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
@@ -71,9 +71,8 @@ static __attribute__((noinline)) uint64_t vlan_bits(const struct table *t,
  * rarely or always, which a branch predicts; destinations change now and then:
  * those are stored each time, and kept if they begin a new run.
  */
-static inline void extract(const struct table *t,
-			   const uint8_t (*hdr)[HDR_MAX], unsigned n,
-			   struct runs *src, struct runs *dst)
+static inline void extract(const struct table *t, const uint8_t (*hdr)[HDR_MAX],
+			   unsigned n, struct runs *src, struct runs *dst)
 {
 	uint64_t last_s = ~0ULL, last_d = ~0ULL; /* no keys */
 	size_t n_s = 0, n_d = 0;
@@ -84,8 +83,8 @@ static inline void extract(const struct table *t,
 		uint64_t type = s >> 48, hash;
 
 		s &= KEY_MAC_MASK;
-		if (__builtin_expect(type == TPID_VLAN ||
-				     type == TPID_SERVICE, 0)) {
+		if (__builtin_expect(type == TPID_VLAN || type == TPID_SERVICE,
+				     0)) {
 			uint64_t vid = vlan_bits(t, h);
 
 			s |= vid;
@@ -116,14 +115,15 @@ static inline bool may_learn(uint64_t key)
 	return !(key & KEY_GROUP) && (key & KEY_MAC_MASK);
 }
 
-static __attribute__((noinline)) void
-learn(struct learn *learn, const struct lookup_ctx *ctx,
-      const struct look *look, uint64_t key)
+static __attribute__((noinline)) void learn(struct learn *learn,
+					    const struct lookup_ctx *ctx,
+					    const struct look *look,
+					    uint64_t key)
 {
 	struct learn_worker *w = &learn->workers[ctx->worker];
 
-	switch (table_learn(look->table, key, ctx->src,
-			    look->now_s, look->ageing_s)) {
+	switch (table_learn(look->table, key, ctx->src, look->now_s,
+			    look->ageing_s)) {
 	case LEARNT_MOVED:
 		count_add(&w->moves, 1);
 		break;
@@ -137,8 +137,8 @@ learn(struct learn *learn, const struct lookup_ctx *ctx,
 }
 
 /* Lists the runs whose source is not known just as it is now. */
-static inline unsigned check_sources(const struct look *look, const struct runs *src,
-			      uint8_t *list)
+static inline unsigned check_sources(const struct look *look,
+				     const struct runs *src, uint8_t *list)
 {
 	const struct table *t = look->table;
 	struct bucket *buckets = t->buckets;
@@ -180,7 +180,8 @@ static inline unsigned first_buckets(const struct look *look,
 		size_t at = dst->start[i], end = dst->start[i + 1];
 
 		if (__builtin_expect(!val || !table_alive(val, now_s,
-							  age_limit), 0)) {
+							  age_limit),
+				     0)) {
 			__builtin_prefetch(table_second(t, hash));
 			list[n++] = i;
 			v = look->flood;
@@ -234,7 +235,7 @@ static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
 	unsigned n_list;
 
-	extract(look->table, (const uint8_t (*)[HDR_MAX])b->hdr + at, n, &src,
+	extract(look->table, (const uint8_t(*)[HDR_MAX])b->hdr + at, n, &src,
 		&dst);
 	n_list = check_sources(look, &src, list);
 	for (unsigned i = 0; i < n_list; i++)
@@ -264,8 +265,8 @@ void HOT(learn_lookup)(void *state, const struct lookup_ctx *ctx,
 
 	for (unsigned at = 0; at < b->n; at += GROUP)
 		n_missed += group(l, ctx, &look, b, at);
-	if (n_missed && atomic_load_explicit(&l->flood_cost,
-					     memory_order_relaxed))
+	if (n_missed &&
+	    atomic_load_explicit(&l->flood_cost, memory_order_relaxed))
 		learn_limit_floods(l, ctx, b);
 	if (ctx->src_isolated)
 		isolate(ctx, b);

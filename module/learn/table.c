@@ -121,8 +121,7 @@ static bool lock_both(struct lock_set *set, struct table *t, uint64_t hash)
 }
 
 /* Control only: workers hold locks for some hundred instructions. */
-static void lock_both_wait(struct lock_set *set, struct table *t,
-			   uint64_t hash)
+static void lock_both_wait(struct lock_set *set, struct table *t, uint64_t hash)
 {
 	while (!lock_both(set, t, hash))
 		sched_yield();
@@ -352,9 +351,9 @@ enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
 	/* Clocks differ a little: do not set another worker's time back. */
 	if (!moved && (age == 0 || age > VAL_AGE_MASK / 2))
 		return LEARNT_NOTHING;
-	if (!atomic_compare_exchange_strong_explicit(
-		    &s.bucket->val[s.i], &val, next, memory_order_release,
-		    memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&s.bucket->val[s.i], &val,
+						     next, memory_order_release,
+						     memory_order_relaxed))
 		return LEARNT_NOTHING;
 	return moved ? LEARNT_MOVED : LEARNT_NOTHING;
 }

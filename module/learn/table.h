@@ -92,7 +92,7 @@ struct bucket {
 };
 
 struct table {
-	struct bucket *buckets;	/* const: own mapping */
+	struct bucket *buckets; /* const: own mapping */
 	uint64_t mask;		/* const: number of buckets - 1 */
 	uint64_t seed[2];	/* const: random, the second odd */
 	size_t map_size;	/* const: bytes at buckets */
@@ -160,8 +160,8 @@ uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
 
 static inline uint64_t table_hash(const struct table *t, uint64_t key)
 {
-	unsigned __int128 product =
-		(unsigned __int128)(key ^ t->seed[0]) * t->seed[1];
+	unsigned __int128 product = (unsigned __int128)(key ^ t->seed[0]) *
+				    t->seed[1];
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }

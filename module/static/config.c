@@ -57,7 +57,8 @@ static int read_map(json_t *map, struct static_options *o,
 		if (!json_is_string(to))
 			return error_set(error, -EINVAL,
 					 "map: the destination of '%s' must be "
-					 "the name of a port", from);
+					 "the name of a port",
+					 from);
 		err = copy_name(rule->to, "map", json_string_value(to), error);
 		if (err)
 			return err;
@@ -100,8 +101,8 @@ static const struct static_rule *find_rule(const struct static_options *o,
 		const struct static_rule *rule;
 
 		memcpy(wanted.from, from, strnlen(from, PORT_NAME_SIZE - 1));
-		rule = bsearch(&wanted, o->rules, o->n_rules,
-			       sizeof(*o->rules), compare_rules);
+		rule = bsearch(&wanted, o->rules, o->n_rules, sizeof(*o->rules),
+			       compare_rules);
 		if (rule)
 			return rule;
 	}

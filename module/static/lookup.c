@@ -16,8 +16,7 @@ void HOT(static_lookup)(void *state, const struct lookup_ctx *ctx,
 					 memory_order_relaxed);
 	port = v & 0xffff;
 	if (ctx->src_isolated && (v & VERDICT_TYPE) == VERDICT_PORT &&
-	    port != ctx->src && port < ctx->n_ports &&
-	    ctx->port_isolated[port])
+	    port != ctx->src && port < ctx->n_ports && ctx->port_isolated[port])
 		v = VERDICT_DROP | DROP_IN_ISOLATED;
 	for (unsigned i = 0; i < b->n; i++)
 		b->verdict[i] = v;

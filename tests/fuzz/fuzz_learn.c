@@ -46,7 +46,10 @@ static uint8_t isolated[N_PORTS];
 static uint32_t now_s;
 
 static const uint8_t tpids[4][2] = {
-	{ 8, 0 }, { 0x81, 0 }, { 0x88, 0xa8 }, { 0x91, 0 },
+	{ 8, 0 },
+	{ 0x81, 0 },
+	{ 0x88, 0xa8 },
+	{ 0x91, 0 },
 };
 
 static uint16_t vid_of(const uint8_t *hdr)

@@ -111,8 +111,7 @@ static const char *port_name(void *arg, int index)
 
 static void command(struct learn *l, const char *method, json_t *params)
 {
-	static const struct module_names names = { NULL, find_port,
-						   port_name };
+	static const struct module_names names = { NULL, find_port, port_name };
 	json_t *result = NULL;
 
 	ops->command(l, method, params, &names, &result, NULL);
@@ -131,8 +130,8 @@ static void control(struct learn *l, unsigned i, struct port *port,
 	snprintf(mac, sizeof(mac), "02:00:00:00:%02x:%02x", n >> 8, n & 255);
 	atomic_fetch_add(&now_s, 1);
 	ops->tick(l, atomic_load(&now_s));
-	command(l, "fdb.add", json_pack("{s:s, s:s}", "mac", mac, "port",
-					name));
+	command(l, "fdb.add",
+		json_pack("{s:s, s:s}", "mac", mac, "port", name));
 	port->index = n % PORTS;
 	if (i % 4 == 1)
 		ops->port_del(l, port);
@@ -181,10 +180,12 @@ static void workers_and_control_agree(void **state)
 	assert_int_equal(ops->create(options, WORKERS, &l, NULL), 0);
 	json_decref(options);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		args[i] = (struct worker_arg){ .learn = l, .index = i,
+		args[i] = (struct worker_arg){ .learn = l,
+					       .index = i,
 					       .seed = 88172645463325252 + i };
 		assert_int_equal(pthread_create(&threads[i], NULL, worker,
-						&args[i]), 0);
+						&args[i]),
+				 0);
 	}
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		uint64_t before = atomic_load(&n_batches);
@@ -201,8 +202,9 @@ static void workers_and_control_agree(void **state)
 		assert_true(args[i].flooded > 0);
 	}
 	table_each(atomic_load(&((struct learn *)l)->table), 0, 0, see, &seen);
-	assert_int_equal(atomic_load(&atomic_load(
-				 &((struct learn *)l)->table)->used), seen.n);
+	assert_int_equal(
+		atomic_load(&atomic_load(&((struct learn *)l)->table)->used),
+		seen.n);
 	ops->destroy(l);
 	free(port);
 }

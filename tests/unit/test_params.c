@@ -125,8 +125,7 @@ static void wrong_types_are_named(void **state)
 	assert_string_equal(error.text,
 			    "int must be true or false, not an integer");
 	assert_int_equal(params_str(params, "int", &text, &error), -EINVAL);
-	assert_string_equal(error.text,
-			    "int must be a string, not an integer");
+	assert_string_equal(error.text, "int must be a string, not an integer");
 	json_decref(params);
 }
 
