@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// micro_learn.c - what a look-up of the learning bridge costs, and nothing else.
+// micro_learn.c - what a look-up of the learning bridge costs, alone.
 /*
  * micro_learn [ADDRESSES...]: for each number of addresses (default 1, 10000
  * and 1048576) prints ns per packet of batches of 256: destinations drawn at

@@ -6,8 +6,9 @@
  * Theory of operation
  *
  * A glen_port is a mapped region (lib/layout.h), an eventfd to kick the
- * switch, a pipe by which it calls us, and a link to it. The link is either a control connection to glend
- * (lib/link.c keeps it alive) or, for an embedded switch, a pair of callbacks.
+ * switch, a pipe by which it calls us, and a link to it. The link is either a
+ * control connection to glend (lib/link.c keeps it alive) or, for an embedded
+ * switch, a pair of callbacks.
  *
  *   ring.c   moves indexes and packets: struct ring, one per direction
  *   wait.c   sleeps: struct waiter
@@ -125,8 +126,9 @@ struct glen_port {
 /*
  * Makes a port of an embedded switch from its descriptors, all borrowed:
  * window_fd and bufs_fd for the duration of the call, kick_fd (an eventfd)
- * and call_fd (the reading end of a pipe, or an eventfd) until on_close(arg). on_close is the last thing glen_port_close() calls, after
- * unmapping. The window must have been written (layout_write()).
+ * and call_fd (the reading end of a pipe, or an eventfd) until on_close(arg).
+ * on_close is the last thing glen_port_close() calls, after unmapping. The
+ * window must have been written (layout_write()).
  */
 int port_map_local(struct glen_port **port, const char *name,
 		   const struct layout *l, int window_fd, int bufs_fd,

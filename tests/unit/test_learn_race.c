@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// test_learn_race.c - workers look up and learn while control turns the table over.
+// test_learn_race.c - workers learn while control turns the table over.
 /*
  * Every address belongs to one port for good, so a verdict is either a flood
  * or that port; anything else means that a value was taken for another
@@ -106,7 +106,7 @@ static int find_port(void *arg, const char *name)
 
 static const char *port_name(void *arg, int index)
 {
-	return index < PORTS ? "a\0b\0c\0d" + 2 * index : NULL;
+	return index < PORTS ? &"a\0b\0c\0d"[2 * index] : NULL;
 }
 
 static void command(struct learn *l, const char *method, json_t *params)
