@@ -8,6 +8,7 @@
 struct engine {
 	struct engine_config config;
 	unsigned n_workers;
+	unsigned n_active; /* the first so many run and get rings */
 	/* n_workers of them, and one more that the control thread runs to
 	 * drain ports; its index is n_workers. */
 	struct worker *workers[WORKERS_MAX + 1];

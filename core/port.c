@@ -128,7 +128,7 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->port = port;
 		in->hot = hot;
 		in->ring = i;
-		in->worker = e->workers[e->next_worker++ % e->n_workers];
+		in->worker = e->workers[e->next_worker++ % e->n_active];
 		in->worker_idx = in->worker->index;
 		in->spin_ns = SPIN_START_NS;
 	}

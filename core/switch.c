@@ -46,6 +46,7 @@ int engine_create(struct engine **engine, const struct engine_config *config,
 				 WORKERS_MAX);
 	}
 	e->n_workers = n;
+	e->n_active = e->config.n_active ? e->config.n_active : n;
 	for (unsigned i = 0; i <= n; i++) {
 		int cpu = config && config->cpus && i < n ? config->cpus[i] :
 							    -1;
@@ -72,9 +73,42 @@ void engine_destroy(struct engine *e)
 	free(e);
 }
 
+static int port_spread(struct engine *e, struct port *port,
+		       struct glen_error *error)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < e->n_workers; i++)
+		worker_del(e->workers[i], port);
+	for (unsigned i = 0; i < port->n_in; i++)
+		port->in[i].worker = e->workers[e->next_worker++ % e->n_active];
+	for (unsigned i = 0; i < port->n_in && !err; i++)
+		err = worker_add(port->in[i].worker, &port->in[i], error);
+	return err;
+}
+
+int engine_spread(struct engine *e, unsigned n, struct glen_error *error)
+{
+	int err = 0;
+
+	if (!n || n > e->n_workers || e->workers[0]->started)
+		return error_set(error, -EINVAL,
+				 "the switch runs already, or %u threads are "
+				 "more than %u",
+				 n, e->n_workers);
+	e->n_active = n;
+	for (unsigned i = 0; i < n; i++)
+		e->workers[i]->poll_mode = false;
+	for (struct vswitch *sw = e->switches; sw; sw = sw->next)
+		for (unsigned i = 0; i < SWITCH_PORTS_MAX && !err; i++)
+			if (sw->ports[i])
+				err = port_spread(e, sw->ports[i], error);
+	return err;
+}
+
 int engine_start(struct engine *e, struct glen_error *error)
 {
-	for (unsigned i = 0; i < e->n_workers; i++) {
+	for (unsigned i = 0; i < e->n_active; i++) {
 		int err = worker_start(e->workers[i], error);
 
 		if (err) {

@@ -70,6 +70,7 @@ struct vswitch {
 
 struct engine_config {
 	unsigned n_workers; /* 1..WORKERS_MAX; 0 = 1 */
+	unsigned n_active;  /* that get rings; 0 = all; see engine_spread() */
 	const int *cpus;    /* one per worker; NULL: not pinned */
 	bool poll;	    /* never arm, never sleep */
 	/* Called on any thread when a port broke; must only wake the control
@@ -82,7 +83,13 @@ int engine_create(struct engine **engine, const struct engine_config *config,
 		  struct glen_error *error);
 /* Stops workers, closes all ports and switches. NULL is fine. */
 void engine_destroy(struct engine *engine);
-/* Starts one thread per worker. Without it the caller runs worker 0. */
+/*
+ * Spreads the rings over the first n workers, which must not be started, and
+ * lets those sleep when they are idle. For an embedded switch, which is polled
+ * by its program until it is started.
+ */
+int engine_spread(struct engine *engine, unsigned n, struct glen_error *error);
+/* Starts one thread per active worker. Without it the caller runs worker 0. */
 int engine_start(struct engine *engine, struct glen_error *error);
 void engine_stop(struct engine *engine);
 /* Runs worker 0 for one turn in the calling thread (embedded). */

@@ -73,7 +73,7 @@ struct worker {
 	uint16_t index;	       /* const */
 	int cpu;	       /* const: pinned to it; -1: not pinned */
 	enum isa isa;	       /* const */
-	bool poll_mode;	       /* const: never arm */
+	bool poll_mode;	       /* never arm; const while it runs */
 	bool started;	       /* control: the thread runs */
 	pthread_t thread;
 	int epfd;    /* const */
