@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_glenctl.c - words to JSON, tables, rates, packets in one line. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/glenctl/counters.h"
+#include "tools/glenctl/glenctl.h"
+#include "tools/glenctl/packet.h"
+#include "tools/glenctl/table.h"
+
+/* Complaints go to stderr, which the TAP reader does not want to see. */
+static int quiet_begin(void)
+{
+	int saved = dup(STDERR_FILENO);
+
+	assert_non_null(freopen("/dev/null", "w", stderr));
+	return saved;
+}
+
+static void quiet_end(int saved)
+{
+	fflush(stderr);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+}
+
+static json_t *options(int argc, char **argv)
+{
+	static const char *const strings[] = { "mac", NULL };
+	struct ctl ctl = { 0 };
+	json_t *object = json_object();
+	int saved = quiet_begin();
+	int ret = add_options(&ctl, object, argc, argv, strings);
+
+	quiet_end(saved);
+	if (!ret)
+		return object;
+	assert_int_equal(ret, EXIT_USAGE);
+	json_decref(object);
+	return NULL;
+}
+
+static void words_become_values(void **state)
+{
+	char *words[] = { "queues=2",	  "speed=0.5", "isolated=true",
+			  "list=[1, 2]",  "name=blue", "mac=12",
+			  "quoted=\"7\"", "empty=",    "mixed=1:2",
+			  "eq=a=b",	  "none=null" };
+	json_t *o = options(sizeof(words) / sizeof(*words), words);
+
+	assert_non_null(o);
+	assert_int_equal(json_integer_value(json_object_get(o, "queues")), 2);
+	assert_true(json_real_value(json_object_get(o, "speed")) == 0.5);
+	assert_true(json_is_true(json_object_get(o, "isolated")));
+	assert_int_equal(json_array_size(json_object_get(o, "list")), 2);
+	assert_string_equal(get_str(o, "name"), "blue");
+	assert_string_equal(get_str(o, "mac"), "12");
+	assert_string_equal(get_str(o, "quoted"), "7");
+	assert_true(json_is_string(json_object_get(o, "empty")));
+	assert_string_equal(get_str(o, "mixed"), "1:2");
+	assert_string_equal(get_str(o, "eq"), "a=b");
+	assert_true(json_is_null(json_object_get(o, "none")));
+	json_decref(o);
+}
+
+static void bad_words_are_refused(void **state)
+{
+	char *bad[] = { "queues",   "=2",    "list=[1,",
+			"o={\"a\"", "q=\"x", "latin=\xff" };
+	char *twice[] = { "a=1", "a=2" };
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_null(options(1, &bad[i]));
+	assert_null(options(2, twice));
+}
+
+static void numbers_have_limits(void **state)
+{
+	struct ctl ctl = { 0 };
+	int saved = quiet_begin();
+	double seconds;
+	long value;
+
+	assert_int_equal(parse_long(&ctl, "n", "10", 1, 10, &value), 0);
+	assert_int_equal(value, 10);
+	assert_int_equal(parse_long(&ctl, "n", "11", 1, 10, &value),
+			 EXIT_USAGE);
+	assert_int_equal(parse_long(&ctl, "n", "1x", 1, 10, &value),
+			 EXIT_USAGE);
+	assert_int_equal(parse_long(&ctl, "n", "", 0, 10, &value), EXIT_USAGE);
+	assert_int_equal(parse_seconds(&ctl, "t", "0.25", 0, 1, &seconds), 0);
+	assert_true(seconds == 0.25);
+	assert_int_equal(parse_seconds(&ctl, "t", "nan", 0, 1, &seconds),
+			 EXIT_USAGE);
+	assert_int_equal(parse_seconds(&ctl, "t", "inf", 0, 1, &seconds),
+			 EXIT_USAGE);
+	quiet_end(saved);
+}
+
+static char *print(const struct table *t, unsigned width, unsigned max_rows)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	table_print(t, file, width, max_rows);
+	fclose(file);
+	return text;
+}
+
+static void tables_are_aligned(void **state)
+{
+	static const char *const titles[] = { "NAME", ">N", "END", NULL };
+	struct table t;
+	char *text;
+
+	table_init(&t, titles);
+	table_add(&t, "a");
+	table_add(&t, "%d", 5);
+	table_add(&t, "x");
+	table_add(&t, "longer");
+	table_add(&t, "%d", 12345);
+	table_add(&t, "%s", "");
+	text = print(&t, 0, 0);
+	assert_string_equal(text, "NAME        N  END\n"
+				  "a           5  x\n"
+				  "longer  12345\n");
+	free(text);
+	text = print(&t, 10, 1);
+	assert_string_equal(text, "NAME  N  E\n"
+				  "a     5  x\n");
+	free(text);
+	table_fini(&t);
+}
+
+static void units_are_human(void **state)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },	      { 0.25, "0.25" },
+		{ 7, "7" },	      { 9999, "9999" },
+		{ 10000, "10.0 k" },  { 99999, "100 k" },
+		{ 123456, "123 k" },  { 999499, "999 k" },
+		{ 999600, "1.00 M" }, { 1234567, "1.23 M" },
+		{ 14.2e9, "14.2 G" },
+	};
+	char buf[UNIT_SIZE];
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_string_equal(human(buf, cases[i].value), cases[i].text);
+	assert_string_equal(human_seconds(buf, 59), "59s");
+	assert_string_equal(human_seconds(buf, 61), "1m 1s");
+	assert_string_equal(human_seconds(buf, 3660), "1h 1m");
+	assert_string_equal(human_seconds(buf, 90000), "1d 1h");
+}
+
+/* The value at a path such as "ports/0/in/packets". */
+static double at(const json_t *value, const char *path)
+{
+	char *copy = strdup(path), *save, *key;
+
+	for (key = strtok_r(copy, "/", &save); key;
+	     key = strtok_r(NULL, "/", &save))
+		value = json_is_array(value) ?
+				json_array_get(value, atoi(key)) :
+				json_object_get(value, key);
+	free(copy);
+	assert_true(json_is_number(value));
+	return json_number_value(value);
+}
+
+static void rates_match_names(void **state)
+{
+	json_t *before = json_loads(
+		"{\"ports\": [{\"port\": \"s:a\", \"in\": {\"packets\": 100,"
+		"   \"drops\": {\"in_runt\": 4}}},"
+		" {\"port\": \"s:gone\", \"in\": {\"packets\": 5}}]}",
+		0, NULL);
+	json_t *now = json_loads(
+		"{\"ports\": ["
+		" {\"port\": \"s:new\", \"in\": {\"packets\": 50}},"
+		" {\"port\": \"s:a\", \"in\": {\"packets\": 300,"
+		"   \"drops\": {\"in_runt\": 4, \"in_module\": 8}},"
+		"  \"rings\": [{\"ring\": 3, \"in\": {\"packets\": 10}}]}]}",
+		0, NULL);
+	json_t *rate = counters_rate(before, now, 2);
+
+	assert_true(at(rate, "ports/0/in/packets") == 25);
+	assert_true(at(rate, "ports/1/in/packets") == 100);
+	assert_true(at(rate, "ports/1/in/drops/in_runt") == 0);
+	assert_true(at(rate, "ports/1/in/drops/in_module") == 4);
+	assert_true(at(rate, "ports/1/rings/0/ring") == 3);
+	assert_true(at(rate, "ports/1/rings/0/in/packets") == 5);
+	json_decref(rate);
+	/* A port made anew counts from zero, not below. */
+	rate = counters_rate(now, before, 1);
+	assert_true(at(rate, "ports/0/in/packets") == 100);
+	json_decref(rate);
+	json_decref(before);
+	json_decref(now);
+}
+
+static void sums_name_the_top_reason(void **state)
+{
+	json_t *port = json_loads(
+		"{\"port\": \"s:a\", \"in\": {\"packets\": 9, \"bytes\": 99,"
+		" \"drops\": {\"in_runt\": 2, \"in_module\": 3}},"
+		" \"out\": {\"packets\": 7, \"drops\": {\"out_no_room\": 4}}}",
+		0, NULL);
+	struct port_sum sum;
+
+	counters_sum(port, &sum);
+	assert_string_equal(sum.name, "s:a");
+	assert_true(sum.in_drops == 5 && sum.out_drops == 4);
+	assert_string_equal(sum.top_reason, "out_no_room");
+	assert_true(strlen(counters_reason_text("out_no_room")) > 0);
+	assert_string_equal(counters_reason_text("no such"), "");
+	json_decref(port);
+}
+
+static char *describe(const uint8_t *data, uint32_t len)
+{
+	/* Exactly len bytes, so that a sanitizer sees a read beyond. */
+	uint8_t *copy = malloc(len ? len : 1);
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	memcpy(copy, data, len);
+	packet_print(file, copy, len, len);
+	fclose(file);
+	free(copy);
+	return text;
+}
+
+static const uint8_t
+	ping[] = {
+		2,    0, 0,  0,	 0, 2, 2, 0, 0,	 0, 0, 1, 0x81, 0,
+		0,    7, 8,  0, /* vlan 7 */
+		0x45, 0, 0,  28, 0, 0, 0, 0, 64, 1, 0, 0, 10,	0,
+		0,    1, 10, 0,	 0, 2, 8, 0, 0,	 0, 0, 5, 0,	9,
+	};
+
+static void packets_are_described(void **state)
+{
+	static const uint8_t tcp[] = {
+		2,  0,	  0,	0, 0, 2,  2, 0,	 0, 0, 0, 1,  8, 0, 0x45,
+		0,  0,	  43,	0, 0, 0,  0, 64, 6, 0, 0, 10, 0, 0, 1,
+		10, 0,	  0,	2, 0, 80, 4, 0,	 0, 0, 0, 1,  0, 0, 0,
+		2,  0x50, 0x12, 1, 0, 0,  0, 0,	 0, 1, 2, 3,
+	};
+	char *text = describe(ping, sizeof(ping));
+
+	assert_string_equal(text,
+			    "02:00:00:00:00:01 > 02:00:00:00:00:02 vlan 7 46 B "
+			    "10.0.0.1 > 10.0.0.2: ICMP echo request, id 5, "
+			    "seq 9");
+	free(text);
+	text = describe(tcp, sizeof(tcp));
+	assert_string_equal(text, "02:00:00:00:00:01 > 02:00:00:00:00:02 57 B "
+				  "10.0.0.1.80 > 10.0.0.2.1024: TCP [S.] seq 1 "
+				  "ack 2 win 256 data 3");
+	free(text);
+	text = describe(ping, 9);
+	assert_string_equal(text, "9 bytes, no Ethernet header");
+	free(text);
+}
+
+static void any_bytes_are_described(void **state)
+{
+	static const uint16_t types[] = { 0x800, 0x86dd, 0x806, 0x8100 };
+	unsigned seed = 4711;
+	uint8_t bytes[128];
+
+	print_message("seed %u\n", seed);
+	for (unsigned turn = 0; turn < 50000; turn++) {
+		uint32_t len = rand_r(&seed) % sizeof(bytes);
+		uint16_t type = types[turn % 4];
+
+		for (unsigned i = 0; i < len; i++)
+			bytes[i] = rand_r(&seed);
+		bytes[12] = type >> 8;
+		bytes[13] = type;
+		if (turn & 4)
+			bytes[14] = turn % 4 ? 0x60 : 0x45;
+		free(describe(bytes, len));
+	}
+	for (unsigned len = 0; len <= sizeof(ping); len++)
+		free(describe(ping, len));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(words_become_values),
+		cmocka_unit_test(bad_words_are_refused),
+		cmocka_unit_test(numbers_have_limits),
+		cmocka_unit_test(tables_are_aligned),
+		cmocka_unit_test(units_are_human),
+		cmocka_unit_test(rates_match_names),
+		cmocka_unit_test(sums_name_the_top_reason),
+		cmocka_unit_test(packets_are_described),
+		cmocka_unit_test(any_bytes_are_described),
+	};
+
+	return cmocka_run_group_tests_name("glenctl", tests, NULL, NULL);
+}
