@@ -137,6 +137,8 @@ static json_t *default_of(const char *key)
 		return json_integer(0);
 	if (!strcmp(key, "isolated"))
 		return json_false();
+	if (!strcmp(key, "mac"))
+		return json_string("00:00:00:00:00:00");
 	return NULL;
 }
 

@@ -9,7 +9,7 @@
 #include "ctl/config.h"
 #include "lib/error.h"
 
-enum { MTU_MAX = 131072, OPTION_SIZE = 64 };
+enum { MTU_MIN = 68, MTU_MAX = PACKET_LEN_MAX - PACKET_LEN_MIN };
 
 /* A configuration under check. */
 struct check {
@@ -46,39 +46,42 @@ static void at(struct check *c, const char *format, ...)
 
 /*
  * True if key is the name of an option in the driver's description, where each
- * option starts a line as "name=". A description in another form knows all.
+ * is written as "name=". A description in another form knows all.
  */
 static bool option_known(const char *options, const char *key)
 {
+	static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
 	size_t len = strlen(key);
 	bool any = false;
 
 	while (options && *options) {
-		size_t name = strcspn(options, "= \t\n");
+		size_t n = strspn(options, name);
 
-		if (options[name] == '=' && name) {
+		if (n && options[n] == '=') {
 			any = true;
-			if (name == len && !strncmp(options, key, len))
+			if (n == len && !strncmp(options, key, len))
 				return true;
 		}
-		options = strchr(options, '\n');
-		options += options != NULL;
+		options += n ? n : 1;
 	}
 	return !any;
 }
 
-static int check_mac(struct check *c, const char *driver, json_t *value)
+static int check_mac(struct check *c, json_t *value)
 {
 	const char *text = json_string_value(value);
 	unsigned b[6];
 	char rest;
 
-	if (text && strlen(text) == 17 &&
+	if (!text || strlen(text) != 17 ||
 	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
-		   &b[3], &b[4], &b[5], &rest) == 6)
-		return 0;
-	return refuse(c, "mac must be six bytes in hexadecimal such as "
-			 "02:00:00:00:00:01");
+		   &b[3], &b[4], &b[5], &rest) != 6)
+		return refuse(c, "mac must be six bytes in hexadecimal such "
+				 "as 02:00:00:00:00:01");
+	if (b[0] & 1)
+		return refuse(c, "mac %s is a group address; the first byte "
+				 "of a port's must be even", text);
+	return 0;
 }
 
 /* An option that all drivers have; 1: it is none of them. */
@@ -87,17 +90,18 @@ static int check_common(struct check *c, const char *key, json_t *value)
 	json_int_t mtu = json_integer_value(value);
 
 	if (!strcmp(key, "mac"))
-		return check_mac(c, key, value);
+		return check_mac(c, value);
 	if (!strcmp(key, "isolated")) {
 		if (json_is_boolean(value))
 			return 0;
 		return refuse(c, "isolated must be true or false");
 	}
 	if (!strcmp(key, "mtu")) {
-		if (json_is_integer(value) && mtu >= 0 && mtu <= MTU_MAX)
+		if (json_is_integer(value) &&
+		    (!mtu || (mtu >= MTU_MIN && mtu <= MTU_MAX)))
 			return 0;
-		return refuse(c, "mtu must be a number from 0 (no limit) to "
-				 "%d", MTU_MAX);
+		return refuse(c, "mtu must be 0 (no limit) or from %d to %d",
+			      MTU_MIN, MTU_MAX);
 	}
 	return 1;
 }

@@ -378,6 +378,7 @@ json_t *control_show_reserved(const char *full, json_t *params)
 		return NULL;
 	}
 	if (object && !json_object_get(object, "mac"))
-		json_object_set_new(object, "mac", json_null());
+		json_object_set_new(object, "mac",
+				    json_string("00:00:00:00:00:00"));
 	return object;
 }

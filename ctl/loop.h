@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* loop.h - the control thread's event loop. */
+#ifndef CTL_LOOP_H
+#define CTL_LOOP_H
+/*
+ * An epoll set of sources. A source is embedded in what it belongs to and must
+ * stay in place until loop_del(). loop_turn() waits once and calls each source
+ * that is ready, at most LOOP_EVENTS of them; a source that was deleted by
+ * another one in the same turn is not called any more, so its memory may be
+ * freed at once.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOOP_EVENTS = 64 };
+
+struct loop_source {
+	int fd; /* borrowed */
+	/* events: EPOLL bits. */
+	void (*ready)(void *arg, uint32_t events);
+	void *arg;
+};
+
+struct loop {
+	int fd; /* epoll; -1: closed */
+	/* Those of this turn that are still to be called; NULL: deleted. */
+	struct loop_source *pending[LOOP_EVENTS];
+	int n_pending;
+};
+
+/* Returns 0 or -errno. */
+int loop_init(struct loop *loop);
+void loop_fini(struct loop *loop);
+
+/* events: EPOLLIN, EPOLLOUT; level-triggered. Returns 0 or -errno. */
+int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
+int loop_set(struct loop *loop, struct loop_source *source, uint32_t events);
+void loop_del(struct loop *loop, struct loop_source *source);
+
+/* Waits at most timeout_ms (-1: no limit). 0, or -errno if epoll fails. */
+int loop_turn(struct loop *loop, int timeout_ms);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* priv.h - gives up what glend does not need, raises what it does. */
+#ifndef CTL_PRIV_H
+#define CTL_PRIV_H
+/*
+ * glend starts as any user. Of root's privileges (or those that systemd hands
+ * it) it keeps CAP_NET_ADMIN, for TAP interfaces, and CAP_SYS_ADMIN, which
+ * setns() asks for to make an interface in a named network namespace;
+ * --no-netns gives that up too. Ports of neither kind need nothing.
+ *
+ * Three more locks: not dumpable (no core dumps, no ptrace or /proc/PID/mem by
+ * other processes of the user, since the tokens of ports lie in memory),
+ * no_new_privs, and a seccomp filter that lets through what glend, its drivers
+ * and the C library use, and answers ENOSYS to the rest: no execve, no
+ * ptrace, no mount, no sockets of other families, no memory that is executable.
+ *
+ * All of it is inherited by threads that are started later: call these before
+ * any.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "include/glen/glen.h"
+
+/* Raises RLIMIT_NOFILE as far as it goes. Returns the limit. */
+unsigned long priv_limits(void);
+
+/* Drops capabilities and sets the locks. netns: keep CAP_SYS_ADMIN. */
+int priv_drop(bool netns, bool seccomp, struct glen_error *error);
+
+/* The capabilities that are left, as names in lower case; a new array. */
+json_t *priv_show(void);
+
+#endif
