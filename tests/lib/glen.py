@@ -28,6 +28,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -370,6 +371,81 @@ def setns_call(path, function):
     return box["value"]
 
 
+class Wire:
+    """
+    Whole frames to and from an interface, as bytes, with their VLAN tags.
+    With vnet each is preceded by the 10 bytes of a virtio_net_hdr.
+    """
+
+    SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR = 263, 8, 15
+    STATUS_VLAN_VALID, STATUS_VLAN_TPID_VALID = 0x10, 0x40
+    OUTGOING = 4
+
+    def __init__(self, sock, vnet, timeout):
+        self.sock = sock
+        self.vnet = vnet
+        self.timeout = timeout
+
+    @classmethod
+    def bind(cls, ifname, vnet):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.setsockopt(cls.SOL_PACKET, cls.PACKET_AUXDATA, 1)
+        if vnet:
+            sock.setsockopt(cls.SOL_PACKET, cls.PACKET_VNET_HDR, 1)
+        sock.bind((ifname, ETH_P_ALL))
+        return sock
+
+    def send(self, frame, vnet_hdr=bytes(10)):
+        data = (vnet_hdr if self.vnet else b"") + bytes(frame)
+        assert self.sock.send(data) == len(data)
+
+    def recv(self, timeout=None):
+        """The next frame that came in, or None. With vnet: (hdr, frame)."""
+        deadline = time.monotonic() + (
+            self.timeout if timeout is None else timeout)
+        while True:
+            self.sock.settimeout(max(deadline - time.monotonic(), 1e-6))
+            try:
+                data, anc, _, addr = self.sock.recvmsg(1 << 17, 256)
+            except (TimeoutError, BlockingIOError):
+                return None
+            if addr[2] != self.OUTGOING:
+                break
+        hdr, frame = (data[:10], data[10:]) if self.vnet else (b"", data)
+        for level, kind, body in anc:
+            if (level, kind) == (self.SOL_PACKET, self.PACKET_AUXDATA):
+                status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH",
+                                                              body[:20])
+                if status & self.STATUS_VLAN_VALID:
+                    if not status & self.STATUS_VLAN_TPID_VALID:
+                        tpid = 0x8100
+                    frame = (frame[:12] + struct.pack(">HH", tpid, tci) +
+                             frame[12:])
+        return (hdr, frame) if self.vnet else frame
+
+    def recv_n(self, n, timeout=5.0, want=None):
+        """Up to n frames for which want(frame) holds, until the timeout."""
+        deadline = time.monotonic() + timeout
+        got = []
+        while len(got) < n:
+            item = self.recv(max(deadline - time.monotonic(), 0))
+            if item is None:
+                break
+            if not want or want(item):
+                got.append(item)
+        return got
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 class Netns:
     """A network namespace that goes away with all that runs in it."""
 
@@ -425,15 +501,14 @@ class Netns:
         """Runs a Python function inside, in a thread of its own."""
         return setns_call(self.path, function)
 
-    def packet_socket(self, ifname, timeout=5.0):
-        """A raw socket on an interface: send() and recv() whole frames."""
-        def make():
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            sock.bind((ifname, ETH_P_ALL))
-            sock.settimeout(timeout)
-            return sock
+    def no_ipv6(self):
+        """Interfaces made from now on send nothing by themselves."""
+        self.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
+        return self
 
-        return self.call(make)
+    def wire(self, ifname, vnet=False, timeout=5.0):
+        """A Wire on an interface."""
+        return Wire(self.call(lambda: Wire.bind(ifname, vnet)), vnet, timeout)
 
     def links(self):
         """{ifname: what `ip -j -d link` says}."""
