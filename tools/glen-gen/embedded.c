@@ -286,6 +286,9 @@ int run_embedded(const struct gen_opts *opts)
 		r = receiver_init(&e->r, opts, e->rx_port);
 	if (r)
 		goto err_close;
+	/* A batch of packets that are chains is more slots than a batch. */
+	if (opts->sizes.max + opts->spec.vnet_len > e->s.tx.seg_max)
+		e->r.limit = GLEN_SLOTS_MAX;
 	r = run_all(e, &run);
 	run_fini(&run);
 	report.sender = &e->s;

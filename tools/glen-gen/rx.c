@@ -18,6 +18,7 @@ int receiver_init(struct receiver *r, const struct gen_opts *opts,
 	r->opts = opts;
 	r->hot = hot_ops_now();
 	r->n_rings = glen_port_rings(port);
+	r->limit = opts->batch;
 	if (!opts->check)
 		return 0;
 	r->latency = calloc(1, sizeof(*r->latency));
@@ -149,9 +150,9 @@ int receiver_step(struct receiver *r)
 	int err;
 
 	if (r->opts->check)
-		n = drain_checked(r, ring, r->opts->batch);
+		n = drain_checked(r, ring, r->limit);
 	else
-		n = r->hot->drain(ring, &r->rx, r->opts->batch);
+		n = r->hot->drain(ring, &r->rx, r->limit);
 	err = glen_rxsync(r->port, i);
 	if (err < 0)
 		return err;

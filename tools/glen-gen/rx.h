@@ -30,7 +30,8 @@ struct receiver {
 	struct hist *latency; /* one way, checked streams; NULL otherwise */
 	uint8_t *scratch;     /* chains are put together here */
 	uint32_t n_rings, ring;
-	uint64_t now; /* of this step, checked streams */
+	uint32_t limit; /* slots per step */
+	uint64_t now;	/* of this step, checked streams */
 	uint64_t ends, other, foreign, truncated, corrupted;
 	uint64_t first_ns, last_ns; /* kept by the owner */
 };
@@ -41,7 +42,7 @@ int receiver_init(struct receiver *r, const struct gen_opts *opts,
 void receiver_fini(struct receiver *r);
 
 /*
- * Takes up to a batch of slots from the next ring. Returns how many, or
+ * Takes up to limit slots (a batch, if not changed) from the next ring. Returns how many, or
  * -ENOTCONN.
  */
 int receiver_step(struct receiver *r);
