@@ -54,7 +54,8 @@ struct module_ops {
 		      struct glen_error *error);
 	/* Frees it; no lookup runs any more. Control. */
 	void (*destroy)(void *state);
-	/* Changes options at run time; NULL: none can be changed. Control. */
+	/* Changes options at run time; those not named take their defaults, on
+	 * error nothing changes. NULL: none can be changed. Control. */
 	int (*set)(void *state, json_t *params, struct glen_error *error);
 	/* The options now in force, a new object (show, save). Control. */
 	json_t *(*show)(void *state);

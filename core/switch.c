@@ -298,6 +298,14 @@ void switch_destroy(struct vswitch *sw)
 	free(sw);
 }
 
+static void keep_module_params(struct vswitch *sw, json_t *params)
+{
+	json_t *copy = params ? json_deep_copy(params) : json_object();
+
+	json_decref(sw->module_params);
+	sw->module_params = copy;
+}
+
 int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 		      struct glen_error *error)
 {
@@ -305,6 +313,13 @@ int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 	void *old_state = sw->module_state, *state;
 	int err;
 
+	/* The same module with other options keeps what it has learnt. */
+	if (!strcmp(name, old->name) && old->set) {
+		err = old->set(old_state, params, error);
+		if (!err)
+			keep_module_params(sw, params);
+		return err;
+	}
 	err = module_make(sw->engine, name, params, &ops, &state, error);
 	if (err)
 		return err;
@@ -321,8 +336,7 @@ int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 		return err;
 	}
 	old->destroy(old_state);
-	json_decref(sw->module_params);
-	sw->module_params = params ? json_deep_copy(params) : json_object();
+	keep_module_params(sw, params);
 	return 0;
 }
 

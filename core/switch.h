@@ -114,7 +114,8 @@ int switch_create(struct engine *engine, const char *name, const char *module,
 		  struct glen_error *error);
 /* Closes all its ports first. */
 void switch_destroy(struct vswitch *sw);
-/* Replaces the module; on error the old one stays. */
+/* Replaces the module, or sets the options of the same one (those not named
+ * take their defaults); on error all stays as it was. */
 int switch_set_module(struct vswitch *sw, const char *module, json_t *params,
 		      struct glen_error *error);
 /* {"name", "module", "options", "ports", "configured", counters}. */
