@@ -9,11 +9,7 @@
 #include "port/tap/tap.h"
 
 static const struct port_ops *const drivers[] = {
-	&shm_port_ops,
-	&tap_port_ops,
-	&pcap_port_ops,
-	&dummy_port_ops,
-	NULL,
+	&shm_port_ops, &tap_port_ops, &pcap_port_ops, &dummy_port_ops, NULL,
 };
 
 const struct port_ops *const *port_drivers(void)

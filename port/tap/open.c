@@ -259,8 +259,8 @@ static int addrs_read(json_t *params, struct tap_look *look,
 		return error_set(error, -EINVAL, "address: at most %d of them",
 				 TAP_ADDRS_MAX);
 	for (size_t i = 0; i < n; i++) {
-		json_t *item =
-			json_is_array(value) ? json_array_get(value, i) : value;
+		json_t *item = json_is_array(value) ? json_array_get(value, i) :
+						      value;
 		int err;
 
 		if (!json_is_string(item))
@@ -433,8 +433,8 @@ static void link_refresh(struct tap *t)
 static int tap_open(struct port *port, struct port_args *args,
 		    struct glen_error *error)
 {
-	struct tap *t =
-		aligned_alloc(64, sizeof(*t) + 63 - (sizeof(*t) + 63) % 64);
+	struct tap *t = aligned_alloc(64,
+				      sizeof(*t) + 63 - (sizeof(*t) + 63) % 64);
 	struct open_job job = { port, t, args->resume, error };
 	struct tap_saved *saved = args->saved;
 	int err;

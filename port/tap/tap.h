@@ -94,15 +94,15 @@ struct tap {
 	struct tap_queue queues[TAP_QUEUES_MAX];
 	unsigned n_queues;
 	char ifname[IFNAMSIZ];
-	char netns[TAP_PATH_SIZE]; /* path; "": where glend runs */
+	char netns[TAP_PATH_SIZE];	/* path; "": where glend runs */
 	char netns_text[TAP_PATH_SIZE]; /* as the user wrote it */
-	uint64_t netns_ino; /* of netns when it was entered */
+	uint64_t netns_ino;		/* of netns when it was entered */
 	bool watch_netns; /* netns is a name, gone with its owner */
 	bool persist;
 	bool offloads;
 	unsigned offload_flags; /* TUN_F_* the kernel accepted */
-	unsigned default_mtu; /* as the kernel made it */
-	struct tap_look look; /* in force */
+	unsigned default_mtu;	/* as the kernel made it */
+	struct tap_look look;	/* in force */
 	_Atomic bool link;
 };
 
