@@ -40,6 +40,12 @@ static int open_failed(const char *path, int err, struct glen_error *error)
 				 "there is no network namespace %s; make it "
 				 "with: ip netns add NAME",
 				 path);
+	if (err == EACCES && !strncmp(path, "/proc/", 6))
+		return error_set(error, -EACCES,
+				 "glend may not open %.100s of another process;"
+				 " name its namespace with: ip netns attach "
+				 "NAME PID, and use netns=NAME",
+				 path);
 	return error_set(error, -err, "cannot open network namespace %s: %s",
 			 path, strerror(err));
 }

@@ -389,14 +389,29 @@ def test_checksum_is_finished_for_a_file(glend, netns, tmp_path):
 
 def test_namespace_by_path(glend, netns):
     a = netns()
-    process = a.popen("sleep 1000")
-    wait_until(lambda: os.readlink(f"/proc/{process.pid}/ns/net") !=
-               os.readlink("/proc/self/ns/net"), what="sleep starts")
     shown = glend.rpc("port.add", port="sw0:x", driver="tap", ifname="eth7",
-                      netns=f"/proc/{process.pid}/ns/net")
+                      netns=a.path)
     assert shown["ifname"] == "eth7" and "eth7" in a.links()
     glend.rpc("port.del", port="sw0:x")
     assert "eth7" not in a.links()
+
+
+def test_namespace_of_a_process(glend, netns):
+    """glend gave up looking into processes, and says what to do instead."""
+    a = netns()
+    process = a.popen("sleep 1000")
+    path = f"/proc/{process.pid}/ns/net"
+    with pytest.raises(RpcError, match="ip netns attach") as info:
+        glend.rpc("port.add", port="sw0:x", driver="tap", netns=path)
+    assert info.value.errno_name == "EACCES"
+    name = f"{a.name}-attached"
+    subprocess.run(["ip", "netns", "attach", name, str(process.pid)],
+                   check=True)
+    try:
+        glend.rpc("port.add", port="sw0:x", driver="tap", netns=name)
+        assert "x" in a.links()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def test_interface_goes_with_its_port_and_glend(netns):
