@@ -90,13 +90,13 @@ def frames_of_a_sender(glend, ns, count):
     glend.rpc("port.add", port="sw0:tap", driver="tap", netns=ns.name,
               ifname="tap0")
     ns.run("ip link set tap0 up")
-    sock = ns.packet_socket("tap0")
+    sock = ns.wire("tap0")
     frames = []
     # Nobody has announced the destination: the switch floods.
     with Gen(glend, "send", "sw0:a", "--count", count, "--rate", "2k",
              "--size", "100"):
         while len(frames) < count + 1:
-            frame = sock.recv(2048)
+            frame = sock.recv()
             if frame[12:14] == b"\x88\xb5":
                 frames.append(frame)
     return sock, frames
