@@ -63,7 +63,7 @@ struct shm_port;
 
 /* Ingress: what a worker needs of a client's TX ring. */
 struct shm_in {
-	struct shm_port *shm;
+	_Alignas(64) struct shm_port *shm;
 	struct netmap_slot *slots; /* shared */
 	struct nm_csb_atok *atok;  /* shared; the client writes */
 	struct nm_csb_ktoa *ktoa;  /* shared; we write */
@@ -80,7 +80,7 @@ struct shm_in {
 
 /* Egress: the client's RX ring. */
 struct shm_out {
-	struct shm_port *shm;
+	_Alignas(64) struct shm_port *shm;
 	struct netmap_slot *slots;
 	struct nm_csb_atok *atok;
 	struct nm_csb_ktoa *ktoa;
