@@ -241,13 +241,6 @@ int main(int argc, char **argv)
 
 	if (code != PARSED)
 		return code;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	options.seccomp = false; /* sanitizers do what the filter forbids */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	options.seccomp = false;
-#endif
-#endif
 	err = daemon_init(&d, &options, &error);
 	if (err)
 		log_error("%s", error.text);

@@ -17,6 +17,22 @@
 
 enum { FILES_WANTED = 1 << 19 };
 
+/*
+ * Sanitizers make system calls of their own, and look for leaks with ptrace,
+ * which needs a dumpable process.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+static const bool sanitized = true;
+#else
+static const bool sanitized;
+#endif
+#else
+static const bool sanitized;
+#endif
+
 /* What every part of glend may do. Grouped by who needs it. */
 static const char *const allowed[] = {
 	/* files: configuration, state, pcap, /proc/self/fd, /dev/net/tun */
@@ -162,11 +178,11 @@ int priv_drop(bool netns, bool seccomp, struct glen_error *error)
 {
 	int err;
 
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
+	if ((!sanitized && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return error_set(error, -errno, "prctl: %s", strerror(errno));
 	err = drop_capabilities(netns, error);
-	if (!err && seccomp)
+	if (!err && seccomp && !sanitized)
 		err = set_filter(error);
 	return err;
 }

@@ -315,26 +315,52 @@ static int map_file(struct state *s, struct glen_error *error)
 	return 0;
 }
 
-/* A new file at the path, of full size and with a header. */
+/* Gives the finished file its name, unless somebody else was faster. */
+static int name_file(struct state *s, const char *fresh,
+		     struct glen_error *error)
+{
+	if (!renameat2(AT_FDCWD, fresh, AT_FDCWD, s->path, RENAME_NOREPLACE))
+		return 0;
+	/* Not every file system knows the flag. */
+	if (errno == EINVAL && !rename(fresh, s->path))
+		return 0;
+	return error_set(error, errno == EEXIST ? -EBUSY : -errno,
+			 "cannot name state file %.120s: %s", s->path,
+			 strerror(errno));
+}
+
+/* A new file of full size and with a header; it gets its name last, so that
+ * nobody ever finds half of one. */
 static int make_file(struct state *s, struct glen_error *error)
 {
+	char fresh[4096];
 	int err;
 
-	s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
-		     O_CLOEXEC, 0600);
+	if (snprintf(fresh, sizeof(fresh), "%s.new", s->path) >=
+	    (int)sizeof(fresh))
+		return error_set(error, -ENAMETOOLONG,
+				 "the state file's path is too long");
+	unlink(fresh); /* of one that was killed just here */
+	s->fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		     0600);
 	if (s->fd < 0)
 		return error_set(error, -errno,
 				 "cannot make state file %.120s: %s; choose "
 				 "another with --state, or use --no-state",
 				 s->path, strerror(errno));
 	if (flock(s->fd, LOCK_EX | LOCK_NB) || ftruncate(s->fd, FILE_SIZE))
-		return error_set(error, -errno, "state file %.150s: %s",
-				 s->path, strerror(errno));
-	err = map_file(s, error);
+		err = error_set(error, -errno, "state file %.150s: %s",
+				s->path, strerror(errno));
+	else
+		err = map_file(s, error);
 	if (!err)
 		err = allocate(s, s->map, STATE_PAGE, error);
-	if (!err)
+	if (!err) {
 		write_head(s);
+		err = name_file(s, fresh, error);
+	}
+	if (err)
+		unlink(fresh);
 	return err;
 }
 

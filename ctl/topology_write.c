@@ -52,7 +52,7 @@ static int emit_text(yaml_emitter_t *e, const char *text, bool quoted)
 
 	return yaml_scalar_event_initialize(
 		       &event, NULL, NULL, (yaml_char_t *)text, strlen(text),
-		       !quoted, quoted,
+		       !quoted, 1,
 		       quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE :
 				YAML_PLAIN_SCALAR_STYLE) &&
 	       yaml_emitter_emit(e, &event);
