@@ -86,7 +86,8 @@ static void add_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 	b->n_seg[b->n] = c->segs;
 	b->len[b->n] = c->len;
 	if (r->vnet_hdr_len && !take_vnet_hdr(r, b, b->n)) {
-		in_drop(in, DROP_IN_BAD_OFFLOAD);
+		in_drop_seg(in, DROP_IN_BAD_OFFLOAD, &b->seg[b->n_segs],
+			    c->segs, c->len);
 		return;
 	}
 	b->multi_seg |= c->segs > 1 || b->n_segs != b->n;

@@ -16,18 +16,26 @@ static __attribute__((noinline)) void rx_failed(struct tap_queue *q, int err)
 		port_break(q->port, "its interface was deleted");
 }
 
+static __attribute__((noinline)) void rx_refuse(struct ingress *in,
+						const uint8_t *data, size_t len)
+{
+	const struct seg seg = { data,
+				 len < TAP_VNET_LEN ? 0 : len - TAP_VNET_LEN };
+
+	in_drop_seg(in, len < TAP_READ_SIZE ? DROP_IN_RUNT : DROP_IN_TRUNCATED,
+		    &seg, 1, seg.len);
+}
+
 /* A packet of len bytes, vnet header included, lies at data - TAP_VNET_LEN. */
 static void rx_packet(struct ingress *in, struct batch *b, const uint8_t *data,
 		      size_t len)
 {
 	unsigned i = b->n;
 
-	if (__builtin_expect(len < TAP_VNET_LEN + PACKET_LEN_MIN, 0)) {
-		in_drop(in, DROP_IN_RUNT);
-		return;
-	}
-	if (__builtin_expect(len >= TAP_READ_SIZE, 0)) {
-		in_drop(in, DROP_IN_TRUNCATED);
+	if (__builtin_expect(len < TAP_VNET_LEN + PACKET_LEN_MIN ||
+				     len >= TAP_READ_SIZE,
+			     0)) {
+		rx_refuse(in, data, len);
 		return;
 	}
 	b->offloads |= vnet_hdr_read(data - TAP_VNET_LEN, &b->off[i]);

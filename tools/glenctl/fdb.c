@@ -160,8 +160,9 @@ static int flush_run(struct ctl *ctl, int argc, char **argv)
 		return ret;
 	if (ctl->json)
 		return print_json(result);
-	printf("%llu entries flushed\n",
-	       (unsigned long long)get_u64(result, "flushed"));
+	printf("%llu %s flushed\n",
+	       (unsigned long long)get_u64(result, "flushed"),
+	       get_u64(result, "flushed") == 1 ? "entry" : "entries");
 	json_decref(result);
 	return EXIT_OK;
 }

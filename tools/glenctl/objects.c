@@ -155,14 +155,14 @@ static const char switch_add_help[] =
 	"glenctl module list names them and their options.\n"
 	"\nExamples:\n"
 	"  glenctl switch add vale0\n"
-	"  glenctl switch add vale0 learn entries=131072 age_s=60\n"
+	"  glenctl switch add vale0 learn entries=131072 ageing_s=60\n"
 	"  glenctl switch add wire static\n";
 
 static const char switch_set_help[] =
 	"Changes the module's options, or replaces the module, while traffic\n"
 	"flows. No port goes down. The same as module set.\n"
 	"\nExamples:\n"
-	"  glenctl switch set vale0 learn age_s=30\n"
+	"  glenctl switch set vale0 learn ageing_s=30\n"
 	"  glenctl switch set vale0 static\n";
 
 static const char switch_del_help[] =
@@ -479,7 +479,7 @@ static const char module_set_help[] =
 	"Changes options of a switch's module, or replaces it by another one,\n"
 	"while traffic flows.\n"
 	"\nExamples:\n"
-	"  glenctl module set vale0 age_s=30\n"
+	"  glenctl module set vale0 ageing_s=30\n"
 	"  glenctl module set vale0 learn entries=262144\n"
 	"  glenctl module set vale0 static\n";
 

@@ -218,7 +218,7 @@ static unsigned print_header(const struct port_sum *sums, size_t n,
 	       get_str(status, "version"),
 	       (unsigned long long)get_u64(status, "pid"),
 	       human_seconds(a, get_u64(status, "uptime_s")), n);
-	printf("all: in %s pps, out %s pps, %sbit/s, drops %s/s\n",
+	printf("all: in %s pps, out %s pps, %s bps, drops %s/s\n",
 	       human(a, in), human(b, out), human(c, bits), human(d, drops));
 	json_array_foreach((json_t *)workers, i, w) {
 		double packets = counters_get(w, "packets");
