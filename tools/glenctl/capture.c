@@ -531,8 +531,7 @@ static int parse_options(struct session *s, int argc, char **argv)
 			ret = parse_long(ctl, "-B", optarg, 1, 64,
 					 &s->buffer_mib);
 		else
-			return bad_usage(ctl, "unknown or incomplete option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 	}
 	if (!ret)
 		ret = check_args(ctl, argc - optind + 1, 1, -1);

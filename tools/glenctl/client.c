@@ -125,6 +125,30 @@ int print_json(json_t *value)
 	return EXIT_OK;
 }
 
+static const char *sort_key; /* for compare(); qsort() passes no context */
+
+static int compare(const void *a, const void *b)
+{
+	return strverscmp(get_str(*(json_t *const *)a, sort_key),
+			  get_str(*(json_t *const *)b, sort_key));
+}
+
+void sort_by(json_t *array, const char *key)
+{
+	size_t n = json_array_size(array), i;
+	json_t **values = calloc(n ? n : 1, sizeof(*values)), *value;
+
+	if (!values)
+		return;
+	json_array_foreach(array, i, value)
+		values[i] = json_incref(value);
+	sort_key = key;
+	qsort(values, n, sizeof(*values), compare);
+	for (i = 0; i < n; i++)
+		json_array_set_new(array, i, values[i]);
+	free(values);
+}
+
 const char *get_str(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

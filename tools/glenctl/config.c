@@ -87,8 +87,7 @@ static int parse_apply(const struct ctl *ctl, int argc, char **argv,
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "n", longs, NULL)) != -1) {
 		if (c == '?')
-			return bad_usage(ctl, "unknown option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 		*dry_run = true;
 	}
 	return check_args(ctl, argc - optind + 1, 1, 1);
@@ -235,8 +234,7 @@ int wait_run(struct ctl *ctl, int argc, char **argv)
 	opterr = 0;
 	while (!ret && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == '?')
-			return bad_usage(ctl, "unknown or incomplete option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 		ret = parse_seconds(ctl, "--timeout", optarg, 0, 1000000,
 				    &seconds);
 	}

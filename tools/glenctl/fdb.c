@@ -61,8 +61,7 @@ static int parse_options(const struct ctl *ctl, int argc, char **argv,
 	opterr = 0;
 	while (!ret && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == '?' || !strchr(allowed, c))
-			return bad_usage(ctl, "unknown or incomplete option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 		if (c == 'l')
 			ret = parse_long(ctl, "--limit", optarg, 0, 1 << 30,
 					 &o->limit);

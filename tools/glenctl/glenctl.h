@@ -98,6 +98,8 @@ int call(struct ctl *ctl, const char *method, json_t *params, int timeout_ms,
 int call_quiet(struct ctl *ctl, const char *method, json_t *params);
 /* Prints value as JSON and frees it. Returns EXIT_OK. */
 int print_json(json_t *value);
+/* Sorts an array of objects by a member, "p2" before "p10". */
+void sort_by(json_t *array, const char *key);
 /* Members of results, with a default for those that are missing. */
 const char *get_str(const json_t *object, const char *key);
 uint64_t get_u64(const json_t *object, const char *key);
@@ -121,6 +123,8 @@ int parse_long(const struct ctl *ctl, const char *what, const char *text,
 /* The same for a time in seconds, such as 0.5. */
 int parse_seconds(const struct ctl *ctl, const char *what, const char *text,
 		  double min, double max, double *value);
+/* After getopt_long() said '?': names the option. Returns EXIT_USAGE. */
+int bad_option(const struct ctl *ctl, char **argv);
 /* Checks the number of words behind the command's name. */
 int check_args(const struct ctl *ctl, int argc, int min, int max);
 /* The same for a command without options of its own. */

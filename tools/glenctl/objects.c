@@ -286,6 +286,7 @@ static int switch_list_run(struct ctl *ctl, int argc, char **argv)
 		ret = call(ctl, "switch.list", NULL, CALL_TIMEOUT_MS, &list);
 	if (ret)
 		return ret;
+	sort_by(list, "switch");
 	if (ctl->json)
 		return print_json(list);
 	table_init(&t, titles);
@@ -441,6 +442,7 @@ static int port_list_run(struct ctl *ctl, int argc, char **argv)
 	ret = call(ctl, "port.list", params, CALL_TIMEOUT_MS, &list);
 	if (ret)
 		return ret;
+	sort_by(list, "port");
 	if (ctl->json)
 		return print_json(list);
 	table_init(&t, titles);

@@ -103,13 +103,24 @@ int check_args(const struct ctl *ctl, int argc, int min, int max)
 	return 0;
 }
 
+int bad_option(const struct ctl *ctl, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	/* getopt() has not left a word of short options yet. */
+	if (optopt && strncmp(word, "--", 2))
+		return bad_usage(ctl, "unknown or incomplete option -%c",
+				 optopt);
+	return bad_usage(ctl, "unknown or incomplete option %s", word);
+}
+
 int no_options(const struct ctl *ctl, int argc, char **argv, int min, int max)
 {
 	static const struct option none[] = { { 0 } };
 
 	opterr = 0;
 	if (getopt_long(argc, argv, "+", none, NULL) != -1)
-		return bad_usage(ctl, "unknown option %s", argv[optind - 1]);
+		return bad_option(ctl, argv);
 	/* "--" ends options; what is behind it moves to the front. */
 	if (optind > 1)
 		return bad_usage(ctl, "\"--\" is not needed here");

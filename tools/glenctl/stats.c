@@ -44,8 +44,7 @@ static int parse_options(const struct ctl *ctl, int argc, char **argv,
 	opterr = 0;
 	while (!ret && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == '?')
-			return bad_usage(ctl, "unknown or incomplete option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 		if (c == 'r')
 			o->rings = true;
 		else
@@ -239,6 +238,8 @@ int stats_run(struct ctl *ctl, int argc, char **argv)
 	ret = rate ? fetch_rate(ctl, &o, &result) : fetch(ctl, &o, &result);
 	if (ret)
 		return ret;
+	sort_by(json_object_get(result, "ports"), "port");
+	sort_by(json_object_get(result, "switches"), "switch");
 	if (ctl->json)
 		return print_json(result);
 	ports = json_object_get(result, "ports");

@@ -218,8 +218,8 @@ static unsigned print_header(const struct port_sum *sums, size_t n,
 	       get_str(status, "version"),
 	       (unsigned long long)get_u64(status, "pid"),
 	       human_seconds(a, get_u64(status, "uptime_s")), n);
-	printf("all: in %s pps, out %s pps, %s bps, drops %s/s\n",
-	       human(a, in), human(b, out), human(c, bits), human(d, drops));
+	printf("all: in %s pps, out %s pps, %s bps, drops %s/s\n", human(a, in),
+	       human(b, out), human(c, bits), human(d, drops));
 	json_array_foreach((json_t *)workers, i, w) {
 		double packets = counters_get(w, "packets");
 		double batches = counters_get(w, "batches");
@@ -401,8 +401,7 @@ static int parse_options(struct top *top, int argc, char **argv)
 		else if (c == 'b')
 			top->batch = true;
 		else
-			return bad_usage(ctl, "unknown or incomplete option %s",
-					 argv[optind - 1]);
+			return bad_option(ctl, argv);
 	}
 	if (!ret)
 		ret = check_args(ctl, argc - optind + 1, 0, 1);
