@@ -110,6 +110,8 @@ static uint8_t *map(int fd, uint64_t size, struct glen_error *error)
 	if (at > room)
 		munmap(room, at - room);
 	munmap(at + size, align - (at - room));
+	/* Huge pages if there are any; harmless if not. */
+	madvise(at, size, MADV_HUGEPAGE);
 	return p;
 err:
 	error_set(error, -ENOMEM, "cannot map %llu bytes: %s",
