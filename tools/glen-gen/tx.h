@@ -29,7 +29,8 @@ struct sender {
 	uint64_t packets;
 	uint64_t ring_full; /* turns in which no slot was free */
 	uint64_t first_ns, last_ns;
-	bool needs_clock; /* sender_step() looks at now */
+	uint64_t yield_at; /* packets after which a busy sender yields */
+	bool needs_clock;  /* sender_step() looks at now */
 };
 
 /* -ENOMEM. sender_fini() may be called for a zeroed struct too. */
