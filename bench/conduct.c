@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// conduct.c - give the sides of a benchmark their turns and read the counters.
+/*
+ * conduct SHARE PROCESSES SIDES ROUNDS [SLICE_MS=100] [SKIP_MS=10]
+ *
+ * Waits until PROCESSES parties have set up, then lets sides 0, 1, ... run one
+ * after the other, ROUNDS times, SLICE_MS each of which the first SKIP_MS do
+ * not count. Before and after every slice two threads on processors 0 and 1
+ * pass a cache line to and fro; the fastest burst tells how far apart the
+ * cores are at that moment (another program can only make a burst slower).
+ * Prints a JSON object per slice, with nanoseconds throughout.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "bench/share.h"
+
+enum {
+	BURSTS = 12,
+	PINGS = 200, /* to and fro, per burst */
+	READY_MS = 60000,
+	STOP_MS = 10000,
+};
+
+static struct {
+	_Alignas(64) _Atomic uint32_t ball; /* odd: processor 1 is to return */
+	_Alignas(64) _Atomic uint32_t serve; /* a burst more is to be played */
+	bool alone; /* there is no processor 1 */
+} probe;
+
+static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+{
+	syscall(SYS_futex, word, op, value, NULL, NULL, 0);
+}
+
+static void burst_return(void)
+{
+	for (unsigned i = 0; i < PINGS; i++) {
+		uint32_t ball;
+
+		do {
+			ball = atomic_load_explicit(&probe.ball,
+						    memory_order_acquire);
+		} while (!(ball & 1));
+		atomic_store_explicit(&probe.ball, ball + 1,
+				      memory_order_release);
+	}
+}
+
+static void *partner(void *arg)
+{
+	uint32_t played = 0;
+
+	share_pin(1);
+	for (;;) {
+		while (atomic_load(&probe.serve) == played)
+			futex(&probe.serve, FUTEX_WAIT, played);
+		for (unsigned i = 0; i < BURSTS; i++)
+			burst_return();
+		played++;
+	}
+	return NULL;
+}
+
+/* Nanoseconds from one core to the other, 0 if there is only one. */
+static double probe_run(void)
+{
+	double best = 0;
+
+	if (probe.alone)
+		return 0;
+	atomic_fetch_add(&probe.serve, 1);
+	futex(&probe.serve, FUTEX_WAKE, 1);
+	for (unsigned b = 0; b < BURSTS; b++) {
+		uint64_t start = share_now();
+		double ns;
+
+		for (unsigned i = 0; i < PINGS; i++) {
+			uint32_t ball = atomic_load_explicit(
+				&probe.ball, memory_order_relaxed);
+
+			atomic_store_explicit(&probe.ball, ball + 1,
+					      memory_order_release);
+			while (atomic_load_explicit(&probe.ball,
+						    memory_order_acquire) !=
+			       ball + 2)
+				;
+		}
+		ns = (double)(share_now() - start) / (2 * PINGS);
+		if (b == 0)
+			continue; /* the partner was still waking up */
+		if (best == 0 || ns < best)
+			best = ns;
+	}
+	return best;
+}
+
+static int by_value(const void *x, const void *y)
+{
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+
+	return (a > b) - (a < b);
+}
+
+static void print_samples(struct side *side)
+{
+	uint32_t n = atomic_load_explicit(&side->n_samples,
+					  memory_order_acquire);
+
+	if (!n)
+		return;
+	qsort(side->sample_ns, n, sizeof(*side->sample_ns), by_value);
+	printf(", \"samples\": %u, \"p50\": %u, \"p99\": %u", n,
+	       side->sample_ns[n / 2], side->sample_ns[(uint64_t)n * 99 / 100]);
+}
+
+/* Takes the turn from everybody; nobody runs when it returns. */
+static void stop(struct share *s)
+{
+	uint64_t start = share_now();
+
+	share_give(s, TURN_NONE);
+	while (atomic_load(&s->n_busy)) {
+		share_sleep_ms(1);
+		if (share_now() - start < STOP_MS * 1000000ULL)
+			continue;
+		fprintf(stderr, "conduct: a side does not end its turn\n");
+		exit(1);
+	}
+}
+
+static void slice(struct share *s, unsigned i, unsigned ms, unsigned skip_ms)
+{
+	struct side *side = &s->side[i];
+	uint64_t t0, t1, n0, n1, own_ns;
+
+	atomic_store(&side->own_ns, 0);
+	atomic_store(&side->n_samples, 0);
+	share_give(s, i + 1);
+	share_sleep_ms(skip_ms);
+	n0 = atomic_load(&side->packets);
+	t0 = share_now();
+	share_sleep_ms(ms - skip_ms);
+	n1 = atomic_load(&side->packets);
+	t1 = share_now();
+	stop(s);
+	own_ns = atomic_load(&side->own_ns);
+	if (own_ns) {
+		n0 = 0;
+		n1 = atomic_load(&side->own_packets);
+		t0 = 0;
+		t1 = own_ns;
+	}
+	printf("{\"side\": %u, \"packets\": %llu, \"ns\": %llu", i,
+	       (unsigned long long)(n1 - n0), (unsigned long long)(t1 - t0));
+	print_samples(side);
+}
+
+static int wait_ready(struct share *s, unsigned n)
+{
+	for (unsigned ms = 0; ms < READY_MS; ms++) {
+		if (atomic_load(&s->n_ready) >= n)
+			return 0;
+		share_sleep_ms(1);
+	}
+	fprintf(stderr, "conduct: %u of %u processes are ready after %u s\n",
+		atomic_load(&s->n_ready), n, READY_MS / 1000);
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned v[6] = { [4] = 100, [5] = 10 };
+	pthread_t thread;
+	struct share *s;
+	double before, after;
+
+	for (int i = 2; i < argc && i < 7; i++)
+		v[i - 1] = (unsigned)atoi(argv[i]);
+	if (argc < 5 || !v[2] || v[2] > SIDES_MAX || v[5] >= v[4]) {
+		fprintf(stderr, "usage: conduct SHARE PROCESSES SIDES ROUNDS "
+				"[SLICE_MS] [SKIP_MS]\n");
+		return 2;
+	}
+	s = share_open(argv[1]);
+	probe.alone = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+	if (!probe.alone && pthread_create(&thread, NULL, partner, NULL))
+		return 1;
+	if (wait_ready(s, v[1]))
+		return 1;
+	share_pin(probe.alone ? -1 : 0);
+	before = probe_run();
+	for (unsigned round = 0; round < v[3]; round++) {
+		for (unsigned i = 0; i < v[2]; i++) {
+			slice(s, i, v[4], v[5]);
+			after = probe_run();
+			printf(", \"round\": %u, \"before\": %.2f, "
+			       "\"after\": %.2f}\n", round, before, after);
+			fflush(stdout);
+			before = after;
+		}
+	}
+	share_give(s, TURN_QUIT);
+	return 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* party.h - what a side of a benchmark consists of. */
+#ifndef BENCH_PARTY_H
+#define BENCH_PARTY_H
+/*
+ * Theory of operation
+ *
+ * A party is a process that plays one or more sides (share.h), or one
+ * process's part of a side that has several. A side has roles: each is a loop
+ * on one processor that calls a few steps in turn while it is the side's turn.
+ * Sides of one role share one thread, so that they can be compared on the same
+ * core with the same stack; roles of other sides have a thread each.
+ *
+ * The kinds of sides are in a table in party.c; each has an open function that
+ * sets up its state and fills in the roles. Nothing is torn down: the process
+ * ends with the benchmark.
+ */
+#include "bench/share.h"
+
+enum {
+	ROLES_MAX = 3,
+	STEPS_MAX = 3,
+};
+
+/* One batch of work; returns how many packets it moved. */
+typedef unsigned (*party_step)(void *state);
+
+struct role {
+	int cpu;     /* to pin to; -1: anywhere */
+	bool yield;  /* shares its processor: give way when idle */
+	bool blocks; /* its steps sleep by themselves when idle */
+	bool counts; /* what the last step returns has been received */
+	party_step steps[STEPS_MAX];
+};
+
+/* What may be chosen on the command line; every kind takes what it needs. */
+struct party_opts {
+	const char *layout; /* one, two, three, rtt */
+	const char *port;   /* "switch:port" */
+	const char *module; /* of an embedded switch */
+	unsigned frame, batch, slots, buf, cpu;
+	unsigned ports;	 /* attached, the sender's included */
+	unsigned addrs;	 /* in the address table; half source, half dest. */
+	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
+	unsigned fill;	 /* bytes of each frame that the sender writes */
+};
+
+struct party_side {
+	struct party_opts opts;
+	unsigned id;
+	struct share *share;
+	struct side *side; /* counters of it */
+	void *state;
+	struct role roles[ROLES_MAX];
+	unsigned n_roles;
+};
+
+/* Prints a sentence and ends the process. */
+__attribute__((format(printf, 1, 2), noreturn)) void
+party_die(const char *format, ...);
+
+/* The kinds of sides; each exits on failure. */
+void embed_open(struct party_side *p);	 /* embed.c */
+void memcpy_open(struct party_side *p);	 /* embed.c */
+void client_send_open(struct party_side *p);
+void client_recv_open(struct party_side *p);
+void client_ping_open(struct party_side *p);
+void client_pong_open(struct party_side *p);
+void client_idle_open(struct party_side *p);
+
+#endif
