@@ -48,7 +48,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def binary(name):
     """Path of a program that the build made, e.g. "glend"."""
-    for folder in ("ctl", "tools", "bench", "tests/unit", ""):
+    for folder in ("ctl", "tools", "bench", "tests/unit", "tests/peer", ""):
         path = os.path.join(BUILD, folder, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
