@@ -468,7 +468,7 @@ class Netns:
         """Removes namespaces whose maker is dead."""
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(NETNS_DIR):
-                found = re.fullmatch(r"glent-(\d+)-\d+", name)
+                found = re.fullmatch(r"glent-(\d+)-.*", name)
                 if found and not os.path.exists(f"/proc/{found[1]}"):
                     subprocess.run(["ip", "netns", "del", name], check=False,
                                    stderr=subprocess.DEVNULL)
