@@ -244,7 +244,32 @@ static int ifname_check(const char *name, struct glen_error *error)
 	return 0;
 }
 
-/* "address": a string or an array of them. */
+/* Adds "ADDRESS" or "ADDRESS,ADDRESS,...". */
+static int addrs_add(struct tap_look *look, const char *text,
+		     struct glen_error *error)
+{
+	char one[64];
+
+	for (;;) {
+		size_t len = strcspn(text, ",");
+		int err;
+
+		if (look->n_addrs == TAP_ADDRS_MAX)
+			return error_set(error, -EINVAL,
+					 "address: at most %d of them",
+					 TAP_ADDRS_MAX);
+		snprintf(one, sizeof(one), "%.*s", (int)len, text);
+		err = addr_parse(one, &look->addrs[look->n_addrs], error);
+		if (err)
+			return err;
+		look->n_addrs++;
+		if (!text[len])
+			return 0;
+		text += len + 1;
+	}
+}
+
+/* "address": a string, or an array of strings. */
 static int addrs_read(json_t *params, struct tap_look *look,
 		      struct glen_error *error)
 {
@@ -255,9 +280,6 @@ static int addrs_read(json_t *params, struct tap_look *look,
 		return 0;
 	look->n_addrs = 0;
 	memset(look->addrs, 0, sizeof(look->addrs));
-	if (n > TAP_ADDRS_MAX)
-		return error_set(error, -EINVAL, "address: at most %d of them",
-				 TAP_ADDRS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		json_t *item = json_is_array(value) ? json_array_get(value, i) :
 						      value;
@@ -267,11 +289,9 @@ static int addrs_read(json_t *params, struct tap_look *look,
 			return error_set(error, -EINVAL,
 					 "address must be a string or a list "
 					 "of strings");
-		err = addr_parse(json_string_value(item), &look->addrs[i],
-				 error);
+		err = addrs_add(look, json_string_value(item), error);
 		if (err)
 			return err;
-		look->n_addrs++;
 	}
 	return 0;
 }
@@ -610,7 +630,7 @@ const struct port_ops tap_port_ops = {
 		"netns=NAME    in this namespace, as in ip netns\n"
 		"queues=N      1..16, one ring pair each (1)\n"
 		"up=BOOL       state of the interface (true)\n"
-		"address=LIST  addresses such as 10.0.0.1/24 or fd00::1/64\n"
+		"address=LIST  addresses, as 10.0.0.1/24,fd00::1/64\n"
 		"persist=BOOL  the interface outlives the port, and may exist "
 		"before it (false)\n"
 		"offloads=BOOL checksums and TCP segmentation are left to who "

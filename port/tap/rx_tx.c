@@ -56,7 +56,7 @@ static unsigned tap_rx(struct ingress *in, struct batch *b)
 	ssize_t len;
 
 	b->overread = true;
-	while (taken < BATCH_MAX && data <= last) {
+	while (taken < TAP_RX_MAX && data <= last) {
 		len = read(q->fd, data - TAP_VNET_LEN, TAP_READ_SIZE);
 		if (len <= 0) {
 			if (len == 0 || errno != EAGAIN)

@@ -63,6 +63,7 @@ enum {
 	/* Packets start at multiples of 64 with the vnet header before them. */
 	TAP_HEADROOM = 64,
 	TAP_ARENA_SIZE = 512 << 10,
+	TAP_RX_MAX = 64,	/* packets per turn: each is a system call */
 	TAP_ARENA_SPARE = 4096, /* mapped behind it, for overreads */
 };
 

@@ -74,13 +74,14 @@ def test_ping_ipv4(glend, netns):
 
 def test_ping_ipv6(glend, netns):
     a, b = netns(), netns()
-    add_tap(glend, a, "a", address=["fd00::1/64", "10.0.0.1/24"])
+    add_tap(glend, a, "a", address=["fd00::1/64", "10.0.0.1/24,10.1.0.1/24"])
     add_tap(glend, b, "b", address="fd00::2/64")
     wait_until(lambda: "tentative" not in
                a.run("ip -6 addr") + b.run("ip -6 addr"),
                what="duplicate address detection")
     ping(a, "fd00::2")
-    assert "10.0.0.1/24" in a.run("ip -4 addr show a")
+    text = a.run("ip -4 addr show a")
+    assert "10.0.0.1/24" in text and "10.1.0.1/24" in text
     glend.check_identity()
 
 
@@ -496,8 +497,32 @@ def test_without_privileges_says_what_to_do(tmp_path):
         assert "root" in info.value.message
 
 
-def test_comes_back_after_sigkill(glend, netns):
-    a, b = two_taps(glend, netns)
+def test_nothing_is_left_of_many_ports(glend, netns, tmp_path):
+    a = netns()
+    path = str(tmp_path / "x.pcap")
+    wrpcap(path, [Ether(raw(frame(NOBODY)) + bytes(46))])
+
+    def cycle():
+        add_tap(glend, a, "a", queues=4)
+        glend.rpc("port.add", port="sw0:file", driver="pcap", read=path,
+                  write=path + ".out", loop="forever", speed="max")
+        glend.rpc("port.del", port="sw0:a")
+        glend.rpc("port.del", port="sw0:file")
+
+    def held():
+        return [len(os.listdir(f"/proc/{glend.pid}/{what}"))
+                for what in ("fd", "task")]
+
+    cycle()
+    before = held()
+    for _ in range(50):
+        cycle()
+    assert held() == before
+
+
+@pytest.mark.parametrize("persist", [False, True])
+def test_comes_back_after_sigkill(glend, netns, persist):
+    a, b = two_taps(glend, netns, persist=persist)
     ping(a, "10.0.0.2")
     macs = mac_of(a, "a"), mac_of(b, "b")
     for _ in range(3):
@@ -558,3 +583,27 @@ def test_capture_of_a_ping(glend, netns, tmp_path):
     echoes = [p for p in rdpcap(str(path)) if ICMP in p and p[ICMP].type == 8]
     assert len(echoes) == 3
     assert all(len(p) == 64 for p in echoes)
+
+
+def test_full_disk_closes_the_port(glend, netns, tmp_path):
+    """A capture with holes would be worse than one that ends."""
+    a = netns().no_ipv6()
+    add_tap(glend, a, "a")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "glen-test",
+                    str(disk)], check=True)
+    try:
+        glend.rpc("port.add", port="sw0:file", driver="pcap",
+                  write=str(disk / "out.pcap"))
+        with a.wire("a") as out:
+            sent = raw(frame(mac_of(a, "a"))) + bytes(1400)
+            for _ in range(400):
+                out.send(sent)
+        wait_until(lambda: "sw0:file" not in [
+            p["port"] for p in glend.rpc("port.list")], what="port closes")
+        glend.check_identity()
+        assert glend.port_stats("sw0:a")["in"]["packets"] == 400
+        assert "cannot be written" in glend.log_text()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -126,6 +126,12 @@ static void bad_options_are_refused(void **state)
 	expect_error("a", "{\"address\": 10}", "address");
 	expect_error("a", "{\"address\": [\"10.0.0.1/8\", 3]}", "address");
 	expect_error("a", "{\"address\": [\"10.0.0.1/99\"]}", "10.0.0.1/99");
+	expect_error("a", "{\"address\": \"10.0.0.1/8,,10.0.0.2/8\"}", "\"\"");
+	expect_error("a",
+		     "{\"address\": \"1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,"
+		     "1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9,1.1.1.10,1.1.1.11,"
+		     "1.1.1.12,1.1.1.13,1.1.1.14,1.1.1.15,1.1.1.16,1.1.1.17\"}",
+		     "at most 16");
 	expect_error("a", "{\"netns\": \"/etc/passwd\"}", "/etc/passwd");
 }
 
