@@ -42,7 +42,8 @@ void client_send_open(struct party_side *p)
 		    p->opts.batch, p->opts.fill);
 	p->state = s;
 	p->n_roles = 1;
-	p->roles[0] = (struct role){ .cpu = (int)p->opts.cpu, .yield = true,
+	p->roles[0] = (struct role){ .cpu = (int)p->opts.cpu,
+				     .yield = true,
 				     .steps = { step_send } };
 }
 
@@ -61,7 +62,8 @@ void client_recv_open(struct party_side *p)
 		party_die("a fresh ring is full");
 	p->state = r;
 	p->n_roles = 1;
-	p->roles[0] = (struct role){ .cpu = (int)p->opts.cpu, .yield = true,
+	p->roles[0] = (struct role){ .cpu = (int)p->opts.cpu,
+				     .yield = true,
 				     .counts = true,
 				     .steps = { step_receive } };
 }
@@ -109,7 +111,9 @@ void client_ping_open(struct party_side *p)
 	ping->side = p->side;
 	p->state = ping;
 	p->n_roles = 1;
-	p->roles[0] = (struct role){ .cpu = -1, .blocks = true, .counts = true,
+	p->roles[0] = (struct role){ .cpu = -1,
+				     .blocks = true,
+				     .counts = true,
 				     .steps = { step_ping } };
 }
 

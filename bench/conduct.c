@@ -23,9 +23,9 @@ enum {
 };
 
 static struct {
-	_Alignas(64) _Atomic uint32_t ball; /* odd: processor 1 is to return */
+	_Alignas(64) _Atomic uint32_t ball;  /* odd: processor 1 is to return */
 	_Alignas(64) _Atomic uint32_t serve; /* a burst more is to be played */
-	bool alone; /* there is no processor 1 */
+	bool alone;			     /* there is no processor 1 */
 } probe;
 
 static void futex(_Atomic uint32_t *word, int op, uint32_t value)
@@ -195,7 +195,8 @@ int main(int argc, char **argv)
 			slice(s, i, v[4], v[5]);
 			after = probe_run();
 			printf(", \"round\": %u, \"before\": %.2f, "
-			       "\"after\": %.2f}\n", round, before, after);
+			       "\"after\": %.2f}\n",
+			       round, before, after);
 			fflush(stdout);
 			before = after;
 		}

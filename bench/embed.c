@@ -12,7 +12,7 @@ enum {
 	PORTS_MAX = 1024,
 	STATION_MAC = 0x10000, /* first station of many on port b */
 	SOURCE_MAC = 0x1000000,
-	GROUP = 2, /* opts.spread: to a group address */
+	GROUP = 2,   /* opts.spread: to a group address */
 	VISITS = 32, /* packets for a port before it is emptied */
 	TABLE_MAX = 1 << 20,
 };
@@ -134,14 +134,15 @@ static void roles_make(struct party_side *p)
 						    step_receive_spread;
 	if (!strcmp(p->opts.layout, "one")) {
 		p->n_roles = 1;
-		p->roles[0] = (struct role){
-			.counts = true,
-			.steps = { step_send, step_switch, receive } };
+		p->roles[0] = (struct role){ .counts = true,
+					     .steps = { step_send, step_switch,
+							receive } };
 	} else if (!strcmp(p->opts.layout, "two")) {
 		p->n_roles = 2;
-		p->roles[0] = (struct role){
-			.steps = { step_send, step_switch } };
-		p->roles[1] = (struct role){ .cpu = 1, .counts = true,
+		p->roles[0] = (struct role){ .steps = { step_send,
+							step_switch } };
+		p->roles[1] = (struct role){ .cpu = 1,
+					     .counts = true,
 					     .steps = { receive } };
 	} else {
 		party_die("no embedded layout '%s'", p->opts.layout);
@@ -203,6 +204,5 @@ void memcpy_open(struct party_side *p)
 	*c = (struct copier){ mem, mem + size, size, p->opts.frame, 0 };
 	p->state = c;
 	p->n_roles = 1;
-	p->roles[0] = (struct role){ .counts = true,
-				     .steps = { step_memcpy } };
+	p->roles[0] = (struct role){ .counts = true, .steps = { step_memcpy } };
 }

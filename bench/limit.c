@@ -13,8 +13,8 @@
 #include "bench/frame.h"
 
 enum {
-	MACS = 4096,	/* places in the address table */
-	AHEAD = 8,	/* packets whose destination is prefetched */
+	MACS = 4096, /* places in the address table */
+	AHEAD = 8,   /* packets whose destination is prefetched */
 	PORT_A = 1,
 	PORT_B = 2,
 };
@@ -118,8 +118,9 @@ STEP send_any(struct limit *l, unsigned slots, unsigned stride)
 	struct bare_ring *t = l->tx;
 	unsigned mask = slots - 1, len = l->g.frame_len;
 	uint32_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
-	uint32_t n = slots - (head - atomic_load_explicit(
-					     &t->tail, memory_order_acquire));
+	uint32_t n = slots -
+		     (head -
+		      atomic_load_explicit(&t->tail, memory_order_acquire));
 
 	if (n > l->g.batch)
 		n = l->g.batch;
@@ -127,12 +128,10 @@ STEP send_any(struct limit *l, unsigned slots, unsigned stride)
 		struct bare_slot *s = &t->slot[(head + i) & mask];
 
 		s->len = (uint16_t)len;
-		frame_copy(l->tx_bufs + (size_t)s->buf * stride, l->frame,
-			   len);
+		frame_copy(l->tx_bufs + (size_t)s->buf * stride, l->frame, len);
 	}
 	if (n)
-		atomic_store_explicit(&t->head, head + n,
-				      memory_order_release);
+		atomic_store_explicit(&t->head, head + n, memory_order_release);
 	return n;
 }
 
@@ -161,9 +160,9 @@ STEP switch_any(struct limit *l, unsigned slots, unsigned stride)
 	uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
 	uint32_t n = atomic_load_explicit(&t->head, memory_order_acquire) -
 		     tail;
-	uint32_t room = slots - (head - atomic_load_explicit(
-						&r->tail,
-						memory_order_acquire));
+	uint32_t room = slots -
+			(head -
+			 atomic_load_explicit(&r->tail, memory_order_acquire));
 
 	if (n > l->g.batch)
 		n = l->g.batch;
@@ -209,8 +208,7 @@ STEP receive_any(struct limit *l, unsigned slots, unsigned stride)
 	for (uint32_t i = 0; i < n; i++) {
 		struct bare_slot *s = &r->slot[(tail + i) & mask];
 
-		sink += s->len +
-			mac_at(l->rx_bufs + (size_t)s->buf * stride);
+		sink += s->len + mac_at(l->rx_bufs + (size_t)s->buf * stride);
 	}
 	if (!n)
 		return 0;
@@ -221,9 +219,9 @@ STEP receive_any(struct limit *l, unsigned slots, unsigned stride)
 
 #define USUAL_SLOTS 1024
 #define USUAL_STRIDE 2048
-#define RUN(step, l)                                                       \
-	((l)->g.slots == USUAL_SLOTS && (l)->g.stride == USUAL_STRIDE ?    \
-		 step(l, USUAL_SLOTS, USUAL_STRIDE) :                      \
+#define RUN(step, l)                                                    \
+	((l)->g.slots == USUAL_SLOTS && (l)->g.stride == USUAL_STRIDE ? \
+		 step(l, USUAL_SLOTS, USUAL_STRIDE) :                   \
 		 step(l, (l)->g.slots, (l)->g.stride))
 
 unsigned limit_send(struct limit *l)

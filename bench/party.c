@@ -71,26 +71,36 @@ static const struct layout {
 	unsigned n_roles;
 	struct role roles[ROLES_MAX];
 } layouts[] = {
-	{ "one", 1, {
-		{ .cpu = 0, .counts = true, .steps = { step_limit_send,
-			step_limit_switch, step_limit_receive } } } },
-	{ "two", 2, {
-		{ .cpu = 0, .steps = { step_limit_send, step_limit_switch } },
-		{ .cpu = 1, .counts = true, .steps = { step_limit_receive } } } },
-	{ "three", 3, {
-		{ .cpu = 0, .yield = true, .steps = { step_limit_send } },
-		{ .cpu = 1, .steps = { step_limit_switch } },
-		{ .cpu = 0, .yield = true, .counts = true,
-		  .steps = { step_limit_receive } } } },
-	{ "rtt", 1, {
-		{ .cpu = -1, .blocks = true, .counts = true,
-		  .steps = { step_limit_round } } } },
+	{ "one",
+	  1,
+	  { { .cpu = 0,
+	      .counts = true,
+	      .steps = { step_limit_send, step_limit_switch,
+			 step_limit_receive } } } },
+	{ "two",
+	  2,
+	  { { .cpu = 0, .steps = { step_limit_send, step_limit_switch } },
+	    { .cpu = 1, .counts = true, .steps = { step_limit_receive } } } },
+	{ "three",
+	  3,
+	  { { .cpu = 0, .yield = true, .steps = { step_limit_send } },
+	    { .cpu = 1, .steps = { step_limit_switch } },
+	    { .cpu = 0,
+	      .yield = true,
+	      .counts = true,
+	      .steps = { step_limit_receive } } } },
+	{ "rtt",
+	  1,
+	  { { .cpu = -1,
+	      .blocks = true,
+	      .counts = true,
+	      .steps = { step_limit_round } } } },
 };
 
 static void limit_open(struct party_side *p)
 {
-	struct limit_geometry g = { p->opts.frame, p->opts.batch,
-				    p->opts.slots, p->opts.buf };
+	struct limit_geometry g = { p->opts.frame, p->opts.batch, p->opts.slots,
+				    p->opts.buf };
 	struct limit_round *r;
 
 	for (unsigned i = 0; i < sizeof(layouts) / sizeof(*layouts); i++) {
@@ -115,14 +125,10 @@ static void limit_open(struct party_side *p)
 }
 
 static const struct kind kinds[] = {
-	{ "limit", limit_open },
-	{ "embed", embed_open },
-	{ "memcpy", memcpy_open },
-	{ "send", client_send_open },
-	{ "recv", client_recv_open },
-	{ "ping", client_ping_open },
-	{ "pong", client_pong_open },
-	{ "idle", client_idle_open },
+	{ "limit", limit_open },      { "embed", embed_open },
+	{ "memcpy", memcpy_open },    { "send", client_send_open },
+	{ "recv", client_recv_open }, { "ping", client_ping_open },
+	{ "pong", client_pong_open }, { "idle", client_idle_open },
 };
 
 static const struct {
@@ -159,8 +165,8 @@ static void option_read(struct party_opts *o, char *text)
 				party_die("no option '%s'", text);
 			if (strcmp(numbers[i].name, text))
 				continue;
-			*(unsigned *)((char *)o + numbers[i].off) =
-				(unsigned)atoi(value);
+			*(unsigned *)((char *)o +
+				      numbers[i].off) = (unsigned)atoi(value);
 			break;
 		}
 }
@@ -171,9 +177,16 @@ static void side_read(struct party_side *p, struct share *share, char *text)
 	char *rest = text, *word = strsep(&rest, ","), *kind;
 
 	p->opts = (struct party_opts){
-		.layout = "one", .port = "bench:a", .module = "learn",
-		.frame = 60, .batch = 256, .slots = 1024, .buf = 2048,
-		.ports = 2, .addrs = 1, .fill = FRAME_MAX,
+		.layout = "one",
+		.port = "bench:a",
+		.module = "learn",
+		.frame = 60,
+		.batch = 256,
+		.slots = 1024,
+		.buf = 2048,
+		.ports = 2,
+		.addrs = 1,
+		.fill = FRAME_MAX,
 	};
 	kind = strchr(word, ':');
 	p->id = (unsigned)atoi(word);
@@ -266,8 +279,8 @@ static void *rate_print(void *arg)
 	t0 = share_now();
 	n0 = p->side->packets;
 	share_sleep_ms(2000);
-	printf("%.2f ns per packet\n", (double)(share_now() - t0) /
-		(double)(p->side->packets - n0));
+	printf("%.2f ns per packet\n",
+	       (double)(share_now() - t0) / (double)(p->side->packets - n0));
 	share_give(p->share, TURN_QUIT);
 	return NULL;
 }
@@ -308,8 +321,8 @@ int main(int argc, char **argv)
 		turn = share_enter(share, ids);
 		if (turn < 0)
 			break;
-		for (i = 0; sides[i].id != (unsigned)turn ||
-			    !(mine & 1U << i); i++)
+		for (i = 0; sides[i].id != (unsigned)turn || !(mine & 1U << i);
+		     i++)
 			;
 		share_pin(sides[i].roles[0].cpu);
 		role_run(&sides[i], &sides[i].roles[0]);

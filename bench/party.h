@@ -56,12 +56,12 @@ struct party_side {
 };
 
 /* Prints a sentence and ends the process. */
-__attribute__((format(printf, 1, 2), noreturn)) void
-party_die(const char *format, ...);
+__attribute__((format(printf, 1, 2), noreturn)) void party_die(
+	const char *format, ...);
 
 /* The kinds of sides; each exits on failure. */
-void embed_open(struct party_side *p);	 /* embed.c */
-void memcpy_open(struct party_side *p);	 /* embed.c */
+void embed_open(struct party_side *p);	/* embed.c */
+void memcpy_open(struct party_side *p); /* embed.c */
 void client_send_open(struct party_side *p);
 void client_recv_open(struct party_side *p);
 void client_ping_open(struct party_side *p);

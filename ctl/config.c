@@ -194,8 +194,8 @@ static int plan_add(struct plan *p, enum step_kind kind, const char *sw,
 	}
 	s = &p->steps[p->n++];
 	*s = (struct step){ .kind = kind, .from = from, .to = to, .set = set };
-	snprintf(s->name, sizeof(s->name), "%.31s%s%.31s", sw,
-		 port ? ":" : "", port ? port : "");
+	snprintf(s->name, sizeof(s->name), "%.31s%s%.31s", sw, port ? ":" : "",
+		 port ? port : "");
 	return 0;
 }
 
@@ -258,27 +258,26 @@ static int plan_switch(struct plan *p, const char *name, json_t *from,
 	if (!sw)
 		err = plan_add(p, STEP_ADD_SWITCH, name, NULL, NULL, to, NULL);
 	else if (!sw->configured)
-		err = plan_add(p, STEP_KEEP_SWITCH, name, NULL, NULL, to,
-			       NULL);
+		err = plan_add(p, STEP_KEEP_SWITCH, name, NULL, NULL, to, NULL);
 	if (sw && !err) {
 		running = json_pack("{ss sO*}", "module", sw->module->name,
 				    "options", sw->module_params);
 		if (strcmp(sw->module->name, module_of(to)) ||
 		    !options_equal(running, to))
-			err = plan_add(p, STEP_SET_MODULE, name, NULL, NULL,
-				       to, running);
+			err = plan_add(p, STEP_SET_MODULE, name, NULL, NULL, to,
+				       running);
 		else
 			json_decref(running);
 	}
 	json_object_foreach(want, key, value) {
 		if (!err)
-			err = plan_port(p, name, key,
-					json_object_get(had, key), value);
+			err = plan_port(p, name, key, json_object_get(had, key),
+					value);
 	}
 	json_object_foreach(had, key, value) {
 		if (!err && !json_object_get(want, key))
-			err = plan_add(p, STEP_DEL_PORT, name, key, value,
-				       NULL, NULL);
+			err = plan_add(p, STEP_DEL_PORT, name, key, value, NULL,
+				       NULL);
 	}
 	return err;
 }
@@ -292,8 +291,8 @@ static int plan_gone(struct plan *p, const char *name, json_t *from)
 
 	json_object_foreach(had, key, value) {
 		if (!err)
-			err = plan_add(p, STEP_DEL_PORT, name, key, value,
-				       NULL, NULL);
+			err = plan_add(p, STEP_DEL_PORT, name, key, value, NULL,
+				       NULL);
 	}
 	if (!err)
 		err = plan_add(p, STEP_DEL_SWITCH, name, NULL, from, NULL,
@@ -346,15 +345,17 @@ static int plan_conflict(struct plan *p, struct config_where *where)
 			continue;
 		port = control_port(p->ctl, s->name, &ignored);
 		if (!port || (port->ops->attach_info &&
-			      !strcmp(json_string_value(json_object_get(
-					      s->to, "driver")), "shm")))
+			      !strcmp(json_string_value(
+					      json_object_get(s->to, "driver")),
+				      "shm")))
 			continue;
 		if (!control_split(s->name, &name, NULL))
 			snprintf(where->path, sizeof(where->path),
 				 "switches/%s/ports/%s", name.sw, name.port);
 		return error_set(p->error, -EBUSY,
 				 "port %s is in use by a client; delete it "
-				 "first (port.del)", s->name);
+				 "first (port.del)",
+				 s->name);
 	}
 	return 0;
 }
@@ -419,8 +420,8 @@ static void step_text(const struct step *s, char *text, size_t size)
 static int add_port(struct control *ctl, const char *full, json_t *object,
 		    struct glen_error *error)
 {
-	const char *driver =
-		json_string_value(json_object_get(object, "driver"));
+	const char *driver = json_string_value(
+		json_object_get(object, "driver"));
 	json_t *params = json_copy(object);
 	int err;
 
@@ -464,8 +465,10 @@ static int replace_port(struct control *ctl, const char *full, json_t *from,
 		return err;
 	err = add_port(ctl, full, to, error);
 	if (err && add_port(ctl, full, from, &again))
-		error_set(error, err, "%.120s (and port %s could not be put "
-			  "back: %.80s)", error->text, full, again.text);
+		error_set(error, err,
+			  "%.120s (and port %s could not be put "
+			  "back: %.80s)",
+			  error->text, full, again.text);
 	return err;
 }
 
@@ -538,8 +541,7 @@ static int add_switch(struct control *ctl, const char *name, json_t *object,
 {
 	struct vswitch *sw;
 	int err = switch_create(ctl->engine, name, module_of(object),
-				json_object_get(object, "options"), &sw,
-				error);
+				json_object_get(object, "options"), &sw, error);
 
 	if (!err)
 		sw->configured = true;
@@ -584,8 +586,9 @@ static int unset_port(struct control *ctl, struct step *s,
 {
 	bool replace;
 	json_t *set = config_port_diff(s->to, s->from, &replace);
-	struct step back = { .kind = STEP_SET_PORT, .from = s->to,
-			     .to = s->from, .set = set };
+	struct step back = {
+		.kind = STEP_SET_PORT, .from = s->to, .to = s->from, .set = set
+	};
 	int err;
 
 	if (!set)
@@ -651,9 +654,10 @@ static int plan_run(struct plan *p, struct config_where *where)
 	step_where(&p->steps[i], where);
 	while (i--) {
 		if (step_undo(p->ctl, &p->steps[i], &undo))
-			error_set(p->error, err, "%.140s (and %s could not be "
-				  "put back: %.60s)", p->error->text,
-				  p->steps[i].name, undo.text);
+			error_set(p->error, err,
+				  "%.140s (and %s could not be "
+				  "put back: %.60s)",
+				  p->error->text, p->steps[i].name, undo.text);
 	}
 	return err;
 }

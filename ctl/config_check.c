@@ -79,8 +79,10 @@ static int check_mac(struct check *c, json_t *value)
 		return refuse(c, "mac must be six bytes in hexadecimal such "
 				 "as 02:00:00:00:00:01");
 	if (b[0] & 1)
-		return refuse(c, "mac %s is a group address; the first byte "
-				 "of a port's must be even", text);
+		return refuse(c,
+			      "mac %s is a group address; the first byte "
+			      "of a port's must be even",
+			      text);
 	return 0;
 }
 
@@ -118,16 +120,20 @@ static int check_port(struct check *c, const char *sw, const char *name,
 	if (!name_check("port", name, c->error))
 		return -EINVAL;
 	if (!json_is_object(port))
-		return refuse(c, "port %s:%s must have members, at least "
-				 "driver", sw, name);
+		return refuse(c,
+			      "port %s:%s must have members, at least "
+			      "driver",
+			      sw, name);
 	if (!json_object_get(port, "driver"))
 		return refuse(c, "port %s:%s has no driver", sw, name);
 	driver = json_string_value(json_object_get(port, "driver"));
 	ops = driver ? port_driver_find(driver) : NULL;
 	if (!ops) {
 		at(c, "switches/%s/ports/%s/driver", sw, name);
-		return refuse(c, "there is no driver '%.40s'; glenctl driver "
-				 "list names them", driver ? driver : "?");
+		return refuse(c,
+			      "there is no driver '%.40s'; glenctl driver "
+			      "list names them",
+			      driver ? driver : "?");
 	}
 	json_object_foreach(port, key, value) {
 		at(c, "switches/%s/ports/%s/%.60s", sw, name, key);
@@ -174,19 +180,23 @@ static int check_module(struct check *c, const char *sw, json_t *object)
 	}
 	ops = module_find(text);
 	if (!ops)
-		return refuse(c, "there is no module '%.40s'; glenctl module "
-				 "list names them", text);
+		return refuse(c,
+			      "there is no module '%.40s'; glenctl module "
+			      "list names them",
+			      text);
 	if (options) {
 		at(c, "switches/%s/options", sw);
 		if (!json_is_object(options))
-			return refuse(c, "options of switch %s must be "
-					 "key: value members", sw);
+			return refuse(c,
+				      "options of switch %s must be "
+				      "key: value members",
+				      sw);
 	}
 	if (module_runs(c, sw, text, options))
 		return 0;
 	err = ops->create(options,
-			  c->ctl ? engine_n_workers(c->ctl->engine) : 1,
-			  &state, c->error);
+			  c->ctl ? engine_n_workers(c->ctl->engine) : 1, &state,
+			  c->error);
 	if (!err)
 		ops->destroy(state);
 	return err;
@@ -213,8 +223,9 @@ static int check_switch(struct check *c, const char *name, json_t *object)
 			k++;
 		at(c, "switches/%s/%.60s", name, key);
 		if (!*k)
-			return refuse(c, "a switch has no member '%.40s'; "
-					 "known are: module, options, ports",
+			return refuse(c,
+				      "a switch has no member '%.40s'; "
+				      "known are: module, options, ports",
 				      key);
 	}
 	err = check_module(c, name, object);
@@ -223,8 +234,10 @@ static int check_switch(struct check *c, const char *name, json_t *object)
 	value = json_object_get(object, "ports");
 	at(c, "switches/%s/ports", name);
 	if (value && !json_is_object(value))
-		return refuse(c, "ports of switch %s must be name: {driver: "
-				 "...} members", name);
+		return refuse(c,
+			      "ports of switch %s must be name: {driver: "
+			      "...} members",
+			      name);
 	if (json_object_size(value) > SWITCH_PORTS_MAX)
 		return refuse(c, "switch %s has more than %d ports", name,
 			      SWITCH_PORTS_MAX);
@@ -251,8 +264,10 @@ int config_check(struct control *ctl, json_t *config,
 	json_object_foreach(config, key, value) {
 		at(&c, "%.60s", key);
 		if (strcmp(key, "switches"))
-			return refuse(&c, "unknown member '%.40s'; known is: "
-					  "switches", key);
+			return refuse(&c,
+				      "unknown member '%.40s'; known is: "
+				      "switches",
+				      key);
 	}
 	switches = json_object_get(config, "switches");
 	at(&c, "switches");

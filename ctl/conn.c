@@ -112,8 +112,8 @@ static void update(struct conn *c)
 		events |= EPOLLIN;
 	if (c->out)
 		events |= EPOLLOUT;
-	if (events != c->events && !loop_set(c->server->loop, &c->source,
-					     events))
+	if (events != c->events &&
+	    !loop_set(c->server->loop, &c->source, events))
 		c->events = events;
 }
 
@@ -176,7 +176,8 @@ static void enqueue(struct conn *c, char *line, size_t len, size_t sent,
 	if (!o || c->server->bytes + len > SERVER_BYTES_MAX) {
 		log_limited(&c->server->limit, LOG_LEVEL_WARNING,
 			    "closed the connection of process %d: no memory "
-			    "for its answers", (int)c->pid);
+			    "for its answers",
+			    (int)c->pid);
 		goto err_kill;
 	}
 	for (unsigned i = 0; i < n_fds; i++) {
@@ -184,7 +185,8 @@ static void enqueue(struct conn *c, char *line, size_t len, size_t sent,
 		if (o->fds[i] < 0) {
 			log_limited(&c->server->limit, LOG_LEVEL_WARNING,
 				    "closed the connection of process %d: no "
-				    "descriptors left", (int)c->pid);
+				    "descriptors left",
+				    (int)c->pid);
 			goto err_kill;
 		}
 		o->n_fds++;
@@ -317,7 +319,9 @@ static void receive(struct conn *c)
 	} control;
 	struct iovec iov;
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
 		.msg_controllen = CMSG_LEN(SERVER_FDS_MAX * sizeof(int)),
 	};
 	ssize_t n;
@@ -325,7 +329,8 @@ static void receive(struct conn *c)
 	if (!grow(c)) {
 		log_limited(&c->server->limit, LOG_LEVEL_WARNING,
 			    "closed the connection of process %d: no memory "
-			    "for its request", (int)c->pid);
+			    "for its request",
+			    (int)c->pid);
 		conn_kill(c);
 		return;
 	}

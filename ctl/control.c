@@ -19,15 +19,18 @@ int control_split(const char *full, struct control_name *name,
 	if (!colon)
 		return error_set(error, -EINVAL,
 				 "port name '%.70s' lacks a colon: write "
-				 "switch:port, such as vale0:a", full);
+				 "switch:port, such as vale0:a",
+				 full);
 	if (len >= sizeof(name->sw))
 		return error_set(error, -EINVAL,
 				 "switch name '%.*s...' is longer than %d "
-				 "characters", 31, full, GLEN_PART_MAX);
+				 "characters",
+				 31, full, GLEN_PART_MAX);
 	if (strlen(colon + 1) >= sizeof(name->port))
 		return error_set(error, -EINVAL,
 				 "port name '%.31s...' is longer than %d "
-				 "characters", colon + 1, GLEN_PART_MAX);
+				 "characters",
+				 colon + 1, GLEN_PART_MAX);
 	memcpy(name->sw, full, len);
 	name->sw[len] = '\0';
 	strcpy(name->port, colon + 1);
@@ -126,10 +129,9 @@ static int get_switch(struct control *ctl, const char *name,
 	return switch_create(ctl->engine, name, "learn", NULL, sw, error);
 }
 
-int control_port_open(struct control *ctl, const char *full,
-		      const char *driver, struct port_args *args,
-		      bool configured, struct port **port,
-		      struct glen_error *error)
+int control_port_open(struct control *ctl, const char *full, const char *driver,
+		      struct port_args *args, bool configured,
+		      struct port **port, struct glen_error *error)
 {
 	const struct control_hooks *hooks = ctl->hooks;
 	struct control_name name;
@@ -141,7 +143,8 @@ int control_port_open(struct control *ctl, const char *full,
 	if (!port_driver_find(driver))
 		return error_set(error, -EINVAL,
 				 "there is no driver '%.40s'; driver.list "
-				 "(glenctl driver list) names them", driver);
+				 "(glenctl driver list) names them",
+				 driver);
 	err = get_switch(ctl, name.sw, &sw, error);
 	if (err)
 		return err;
@@ -209,8 +212,8 @@ static int reserve(struct control *ctl, const char *full, json_t *params,
 	port = port_find(sw, name.port);
 	if (port && port->ops != port_driver_find("shm"))
 		return error_set(error, -EEXIST,
-				 "port %s exists already, with driver %s",
-				 full, port->ops->name);
+				 "port %s exists already, with driver %s", full,
+				 port->ops->name);
 	copy = params ? json_deep_copy(params) : json_object();
 	if (json_object_set_new(ctl->reserved, full, copy)) {
 		control_switch_release(ctl, name.sw);
@@ -229,8 +232,8 @@ int control_port_add(struct control *ctl, const char *full, const char *driver,
 	int err;
 
 	if (control_reserved(ctl, full))
-		return error_set(error, -EEXIST,
-				 "port %s is reserved already", full);
+		return error_set(error, -EEXIST, "port %s is reserved already",
+				 full);
 	if (!strcmp(driver, "shm"))
 		err = reserve(ctl, full, params, error);
 	else

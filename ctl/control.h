@@ -84,10 +84,9 @@ json_t *control_reserved(const struct control *ctl, const char *full);
  * args->params holds the driver's options only; args->saved and args->resume
  * are filled here. On error nothing is left behind.
  */
-int control_port_open(struct control *ctl, const char *full,
-		      const char *driver, struct port_args *args,
-		      bool configured, struct port **port,
-		      struct glen_error *error);
+int control_port_open(struct control *ctl, const char *full, const char *driver,
+		      struct port_args *args, bool configured,
+		      struct port **port, struct glen_error *error);
 /* Closes it; reason completes "port closed: " and is NULL if its client went
  * by itself. A reservation stays. */
 void control_port_close(struct control *ctl, struct port *port,

@@ -41,10 +41,9 @@ static int hook_saved_open(void *arg, const char *name, const char *driver,
 		return error_set(error, -EBUSY,
 				 "port %s is kept for the client that had it "
 				 "before glend restarted, for %d s at most; "
-				 "port.del frees it now", name,
-				 DAEMON_PENDING_S);
-	return state_open(d->state, name, driver, params, saved, resume,
-			  error);
+				 "port.del frees it now",
+				 name, DAEMON_PENDING_S);
+	return state_open(d->state, name, driver, params, saved, resume, error);
 }
 
 static void hook_saved_close(void *arg, void *saved)
@@ -110,14 +109,12 @@ void daemon_save(struct daemon *d, bool clean)
 
 	if (!d->state)
 		return;
-	stored = json_pack("{so so sb}", "config",
-			   control_config(&d->control), "implicit",
-			   implicit_switches(d), "clean", clean);
+	stored = json_pack("{so so sb}", "config", control_config(&d->control),
+			   "implicit", implicit_switches(d), "clean", clean);
 	if (!stored)
 		log_error("state file: out of memory; a change was not kept");
 	else if (state_set_config(d->state, stored, &error))
-		log_error("state file: %s; a change was not kept",
-			  error.text);
+		log_error("state file: %s; a change was not kept", error.text);
 	json_decref(stored);
 }
 
@@ -125,8 +122,8 @@ void daemon_save(struct daemon *d, bool clean)
 static void restore_switch(struct daemon *d, const char *name, json_t *object,
 			   bool implicit)
 {
-	const char *module =
-		json_string_value(json_object_get(object, "module"));
+	const char *module = json_string_value(
+		json_object_get(object, "module"));
 	struct glen_error error;
 	struct vswitch *sw;
 	const char *key;
@@ -177,8 +174,7 @@ static void restore(struct daemon *d, json_t *stored)
 	const char *name;
 
 	d->hold = true;
-	json_object_foreach(json_object_get(config, "switches"), name,
-			    object) {
+	json_object_foreach(json_object_get(config, "switches"), name, object) {
 		restore_switch(d, name, object, list_has(implicit, name));
 	}
 	d->hold = false;
@@ -279,7 +275,8 @@ static void forget_pending(struct daemon *d)
 	if (!d->state || !state_n_pending(d->state))
 		return;
 	log_info("%u ports of the last run were not resumed within %d s; they "
-		 "are forgotten", state_n_pending(d->state), DAEMON_PENDING_S);
+		 "are forgotten",
+		 state_n_pending(d->state), DAEMON_PENDING_S);
 	state_forget(d->state);
 }
 
@@ -328,8 +325,7 @@ static void on_wake(void *arg, uint32_t events)
 /* Start */
 
 static int add_source(struct daemon *d, struct loop_source *source, int fd,
-		      void (*ready)(void *, uint32_t),
-		      struct glen_error *error)
+		      void (*ready)(void *, uint32_t), struct glen_error *error)
 {
 	int err = fd < 0 ? -errno : 0;
 

@@ -85,12 +85,12 @@ struct daemon {
 	struct state *state; /* NULL: none */
 	char *state_path;    /* NULL: none */
 	struct loop_source signals, timer, wake;
-	bool stopping;	   /* records of ports stay in the state file */
-	bool resuming;	   /* a port.resume is being tried */
-	bool hold;	   /* the configuration is saved later */
-	bool quit;	   /* leave the loop */
+	bool stopping; /* records of ports stay in the state file */
+	bool resuming; /* a port.resume is being tried */
+	bool hold;     /* the configuration is saved later */
+	bool quit;     /* leave the loop */
 	int quit_signal;
-	int64_t started_s; /* monotonic */
+	int64_t started_s;	 /* monotonic */
 	int64_t pending_until_s; /* monotonic; 0: nothing is pending */
 	struct wait *waits;
 	unsigned n_waits;

@@ -67,7 +67,8 @@ static int check_envelope(struct jsonrpc_request *r, struct glen_error *error)
 	if (!r->method || strlen(r->method) > JSONRPC_METHOD_MAX)
 		return error_set(error, JSONRPC_NOT_REQUEST,
 				 "a request needs a method, a string of at "
-				 "most %d bytes", JSONRPC_METHOD_MAX);
+				 "most %d bytes",
+				 JSONRPC_METHOD_MAX);
 	if (r->params && !json_is_object(r->params))
 		return error_set(error, JSONRPC_BAD_PARAMS,
 				 "params must be an object");
@@ -129,8 +130,7 @@ static json_t *error_in_ascii(int code, const char *text)
 	return json_pack("{si ss}", "code", code, "message", ascii);
 }
 
-json_t *jsonrpc_error(json_t *id, int code, const char *text,
-		      const char *where)
+json_t *jsonrpc_error(json_t *id, int code, const char *text, const char *where)
 {
 	const char *name = code > -4096 ? strerrorname_np(-code) : NULL;
 	json_t *error = json_pack("{si ss}", "code", code, "message", text);

@@ -11,8 +11,8 @@
 
 enum { LINE_SIZE = 1024 };
 
-static const char *const level_names[LOG_LEVELS] = { "error", "warning",
-						     "info", "debug" };
+static const char *const level_names[LOG_LEVELS] = { "error", "warning", "info",
+						     "debug" };
 static const char level_journal[LOG_LEVELS] = { '3', '4', '6', '7' };
 static enum log_level max_level = LOG_LEVEL_INFO; /* set before threads */
 
@@ -40,8 +40,7 @@ static int write_head(char *line, size_t size, enum log_level level)
 	len = strftime(line, size, "%Y-%m-%d %H:%M:%S", &tm);
 	return len + snprintf(line + len, size - len, ".%03ld glend: %s%s",
 			      now.tv_nsec / 1000000,
-			      level == LOG_LEVEL_INFO ? "" :
-							level_names[level],
+			      level == LOG_LEVEL_INFO ? "" : level_names[level],
 			      level == LOG_LEVEL_INFO ? "" : ": ");
 }
 
@@ -81,8 +80,10 @@ void log_limited(struct log_limit *limit, enum log_level level,
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (!limit->n || now.tv_sec - limit->since_s >= LOG_WINDOW_S) {
 		if (limit->n > LOG_BURST)
-			log_line(level, "%u messages like the one before were "
-				 "left out", limit->n - LOG_BURST);
+			log_line(level,
+				 "%u messages like the one before were "
+				 "left out",
+				 limit->n - LOG_BURST);
 		limit->since_s = now.tv_sec;
 		limit->n = 0;
 	}

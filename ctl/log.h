@@ -8,8 +8,8 @@
  * level. Control characters, which may come from a client, become '?'.
  *
  * What a client can cause again and again goes through a struct log_limit: at
- * most LOG_BURST lines in LOG_WINDOW_S seconds, then one line that says how many
- * were left out. Any thread may log; a log_limit belongs to one.
+ * most LOG_BURST lines in LOG_WINDOW_S seconds, then one line that says how
+ * many were left out. Any thread may log; a log_limit belongs to one.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,8 +35,7 @@ bool log_set_level(const char *name);
 void log_line(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_limited(struct log_limit *limit, enum log_level level,
-		 const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+		 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -68,8 +68,7 @@ static bool read_number(const char *text, int base, long min, long max,
 
 	errno = 0;
 	*value = strtol(text, &end, base);
-	return !errno && end != text && !*end && *value >= min &&
-	       *value <= max;
+	return !errno && end != text && !*end && *value >= min && *value <= max;
 }
 
 /* "2,4-5": appends each CPU. */
@@ -99,7 +98,8 @@ static int read_cpus(const char *text, struct options *o)
 				return usage("--cpus names more than 64 CPUs",
 					     NULL);
 			if (!CPU_ISSET(from, &set)) {
-				fprintf(stderr, "glend: --cpus: CPU %ld does "
+				fprintf(stderr,
+					"glend: --cpus: CPU %ld does "
 					"not exist or may not be used\n",
 					from);
 				return EXIT_USAGE;
@@ -164,13 +164,15 @@ static int read_option(int id, struct options *o)
 	case OPT_MODE:
 		if (!read_number(optarg, 8, 0, 0777, &n))
 			return usage("--mode needs an octal number such as "
-				     "0660, not", optarg);
+				     "0660, not",
+				     optarg);
 		o->mode = n;
 		break;
 	case OPT_WORKERS:
 		if (!read_number(optarg, 10, 1, WORKERS_MAX, &n))
 			return usage("--workers needs a number from 1 to 64, "
-				     "not", optarg);
+				     "not",
+				     optarg);
 		o->workers = n;
 		break;
 	case OPT_CPUS:
@@ -193,7 +195,8 @@ static int read_option(int id, struct options *o)
 	case OPT_LOG_LEVEL:
 		if (!log_set_level(optarg))
 			return usage("--log-level needs error, warning, info "
-				     "or debug, not", optarg);
+				     "or debug, not",
+				     optarg);
 		break;
 	case OPT_HELP:
 		fputs(help, stdout);
@@ -235,7 +238,8 @@ int main(int argc, char **argv)
 	/* Static: what a clean end leaves for the kernel to free is still
 	 * reachable then. */
 	static struct daemon d;
-	struct options options = { .use_state = true, .netns = true,
+	struct options options = { .use_state = true,
+				   .netns = true,
 				   .seccomp = true };
 	struct glen_error error = { 0 };
 	int err, code = read_options(argc, argv, &options);

@@ -152,10 +152,10 @@ static int module_list(struct control *ctl, json_t *params, json_t **result,
 	json_t *list = json_array();
 
 	for (; *m && list; m++)
-		list = append(list, json_pack("{ss ss ss}", "module",
-					      (*m)->name, "summary",
-					      (*m)->summary, "options",
-					      (*m)->options));
+		list = append(list,
+			      json_pack("{ss ss ss}", "module", (*m)->name,
+					"summary", (*m)->summary, "options",
+					(*m)->options));
 	return done(list, result, error);
 }
 
@@ -202,10 +202,10 @@ static int driver_list(struct control *ctl, json_t *params, json_t **result,
 	json_t *list = json_array();
 
 	for (; *d && list; d++)
-		list = append(list, json_pack("{ss ss ss}", "driver",
-					      (*d)->name, "summary",
-					      (*d)->summary, "options",
-					      (*d)->options));
+		list = append(list,
+			      json_pack("{ss ss ss}", "driver", (*d)->name,
+					"summary", (*d)->summary, "options",
+					(*d)->options));
 	return done(list, result, error);
 }
 
@@ -243,8 +243,8 @@ static int port_add(struct control *ctl, json_t *params, json_t **result,
 	return err ? err : show_port(ctl, full, result, error);
 }
 
-static int method_port_set(struct control *ctl, json_t *params,
-			   json_t **result, struct glen_error *error)
+static int method_port_set(struct control *ctl, json_t *params, json_t **result,
+			   struct glen_error *error)
 {
 	const char *full;
 	json_t *options;
@@ -281,8 +281,7 @@ static int method_port_show(struct control *ctl, json_t *params,
 }
 
 /* Appends the ports of one switch. */
-static json_t *list_ports(struct control *ctl, json_t *list,
-			  struct vswitch *sw)
+static json_t *list_ports(struct control *ctl, json_t *list, struct vswitch *sw)
 {
 	unsigned left = sw->n_ports;
 
@@ -296,8 +295,7 @@ static json_t *list_ports(struct control *ctl, json_t *list,
 }
 
 /* Appends the reservations without a client, of one switch or all (NULL). */
-static json_t *list_reserved(struct control *ctl, json_t *list,
-			     const char *sw)
+static json_t *list_reserved(struct control *ctl, json_t *list, const char *sw)
 {
 	struct control_name name;
 	const char *full;
@@ -430,8 +428,7 @@ static int stats(struct control *ctl, json_t *params, json_t **result,
 	     sw = sw->next)
 		stats_of_switch(sw, rings, &ports, &switches);
 	return done(json_pack("{sI so so}", "now_ns",
-			      (json_int_t)now.tv_sec * 1000000000 +
-				      now.tv_nsec,
+			      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec,
 			      "ports", ports, "switches", switches),
 		    result, error);
 }
@@ -487,15 +484,16 @@ static int module_command(struct control *ctl, const char *method,
 	if (err == -ENOSYS && !strncmp(method, "fdb.", 4))
 		err = error_set(error, -EOPNOTSUPP,
 				"module %s of switch %s has no table of "
-				"addresses", sw->module->name, sw->name);
+				"addresses",
+				sw->module->name, sw->name);
 	return err;
 }
 
 static const char *const no_keys[] = { NULL };
 static const char *const switch_key[] = { "switch", NULL };
 static const char *const port_key[] = { "port", NULL };
-static const char *const switch_module_keys[] = { "switch", "module",
-						  "options", NULL };
+static const char *const switch_module_keys[] = { "switch", "module", "options",
+						  NULL };
 static const char *const stats_keys[] = { "port", "switch", "rings", NULL };
 
 static const struct method methods[] = {

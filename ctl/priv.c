@@ -34,6 +34,7 @@ static const bool sanitized;
 #endif
 
 /* What every part of glend may do. Grouped by who needs it. */
+/* clang-format off */
 static const char *const allowed[] = {
 	/* files: configuration, state, pcap, /proc/self/fd, /dev/net/tun */
 	"access", "close", "close_range", "dup", "dup2", "dup3", "faccessat",
@@ -75,6 +76,7 @@ static const char *const allowed[] = {
 	/* for socket files and pcap files */
 	"chmod", "fchmod", "fchmodat", "fchown",
 };
+/* clang-format on */
 
 static const int families[] = { AF_UNIX, AF_NETLINK, AF_INET, AF_INET6,
 				AF_PACKET };
@@ -123,7 +125,8 @@ static int drop_capabilities(bool netns, struct glen_error *error)
 	if (err)
 		return error_set(error, -EPERM,
 				 "cannot drop capabilities (libcap-ng error "
-				 "%d)", err);
+				 "%d)",
+				 err);
 	return 0;
 }
 
@@ -134,17 +137,23 @@ static int add_conditions(scmp_filter_ctx ctx)
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
-		err = err ?: seccomp_rule_add(
-				     ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, families[i]));
-	err = err ?: seccomp_rule_add(ctx, SCMP_ACT_ALLOW,
-				      SCMP_SYS(socketpair), 1,
-				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		err = err   ?:
+			      seccomp_rule_add(ctx, SCMP_ACT_ALLOW,
+					       SCMP_SYS(socket), 1,
+					       SCMP_A0(SCMP_CMP_EQ,
+						       families[i]));
+	err = err   ?:
+		      seccomp_rule_add(ctx, SCMP_ACT_ALLOW,
+				       SCMP_SYS(socketpair), 1,
+				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	for (int i = 0; i < 2; i++)
-		err = err ?: seccomp_rule_add(
-				     ctx, SCMP_ACT_ALLOW,
-				     seccomp_syscall_resolve_name(maps[i]), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		err = err   ?:
+			      seccomp_rule_add(ctx, SCMP_ACT_ALLOW,
+					       seccomp_syscall_resolve_name(
+						       maps[i]),
+					       1,
+					       SCMP_A2(SCMP_CMP_MASKED_EQ,
+						       PROT_EXEC, 0));
 	return err;
 }
 
@@ -170,7 +179,8 @@ static int set_filter(struct glen_error *error)
 	if (err)
 		return error_set(error, err,
 				 "cannot load the seccomp filter: %s; "
-				 "--no-seccomp goes without", strerror(-err));
+				 "--no-seccomp goes without",
+				 strerror(-err));
 	return 0;
 }
 
@@ -201,9 +211,7 @@ json_t *priv_show(void)
 	if (capng_get_caps_process())
 		return list;
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (capng_have_capability(CAPNG_EFFECTIVE,
-					  known[i].capability))
-			json_array_append_new(list,
-					      json_string(known[i].name));
+		if (capng_have_capability(CAPNG_EFFECTIVE, known[i].capability))
+			json_array_append_new(list, json_string(known[i].name));
 	return list;
 }

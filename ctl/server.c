@@ -43,19 +43,19 @@ static int make_dir(const char *path, struct glen_error *error)
 		return error_set(error, -errno,
 				 "cannot make directory %s for the control "
 				 "socket: %s; choose another place with "
-				 "--socket", dir, strerror(errno));
+				 "--socket",
+				 dir, strerror(errno));
 	if (stat(dir, &st))
 		return error_set(error, -errno, "directory %s: %s", dir,
 				 strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return error_set(error, -ENOTDIR, "%s is not a directory",
-				 dir);
+		return error_set(error, -ENOTDIR, "%s is not a directory", dir);
 	if (geteuid() && st.st_uid && st.st_uid != geteuid())
 		return error_set(error, -EPERM,
 				 "directory %s belongs to uid %u, who could "
 				 "replace the control socket; choose another "
-				 "place with --socket", dir,
-				 (unsigned)st.st_uid);
+				 "place with --socket",
+				 dir, (unsigned)st.st_uid);
 	return 0;
 }
 
@@ -74,11 +74,12 @@ static int in_use(const char *path, long pid, struct glen_error *error)
 	if (pid > 0)
 		return error_set(error, -EADDRINUSE,
 				 "process %ld listens on %s already; stop it, "
-				 "or choose another place with --socket", pid,
-				 path);
+				 "or choose another place with --socket",
+				 pid, path);
 	return error_set(error, -EADDRINUSE,
 			 "another process listens on %s already; stop it, or "
-			 "choose another place with --socket", path);
+			 "choose another place with --socket",
+			 path);
 }
 
 /* Locks the file beside the socket: one glend per path. */
@@ -94,9 +95,8 @@ static int take_lock(struct server *s, struct glen_error *error)
 			      0600);
 
 		if (fd < 0)
-			return error_set(error, -errno,
-					 "cannot make %s: %s", path,
-					 strerror(errno));
+			return error_set(error, -errno, "cannot make %s: %s",
+					 path, strerror(errno));
 		if (flock(fd, LOCK_EX | LOCK_NB)) {
 			err = errno;
 			if (err == EWOULDBLOCK)
@@ -130,9 +130,10 @@ static int clear_path(const struct sockaddr_un *addr, struct glen_error *error)
 	int fd, err = 0;
 
 	if (lstat(addr->sun_path, &st))
-		return errno == ENOENT ? 0 :
-		       error_set(error, -errno, "%s: %s", addr->sun_path,
-				 strerror(errno));
+		return errno == ENOENT ?
+			       0 :
+			       error_set(error, -errno, "%s: %s",
+					 addr->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(error, -EEXIST,
 				 "%s exists and is not a socket; remove it, or "
@@ -140,8 +141,7 @@ static int clear_path(const struct sockaddr_un *addr, struct glen_error *error)
 				 addr->sun_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return error_set(error, -errno, "socket: %s",
-				 strerror(errno));
+		return error_set(error, -errno, "socket: %s", strerror(errno));
 	if (!connect(fd, (const void *)addr, sizeof(*addr))) {
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 		err = in_use(addr->sun_path, peer.pid, error);
@@ -182,8 +182,10 @@ static int set_access(const struct server_config *config,
 					 strerror(errno));
 	}
 	if (chmod(config->path, config->mode))
-		return error_set(error, -errno, "cannot set the mode of %s: "
-				 "%s", config->path, strerror(errno));
+		return error_set(error, -errno,
+				 "cannot set the mode of %s: "
+				 "%s",
+				 config->path, strerror(errno));
 	return 0;
 }
 
@@ -200,8 +202,7 @@ static int listen_at(struct server *s, const struct server_config *config,
 		return err;
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
-		return error_set(error, -errno, "socket: %s",
-				 strerror(errno));
+		return error_set(error, -errno, "socket: %s", strerror(errno));
 	/* Nobody may connect before the mode is what it shall be. */
 	mask = umask(0177);
 	err = bind(s->fd, (void *)&addr, sizeof(addr)) ? -errno : 0;
@@ -209,8 +210,8 @@ static int listen_at(struct server *s, const struct server_config *config,
 	if (err) {
 		close(s->fd);
 		s->fd = -1; /* what is at the path is not ours */
-		return error_set(error, err, "cannot bind %s: %s",
-				 config->path, strerror(-err));
+		return error_set(error, err, "cannot bind %s: %s", config->path,
+				 strerror(-err));
 	}
 	err = set_access(config, error);
 	if (!err && listen(s->fd, BACKLOG))
@@ -236,8 +237,8 @@ static void refuse_connection(struct server *s, int err)
 		close(fd);
 	}
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	log_limited(&s->limit, LOG_LEVEL_WARNING,
-		    "refused a connection: %s", strerror(err));
+	log_limited(&s->limit, LOG_LEVEL_WARNING, "refused a connection: %s",
+		    strerror(err));
 }
 
 static void on_listen(void *arg, uint32_t events)
@@ -278,7 +279,8 @@ int server_init(struct server *s, struct loop *loop,
 				 "socket path must have 1 to %zu bytes: "
 				 "'%.120s'",
 				 sizeof(((struct sockaddr_un *)0)->sun_path) -
-					 1, config->path);
+					 1,
+				 config->path);
 	s->path = strdup(config->path);
 	if (!s->path)
 		return error_set(error, -ENOMEM, "out of memory");

@@ -68,25 +68,25 @@ struct conn {
 	struct server *server;
 	struct conn *next, *prev;
 	struct loop_source source;
-	int fd;		   /* -1: dead, to be freed after the turn */
-	pid_t pid;	   /* of the client, as of its connect() */
+	int fd;	   /* -1: dead, to be freed after the turn */
+	pid_t pid; /* of the client, as of its connect() */
 	uid_t uid;
-	char *in;	   /* received, not yet handled */
+	char *in; /* received, not yet handled */
 	size_t in_len, in_size;
-	size_t in_scanned; /* bytes of in known to hold no newline */
+	size_t in_scanned;	 /* bytes of in known to hold no newline */
 	int fds[SERVER_FDS_MAX]; /* received, not yet taken */
 	unsigned n_fds;
 	struct conn_out *out, **out_end;
-	size_t out_bytes;  /* not yet sent */
-	int64_t moved_s;   /* when in or out last made progress */
-	uint32_t events;   /* what the loop waits for */
-	bool more;	   /* a whole line may lie in in[] */
-	bool busy;	   /* a request waits for its answer */
-	bool eof;	   /* the client sends nothing any more */
-	bool hang_up;	   /* close when out is empty; no more requests */
-	void *port;	   /* daemon: the port that this connection is */
-	void *wait;	   /* daemon: the port.wait it is busy with */
-	void *capture;	   /* daemon: its capture session */
+	size_t out_bytes; /* not yet sent */
+	int64_t moved_s;  /* when in or out last made progress */
+	uint32_t events;  /* what the loop waits for */
+	bool more;	  /* a whole line may lie in in[] */
+	bool busy;	  /* a request waits for its answer */
+	bool eof;	  /* the client sends nothing any more */
+	bool hang_up;	  /* close when out is empty; no more requests */
+	void *port;	  /* daemon: the port that this connection is */
+	void *wait;	  /* daemon: the port.wait it is busy with */
+	void *capture;	  /* daemon: its capture session */
 };
 
 struct server_ops {
@@ -112,8 +112,8 @@ struct server {
 	char *path;
 	struct conn *conns;
 	unsigned n_conns;
-	size_t bytes;	/* in all in[] and out queues */
-	bool any_more;	/* some connection has more set */
+	size_t bytes;  /* in all in[] and out queues */
+	bool any_more; /* some connection has more set */
 	struct log_limit limit;
 };
 

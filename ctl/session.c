@@ -18,7 +18,7 @@ struct call {
 	struct conn *conn;
 	json_t *id;
 	json_t *params;
-	json_t *result; /* owned; taken by the answer */
+	json_t *result;	       /* owned; taken by the answer */
 	int fds[PORT_FDS_MAX]; /* borrowed, go with the answer */
 	unsigned n_fds;
 	bool later; /* the answer comes later */
@@ -43,7 +43,8 @@ static int version(struct call *call, struct glen_error *error)
 {
 	return done(call,
 		    json_pack("{ss si}", "glend", GLEN_VERSION, "protocol",
-			      DAEMON_PROTOCOL), error);
+			      DAEMON_PROTOCOL),
+		    error);
 }
 
 /* Ports that broke, the latest first. */
@@ -86,21 +87,21 @@ static int status(struct call *call, struct glen_error *error)
 
 	for (sw = engine_switches(d->engine); sw; sw = sw->next) {
 		switches++;
-		ports += sw->n_ports + control_n_reserved(&d->control,
-							  sw->name);
+		ports += sw->n_ports +
+			 control_n_reserved(&d->control, sw->name);
 	}
 	object = json_pack("{ss si sI ss so sI sI ss so ss? ss? so so sI}",
 			   "version", GLEN_VERSION, "pid", (int)getpid(),
 			   "uptime_s",
 			   (json_int_t)(server_now_s() - d->started_s),
 			   "socket", d->server.path, "workers",
-			   engine_show_workers(d->engine), "switches",
-			   switches, "ports", ports, "isa",
-			   isa_name(isa_now()), "capabilities", priv_show(),
-			   "state_file", d->state ? d->state_path : NULL,
-			   "config_file", d->options->config, "broken_ports",
-			   show_broken(d), "resumable", show_pending(d),
-			   "connections", (json_int_t)d->server.n_conns);
+			   engine_show_workers(d->engine), "switches", switches,
+			   "ports", ports, "isa", isa_name(isa_now()),
+			   "capabilities", priv_show(), "state_file",
+			   d->state ? d->state_path : NULL, "config_file",
+			   d->options->config, "broken_ports", show_broken(d),
+			   "resumable", show_pending(d), "connections",
+			   (json_int_t)d->server.n_conns);
 	return done(call, object, error);
 }
 
@@ -125,8 +126,8 @@ static int apply(struct call *call, struct glen_error *error)
 		daemon_save(call->d, false);
 	if (err)
 		json_decref(changes);
-	return err ? err : done(call, json_pack("{so}", "changes", changes),
-				error);
+	return err ? err :
+		     done(call, json_pack("{so}", "changes", changes), error);
 }
 
 /* Attaching */
@@ -139,12 +140,12 @@ static int refuse_in_use(const char *full, const struct port *port,
 
 	if (!owner)
 		return error_set(error, -EBUSY,
-				 "port %s exists already, with driver %s",
-				 full, port->ops->name);
+				 "port %s exists already, with driver %s", full,
+				 port->ops->name);
 	return error_set(error, -EBUSY,
 			 "port %s is in use by process %d (uid %u); a port has "
-			 "one user, choose another name", full,
-			 (int)owner->pid, (unsigned)owner->uid);
+			 "one user, choose another name",
+			 full, (int)owner->pid, (unsigned)owner->uid);
 }
 
 static int check_free(struct call *call, const char *full,
@@ -215,8 +216,8 @@ static int port_open(struct call *call, struct glen_error *error)
 	args.params = merge_params(call, full, reserved);
 	if (!args.params)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = control_port_open(&call->d->control, full, "shm", &args,
-				reserved, &port, error);
+	err = control_port_open(&call->d->control, full, "shm", &args, reserved,
+				&port, error);
 	json_decref(args.params);
 	return err ? err : attach(call, full, port, error);
 }
@@ -261,7 +262,8 @@ static int port_resume(struct call *call, struct glen_error *error)
 	if (!d->state || !state_pending(d->state, full, "shm"))
 		return error_set(error, -ENOENT,
 				 "port %s is not known from before glend was "
-				 "started; open it anew (port.open)", full);
+				 "started; open it anew (port.open)",
+				 full);
 	params = state_params(d->state, full);
 	if (!params)
 		params = json_object();
@@ -351,8 +353,9 @@ static int port_wait(struct call *call, struct glen_error *error)
 	long timeout_ms;
 	int err = method_need(call->params, "port", &full, error);
 
-	err = err ?: params_int(call->params, "timeout_ms", -1, -1, INT32_MAX,
-				&timeout_ms, error);
+	err = err   ?:
+		      params_int(call->params, "timeout_ms", -1, -1, INT32_MAX,
+				 &timeout_ms, error);
 	err = err ?: control_split(full, &name, error);
 	if (err)
 		return err;
@@ -392,8 +395,8 @@ void session_waits(struct daemon *d)
 
 		if (port && port_is_up(port)) {
 			conn_answer(c, w->id,
-				    control_show_port(&d->control, port),
-				    NULL, 0);
+				    control_show_port(&d->control, port), NULL,
+				    0);
 		} else if (w->deadline_ms >= 0 && now_ms >= w->deadline_ms) {
 			error_set(&error, -ETIMEDOUT,
 				  port ? "the link of port %s did not come up "
@@ -427,15 +430,16 @@ static int capture_start(struct call *call, struct glen_error *error)
 	int err = params_str(call->params, "port", &full, error);
 
 	err = err ?: params_str(call->params, "switch", &sw_name, error);
-	err = err ?: params_int(call->params, "snaplen",
-				CAPTURE_SNAPLEN_DEFAULT, 1, INT32_MAX,
-				&snaplen, error);
-	err = err ?: params_int(call->params, "ring_bytes",
-				CAPTURE_RING_DEFAULT, CAPTURE_RING_MIN,
-				CAPTURE_BYTES_MAX, &ring_bytes, error);
+	err = err   ?:
+		      params_int(call->params, "snaplen",
+				 CAPTURE_SNAPLEN_DEFAULT, 1, INT32_MAX,
+				 &snaplen, error);
+	err = err   ?:
+		      params_int(call->params, "ring_bytes",
+				 CAPTURE_RING_DEFAULT, CAPTURE_RING_MIN,
+				 CAPTURE_BYTES_MAX, &ring_bytes, error);
 	if (!err && !full == !sw_name)
-		err = error_set(error, -EINVAL,
-				"give either port or switch");
+		err = error_set(error, -EINVAL, "give either port or switch");
 	if (!err && (call->conn->port || call->conn->capture))
 		err = error_set(error, -EBUSY,
 				"this connection is a port or a capture "
@@ -491,8 +495,8 @@ static const struct session_method methods[] = {
 static int check_owner(const struct call *call, const char *method,
 		       struct glen_error *error)
 {
-	const char *name =
-		json_string_value(json_object_get(call->params, "port"));
+	const char *name = json_string_value(
+		json_object_get(call->params, "port"));
 	char own[GLEN_NAME_MAX + 1];
 
 	if (!call->conn->port || !strcmp(method, "version"))
@@ -504,7 +508,8 @@ static int check_owner(const struct call *call, const char *method,
 	return error_set(error, -EBUSY,
 			 "this connection is port %s and only answers version, "
 			 "and stats or port.show of that port; open another "
-			 "one", own);
+			 "one",
+			 own);
 }
 
 static int run(struct call *call, const char *method, struct glen_error *error)
@@ -528,8 +533,9 @@ static int run(struct call *call, const char *method, struct glen_error *error)
 
 static void on_request(void *arg, struct conn *conn, struct jsonrpc_request *r)
 {
-	struct call call = { .d = arg, .conn = conn, .id = r->id,
-			     .params = r->params };
+	struct call call = {
+		.d = arg, .conn = conn, .id = r->id, .params = r->params
+	};
 	struct glen_error error = { 0 };
 	int err = run(&call, r->method, &error);
 

@@ -59,7 +59,7 @@ struct params {
 struct record {
 	char name[GLEN_NAME_MAX + 1];
 	char driver[DRIVER_SIZE];
-	uint32_t crc; /* of name and driver */
+	uint32_t crc;		/* of name and driver */
 	_Atomic uint32_t which; /* of params[] counts */
 	struct params params[2];
 	_Alignas(PORT_SAVED_SIZE) uint8_t saved[PORT_SAVED_SIZE];
@@ -150,8 +150,8 @@ static void used_set(struct state *s, unsigned i, bool used)
 
 static bool used_get(const struct state *s, unsigned i)
 {
-	return atomic_load(&head_of(s)->used[i / WORD_BITS]) >>
-		       i % WORD_BITS & 1;
+	return atomic_load(&head_of(s)->used[i / WORD_BITS]) >> i % WORD_BITS &
+	       1;
 }
 
 static void read_boot_id(char *boot_id)
@@ -250,10 +250,12 @@ static int put_aside(const char *path, const char *why,
 		return error_set(error, -EEXIST,
 				 "state file %.100s cannot be used, because "
 				 "%s, nor be renamed: remove it, or choose "
-				 "another with --state", path, why);
+				 "another with --state",
+				 path, why);
 	error_set(warning, -EBADMSG,
 		  "state file %.100s was not used, because %s; it is kept as "
-		  "%.100s", path, why, bad);
+		  "%.100s",
+		  path, why, bad);
 	return 0;
 }
 
@@ -349,8 +351,8 @@ static int make_file(struct state *s, struct glen_error *error)
 				 "another with --state, or use --no-state",
 				 s->path, strerror(errno));
 	if (flock(s->fd, LOCK_EX | LOCK_NB) || ftruncate(s->fd, FILE_SIZE))
-		err = error_set(error, -errno, "state file %.150s: %s",
-				s->path, strerror(errno));
+		err = error_set(error, -errno, "state file %.150s: %s", s->path,
+				strerror(errno));
 	else
 		err = map_file(s, error);
 	if (!err)
@@ -374,10 +376,8 @@ static int open_file(struct state *s, struct glen_error *warning,
 	if (s->fd < 0 && errno == ENOENT)
 		return 1;
 	if (s->fd < 0)
-		return put_aside(s->path, errno == ELOOP ?
-						  "it is a symbolic link" :
-						  strerror(errno),
-				 warning, error) ?: 1;
+		return put_aside(s->path, errno == ELOOP ? "it is a symbolic link" : strerror(errno), warning, error) ?:
+			       1;
 	if (flock(s->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
 		return error_set(error, -EBUSY,
 				 "state file %.120s is in use by another "
@@ -460,8 +460,8 @@ int state_set_config(struct state *s, json_t *config, struct glen_error *error)
 	else if (len > STATE_CONFIG_MAX)
 		err = error_set(error, -EFBIG,
 				"the configuration is too large for the state "
-				"file: %zu bytes, of %d", len,
-				STATE_CONFIG_MAX);
+				"file: %zu bytes, of %d",
+				len, STATE_CONFIG_MAX);
 	if (!err)
 		err = allocate(s, a, sizeof(*a) + len, error);
 	if (!err) {
@@ -471,8 +471,7 @@ int state_set_config(struct state *s, json_t *config, struct glen_error *error)
 		memcpy(a->text, text, len);
 		a->len = len;
 		atomic_signal_fence(memory_order_seq_cst);
-		a->generation =
-			last < 0 ? 1 : area_of(s, last)->generation + 1;
+		a->generation = last < 0 ? 1 : area_of(s, last)->generation + 1;
 		a->crc = area_crc(a);
 		s->newest = next;
 	}
@@ -490,8 +489,7 @@ static int find(const struct state *s, const char *name, enum slot_use use)
 	return -1;
 }
 
-bool state_pending(const struct state *s, const char *name,
-		   const char *driver)
+bool state_pending(const struct state *s, const char *name, const char *driver)
 {
 	int i = find(s, name, SLOT_PENDING);
 
@@ -520,13 +518,13 @@ static int write_params(struct record *r, json_t *params,
 {
 	uint32_t which = !(atomic_load(&r->which) & 1);
 	struct params *p = &r->params[which];
-	size_t len = json_dumpb(params, p->text, sizeof(p->text),
-				JSON_COMPACT);
+	size_t len = json_dumpb(params, p->text, sizeof(p->text), JSON_COMPACT);
 
 	if (!len || len > sizeof(p->text))
 		return error_set(error, -EFBIG,
 				 "options of more than %d bytes do not fit "
-				 "into the state file", STATE_PARAMS_MAX);
+				 "into the state file",
+				 STATE_PARAMS_MAX);
 	p->len = len;
 	p->crc = crc_add(0, p->text, len);
 	atomic_store(&r->which, which);
@@ -548,8 +546,7 @@ static void slot_free(struct state *s, unsigned i)
 }
 
 static int record_new(struct state *s, const char *name, const char *driver,
-		      json_t *params, unsigned *index,
-		      struct glen_error *error)
+		      json_t *params, unsigned *index, struct glen_error *error)
 {
 	struct record *r;
 	unsigned i = 0;
@@ -638,8 +635,7 @@ unsigned state_n_pending(const struct state *s)
 	return s->n_pending;
 }
 
-const char *state_next(const struct state *s, unsigned *i,
-		       const char **driver)
+const char *state_next(const struct state *s, unsigned *i, const char **driver)
 {
 	for (; s->n_pending && *i < s->n_slots; (*i)++) {
 		if (s->slots[*i].use != SLOT_PENDING)

@@ -18,8 +18,8 @@
  * A new configuration is written over the older one of the two, its CRC last. A
  * record is filled before its bit is set, and the bit is cleared before it is
  * wiped. Its second half belongs to the port's driver, whose workers write it
- * in place (struct port_args.saved). Its options are kept twice, and a word says
- * which of the two counts.
+ * in place (struct port_args.saved). Its options are kept twice, and a word
+ * says which of the two counts.
  *
  *   record --bit set--> open --process ends--> pending --state_open()--> ...
  *                         \--state_close()--> free  \--state_forget()--> free

@@ -18,8 +18,8 @@ enum { KEY_SHOWN = 60, NUMBER_MAX = 40 };
 
 /* A mapping or sequence that is being read. */
 struct level {
-	json_t *object; /* borrowed from its parent, or the document's root */
-	char *key;	/* of the member whose value comes next; NULL: a key */
+	json_t *object;	 /* borrowed from its parent, or the document's root */
+	char *key;	 /* of the member whose value comes next; NULL: a key */
 	size_t path_len; /* of the parser's path up to this level */
 };
 
@@ -28,9 +28,9 @@ struct parser {
 	struct topology *t;
 	struct glen_error *error;
 	struct level levels[TOPOLOGY_DEPTH_MAX];
-	unsigned depth;	 /* levels in use */
-	bool seen;	 /* the document's root was read */
-	bool documents;	 /* a document was read to its end */
+	unsigned depth; /* levels in use */
+	bool seen;	/* the document's root was read */
+	bool documents; /* a document was read to its end */
 	char path[CONFIG_WHERE_SIZE];
 };
 
@@ -105,11 +105,10 @@ static bool read_real(const char *text, json_t **value)
 static int read_plain(struct parser *p, const char *text, size_t line,
 		      json_t **value)
 {
-	static const char *const nulls[] = { "", "~", "null", "Null", "NULL",
-					     NULL };
+	static const char *const nulls[] = { "",     "~",    "null",
+					     "Null", "NULL", NULL };
 	static const char *const trues[] = { "true", "True", "TRUE", NULL };
-	static const char *const falses[] = { "false", "False", "FALSE",
-					      NULL };
+	static const char *const falses[] = { "false", "False", "FALSE", NULL };
 	int err;
 
 	if (one_of(text, nulls)) {
@@ -191,8 +190,7 @@ static int put_value(struct parser *p, json_t *value, size_t line)
 }
 
 /* A scalar where a mapping expects a key. */
-static int put_key(struct parser *p, struct level *l,
-		   const yaml_event_t *event)
+static int put_key(struct parser *p, struct level *l, const yaml_event_t *event)
 {
 	const char *key = scalar_text(p, event);
 	size_t line = event->start_mark.line;
@@ -204,8 +202,8 @@ static int put_key(struct parser *p, struct level *l,
 	l->key = strdup(key);
 	if (!l->key)
 		return no_memory(p);
-	snprintf(p->path + l->path_len, sizeof(p->path) - l->path_len,
-		 "%s%.*s", l->path_len ? "/" : "", KEY_SHOWN, key);
+	snprintf(p->path + l->path_len, sizeof(p->path) - l->path_len, "%s%.*s",
+		 l->path_len ? "/" : "", KEY_SHOWN, key);
 	return note_line(p, line);
 }
 
@@ -370,8 +368,7 @@ int topology_parse(const char *name, const char *text, size_t len,
 		no_memory(&p);
 		goto err_topology;
 	}
-	yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text,
-				     len);
+	yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text, len);
 	yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
 	err = parse(&p);
 	while (p.depth)
@@ -455,8 +452,7 @@ void topology_destroy(struct topology *t)
 	free(t);
 }
 
-void topology_locate(const struct topology *t,
-		     const struct config_where *where,
+void topology_locate(const struct topology *t, const struct config_where *where,
 		     struct glen_error *error)
 {
 	char path[CONFIG_WHERE_SIZE];

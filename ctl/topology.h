@@ -54,8 +54,7 @@ void topology_destroy(struct topology *t);
 
 /* Puts "file:line: " in front of an error that concerns this member, or the
  * nearest one around it that has a line. */
-void topology_locate(const struct topology *t,
-		     const struct config_where *where,
+void topology_locate(const struct topology *t, const struct config_where *where,
 		     struct glen_error *error);
 
 /* A configuration as YAML text, to be freed; NULL: no memory. */

@@ -89,8 +89,8 @@ static int emit_array(yaml_emitter_t *e, json_t *array)
 	size_t i;
 	int ok;
 
-	ok = yaml_sequence_start_event_initialize(
-		     &event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE) &&
+	ok = yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+						  YAML_FLOW_SEQUENCE_STYLE) &&
 	     yaml_emitter_emit(e, &event);
 	json_array_foreach(array, i, value) {
 		ok = ok && emit(e, value);

@@ -17,9 +17,9 @@ enum {
 	CHECK_LOST_MS = 2,   /* the same, while reconnecting */
 	BACKOFF_MIN_MS = 10, /* between two attempts to connect */
 	BACKOFF_MAX_MS = 200,
-	PATIENCE_MS = 2000,  /* with a glend that took a port.resume */
-	SEND_MS = 50,	     /* for room in a fresh socket */
-	BUSY_MAX = 50,	     /* refusals that another try may cure */
+	PATIENCE_MS = 2000, /* with a glend that took a port.resume */
+	SEND_MS = 50,	    /* for room in a fresh socket */
+	BUSY_MAX = 50,	    /* refusals that another try may cure */
 	STATS_MS = 5000,
 };
 
@@ -212,7 +212,8 @@ static void service_resuming(struct glen_port *port)
 	} else {
 		snprintf(text, sizeof(text),
 			 "glend was restarted and does not take port %s "
-			 "back: %.150s", port->name, error.text);
+			 "back: %.150s",
+			 port->name, error.text);
 		die(port, text);
 	}
 }
@@ -229,7 +230,8 @@ static void service(struct glen_port *port)
 		service_resuming(port);
 	atomic_store_explicit(&link->next_check_ms,
 			      now_ms() + (link->state == LINK_UP ?
-						  CHECK_MS : CHECK_LOST_MS),
+						  CHECK_MS :
+						  CHECK_LOST_MS),
 			      memory_order_relaxed);
 }
 
@@ -310,9 +312,9 @@ static int ask_stats(struct glen_port *port, struct glen_port_stats *stats)
 
 	link->rpc.on_notify = on_notify;
 	link->rpc.notify_arg = port;
-	err = rpc_call(&link->rpc, "stats", json_pack("{s:s}", "port",
-						      port->name),
-		       NULL, 0, &result, STATS_MS, NULL);
+	err = rpc_call(&link->rpc, "stats",
+		       json_pack("{s:s}", "port", port->name), NULL, 0, &result,
+		       STATS_MS, NULL);
 	if (link->state == LINK_DEAD)
 		err = -ENOTCONN;
 	else if (err == -ECONNRESET)
@@ -356,5 +358,6 @@ unsigned glen_port_reconnects(const struct glen_port *port)
 const char *glen_port_error(const struct glen_port *port)
 {
 	return port_epoch((struct glen_port *)port) == EPOCH_DEAD ?
-		       port->error : "";
+		       port->error :
+		       "";
 }

@@ -15,11 +15,11 @@
 #include "lib/error.h"
 
 enum {
-	OPEN_MS = 10000,    /* patience with glend's answer to port.open */
+	OPEN_MS = 10000, /* patience with glend's answer to port.open */
 	SPIN_MAX_NS = 20000,
 	SPIN_FEW_NS = 4000, /* where a spinner takes a peer's core */
 	MANY_CPUS = 4,
-	N_FDS = 4,	    /* window, buffers, kick, call */
+	N_FDS = 4, /* window, buffers, kick, call */
 };
 
 /* Spinning pays only while the peers run on other cores. */
@@ -72,8 +72,8 @@ static int check_memfd(int fd, uint64_t size, const char *what,
 	if ((uint64_t)st.st_size < size)
 		return error_set(error, -EPROTO,
 				 "the %s from glend has %llu bytes, not %llu; "
-				 "is this libglen of another version?", what,
-				 (unsigned long long)st.st_size,
+				 "is this libglen of another version?",
+				 what, (unsigned long long)st.st_size,
 				 (unsigned long long)size);
 	return 0;
 }
@@ -127,8 +127,8 @@ static void init_ring(struct glen_port *port, struct ring *r, unsigned i,
 	struct nm_csb_atok *atok = (void *)(port->base + LAYOUT_ATOK_OFF);
 	const struct nm_csb_ktoa *ktoa = (void *)(port->base + LAYOUT_KTOA_OFF);
 
-	r->ring = (void *)(port->base + (rx ? layout_rx_ring(l, i) :
-					      layout_tx_ring(l, i)));
+	r->ring = (void *)(port->base +
+			   (rx ? layout_rx_ring(l, i) : layout_tx_ring(l, i)));
 	r->atok = atok + line;
 	r->ktoa = ktoa + line;
 	r->bufs = port->base + l->bufs_off;
@@ -308,7 +308,8 @@ static int attach(struct glen_port **port, const char *name, struct rpc *rpc,
 	if (!err && n != N_FDS)
 		err = error_set(error, -EPROTO,
 				"glend sent %u descriptors, not 4; does this "
-				"process have too many files open?", n);
+				"process have too many files open?",
+				n);
 	if (!err && (no_timer || !p->link.path))
 		err = error_set(error, no_timer ? no_timer : -ENOMEM,
 				"cannot make a timer: %s",

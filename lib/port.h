@@ -44,9 +44,9 @@ enum {
 
 /* Where a thread sleeps. */
 struct waiter {
-	int epfd;	   /* -1: not made yet */
-	uint32_t spin_ns;  /* how long to look before sleeping */
-	uint32_t skipped;  /* waits without a spin since the last one */
+	int epfd;	  /* -1: not made yet */
+	uint32_t spin_ns; /* how long to look before sleeping */
+	uint32_t skipped; /* waits without a spin since the last one */
 };
 
 /* Memory for a packet that was gathered from several slots. */
@@ -57,25 +57,25 @@ struct scratch {
 
 /* One direction of a ring, as its user's thread sees it. */
 struct ring {
-	struct netmap_ring *ring;  /* shared; head, cur, tail written by us */
-	struct nm_csb_atok *atok;  /* shared, written by us */
+	struct netmap_ring *ring; /* shared; head, cur, tail written by us */
+	struct nm_csb_atok *atok; /* shared, written by us */
 	const struct nm_csb_ktoa *ktoa; /* shared, written by the switch */
-	char *bufs;		   /* buffer 0 */
-	uint32_t mask;		   /* slots - 1 */
+	char *bufs;			/* buffer 0 */
+	uint32_t mask;			/* slots - 1 */
 	uint32_t buf_size;
 	uint32_t n_bufs;
-	uint32_t slot_max;	   /* bytes that a slot can announce */
-	uint32_t head, cur;	   /* as last published */
-	uint32_t epoch;		   /* of the link, when last looked */
-	uint32_t kicked;	   /* last need-kick value we obeyed */
-	uint32_t arm;		   /* last value we armed with */
-	struct scratch *scratch;   /* all of them; RX only */
-	struct scratch *used;	   /* the last one in use, NULL: none */
+	uint32_t slot_max;	 /* bytes that a slot can announce */
+	uint32_t head, cur;	 /* as last published */
+	uint32_t epoch;		 /* of the link, when last looked */
+	uint32_t kicked;	 /* last need-kick value we obeyed */
+	uint32_t arm;		 /* last value we armed with */
+	struct scratch *scratch; /* all of them; RX only */
+	struct scratch *used;	 /* the last one in use, NULL: none */
 	struct waiter waiter;
 } __attribute__((aligned(64)));
 
 enum link_state {
-	LINK_LOCAL,    /* embedded: no connection */
+	LINK_LOCAL, /* embedded: no connection */
 	LINK_UP,
 	LINK_LOST,     /* waiting to connect again */
 	LINK_RESUMING, /* connected, waiting for the answer to port.resume */
@@ -87,14 +87,14 @@ struct link {
 	pthread_mutex_t lock;
 	enum link_state state;
 	struct rpc rpc;
-	char *path;	      /* of glend's socket */
+	char *path; /* of glend's socket */
 	char token[64];
-	int timer;	      /* timerfd: next attempt, end of patience, or
+	int timer; /* timerfd: next attempt, end of patience, or
 				* something that everybody must look at */
 	/* LOST: when to connect; RESUMING: when to give up. */
 	int64_t retry_ms;
 	unsigned backoff_ms;
-	unsigned busy;	      /* consecutive refusals that may pass */
+	unsigned busy; /* consecutive refusals that may pass */
 	unsigned reconnects;
 	/* When a sync call that moved nothing looks at the socket again. */
 	_Atomic int64_t next_check_ms;
@@ -111,15 +111,15 @@ struct glen_port {
 	struct ring tx[GLEN_RINGS_MAX], rx[GLEN_RINGS_MAX];
 
 	char name[GLEN_NAME_MAX + 1]; /* const */
-	struct layout layout; /* const */
-	char *base;	      /* of the region; const */
-	int window_fd, bufs_fd; /* kept for port.resume; -1 if local */
+	struct layout layout;	      /* const */
+	char *base;		      /* of the region; const */
+	int window_fd, bufs_fd;	      /* kept for port.resume; -1 if local */
 	struct waiter waiter; /* of glen_wait(), glen_arm(), glen_port_fd() */
 	uint32_t spin_max_ns; /* const: of this machine */
 	struct link link;
-	char error[300];      /* written once, before epoch is 0 */
+	char error[300];	     /* written once, before epoch is 0 */
 	void (*on_close)(void *arg); /* local: see port_map_local() */
-	port_stats_fn stats;  /* local */
+	port_stats_fn stats;	     /* local */
 	void *arg;
 };
 

@@ -254,8 +254,7 @@ static struct scratch *scratch_get(struct ring *r)
 	struct scratch *s = r->used ? r->used->next : r->scratch;
 
 	if (!s) {
-		s = malloc(sizeof(*s) +
-			   (size_t)NETMAP_MAX_FRAGS * r->slot_max);
+		s = malloc(sizeof(*s) + (size_t)NETMAP_MAX_FRAGS * r->slot_max);
 		if (!s)
 			return NULL;
 		s->next = NULL;

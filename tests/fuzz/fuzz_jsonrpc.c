@@ -14,8 +14,8 @@
 /* Drivers that touch files or the kernel stay out of this. */
 static bool is_harmless(json_t *params)
 {
-	const char *driver =
-		json_string_value(json_object_get(params, "driver"));
+	const char *driver = json_string_value(
+		json_object_get(params, "driver"));
 
 	return !driver || !strcmp(driver, "dummy");
 }
@@ -34,8 +34,7 @@ static bool config_is_harmless(json_t *config)
 	return true;
 }
 
-static void apply(struct control *ctl, json_t *params,
-		  struct glen_error *error)
+static void apply(struct control *ctl, json_t *params, struct glen_error *error)
 {
 	json_t *config = json_object_get(params, "config");
 	json_t *changes = json_array(), *again = json_array();
@@ -44,8 +43,8 @@ static void apply(struct control *ctl, json_t *params,
 	/* What was applied needs no change any more. */
 	if (config && config_is_harmless(config) &&
 	    !config_apply(ctl, config, false, changes, &where, error)) {
-		FUZZ_CHECK(!config_apply(ctl, config, true, again, &where,
-					 error));
+		FUZZ_CHECK(
+			!config_apply(ctl, config, true, again, &where, error));
 		FUZZ_CHECK(!json_array_size(again));
 	}
 	json_decref(changes);

@@ -42,7 +42,7 @@ enum way { CHAOS, HEADS, SLOTS, RACE, ODD, FDS, WAYS };
 enum { ROUND = 256 }; /* slots between two looks at the socket */
 
 static const char *const way_names[WAYS] = { "chaos", "heads", "slots",
-					     "race", "odd", "fds" };
+					     "race",  "odd",   "fds" };
 
 /* One life. */
 struct life {
@@ -76,9 +76,10 @@ static uint32_t below(uint32_t n)
 /* Random words are mostly refused at once; near limits it gets interesting. */
 static uint32_t nasty(uint32_t limit)
 {
-	static const uint32_t special[] = { 0, 1, 2, 0x7fffffff, 0x80000000,
-					    0xffffffff, 0xfffffffe, 0xffff,
-					    0x10000, 4095, 4096 };
+	static const uint32_t special[] = { 0,		1,	    2,
+					    0x7fffffff, 0x80000000, 0xffffffff,
+					    0xfffffffe, 0xffff,	    0x10000,
+					    4095,	4096 };
 
 	switch (below(4)) {
 	case 0:
@@ -141,9 +142,9 @@ static void bad_slot(struct life *f, unsigned line, uint32_t i)
 	struct netmap_slot *slot = &ring(f, line)->slot[i & (f->l.slots - 1)];
 
 	shm_store64(&slot->ptr, rnd());
-	slot_store(slot, slot_word(nasty(f->l.n_bufs),
-				   (uint16_t)nasty(f->l.buf_size),
-				   (uint16_t)nasty(64)));
+	slot_store(slot,
+		   slot_word(nasty(f->l.n_bufs), (uint16_t)nasty(f->l.buf_size),
+			     (uint16_t)nasty(64)));
 	n_slots++;
 }
 
@@ -262,8 +263,9 @@ static void do_odd(struct life *f)
 	uint32_t n = room(f, line), kind = below(4);
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct netmap_slot *slot = &ring(f, line)->slot[
-			(f->head[line] + i) & (f->l.slots - 1)];
+		struct netmap_slot *slot =
+			&ring(f, line)
+				 ->slot[(f->head[line] + i) & (f->l.slots - 1)];
 
 		good_slot(f, line, f->head[line] + i);
 		if (kind == 0)
@@ -333,8 +335,8 @@ static void open_life(struct life *f, const char *socket, const char *port)
 		exit(1);
 	}
 	json_decref(result);
-	layout_init(&f->l, (uint32_t)rings, (uint32_t)slots,
-		    (uint32_t)buf_size, 0, NULL);
+	layout_init(&f->l, (uint32_t)rings, (uint32_t)slots, (uint32_t)buf_size,
+		    0, NULL);
 	f->window = mmap(NULL, f->l.window_size, PROT_READ | PROT_WRITE,
 			 MAP_SHARED, f->fds[0], 0);
 	f->bufs = mmap(NULL, f->l.bufs_size, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -387,9 +389,9 @@ static void close_life(struct life *f)
 
 static void live(struct life *f, uint64_t quota)
 {
-	static void (*const act[WAYS])(struct life *f) = {
-		do_chaos, do_heads, do_slots, do_race, do_odd, do_fds
-	};
+	static void (*const act[WAYS])(struct life * f) = { do_chaos, do_heads,
+							    do_slots, do_race,
+							    do_odd,   do_fds };
 	uint64_t end = n_slots + quota;
 
 	while (!f->closed && n_slots < end) {

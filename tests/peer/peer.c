@@ -34,7 +34,7 @@
 
 enum {
 	LEN_MIN = 60,
-	LEN_MAX = 6000,  /* takes three slots */
+	LEN_MAX = 6000,	 /* takes three slots */
 	HEADER = 14 + 8, /* addresses, type, number */
 	BURST = 64,
 	DRAIN_MS = 10000, /* until the last packet must be back */
@@ -54,10 +54,10 @@ static _Atomic bool stop;
 /* One end of a checked exchange. */
 struct end {
 	struct glen_port *port;
-	const char *error;  /* why it ended early, NULL: it did not */
-	uint64_t next;      /* number expected next */
+	const char *error; /* why it ended early, NULL: it did not */
+	uint64_t next;	   /* number expected next */
 	uint64_t lost, doubled, corrupt;
-	uint64_t gap_ms;    /* the longest time without a packet */
+	uint64_t gap_ms; /* the longest time without a packet */
 	int64_t last_ms;
 };
 
@@ -94,8 +94,8 @@ static uint32_t len_of(uint64_t number)
 
 static uint32_t make(uint8_t *p, uint64_t number, uint8_t to, uint8_t from)
 {
-	static const uint8_t head[14] = { 2, 0, 0, 0, 0, 0, 2, 0,
-					  0, 0, 0, 0, 0x88, 0xb5 };
+	static const uint8_t head[14] = { 2, 0, 0, 0, 0, 0,    2,
+					  0, 0, 0, 0, 0, 0x88, 0xb5 };
 	uint32_t len = len_of(number);
 	uint8_t seed = (uint8_t)mix(number);
 
@@ -233,8 +233,8 @@ static void print_end(const char *name, const struct end *e)
 {
 	printf("\"%s\": {\"received\": %llu, \"lost\": %llu, \"doubled\": %llu,"
 	       " \"corrupt\": %llu, \"gap_ms\": %llu, \"reconnects\": %u, "
-	       "\"error\": \"%s%s%s\"}", name,
-	       (unsigned long long)e->next - e->lost,
+	       "\"error\": \"%s%s%s\"}",
+	       name, (unsigned long long)e->next - e->lost,
 	       (unsigned long long)e->lost, (unsigned long long)e->doubled,
 	       (unsigned long long)e->corrupt, (unsigned long long)e->gap_ms,
 	       glen_port_reconnects(e->port), e->error ? e->error : "",
@@ -370,7 +370,8 @@ static char **parse(char **arg)
 			opt.rings = value;
 		else if (!strcmp(arg[0], "--idle"))
 			opt.idle = arg[1][0] == 'w' ? IDLE_WAIT :
-				   arg[1][0] == 'b' ? IDLE_BUSY : IDLE_POLL;
+				   arg[1][0] == 'b' ? IDLE_BUSY :
+						      IDLE_POLL;
 		else if (!strcmp(arg[0], "--from"))
 			opt.from = (uint8_t)value;
 		else if (!strcmp(arg[0], "--to"))

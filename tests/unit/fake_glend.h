@@ -114,12 +114,12 @@ static inline const char *glend_read(struct glend *d)
 	while (!len || line[len - 1] != '\n') {
 		struct pollfd p = { .fd = d->conn, .events = POLLIN };
 		struct iovec iov = { line + len, 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
 				      .msg_control = control,
 				      .msg_controllen = sizeof(control) };
 
-		if (len == sizeof(line) ||
-		    poll(&p, 1, GLEND_PATIENCE_MS) != 1)
+		if (len == sizeof(line) || poll(&p, 1, GLEND_PATIENCE_MS) != 1)
 			return "no request came";
 		if (recvmsg(d->conn, &msg, MSG_CMSG_CLOEXEC) != 1)
 			return "the client hung up";
@@ -132,8 +132,8 @@ static inline const char *glend_read(struct glend *d)
 
 static inline const char *glend_method(const struct glend *d)
 {
-	const char *m = json_string_value(json_object_get(d->request,
-							  "method"));
+	const char *m = json_string_value(
+		json_object_get(d->request, "method"));
 	return m ? m : "";
 }
 
@@ -188,19 +188,23 @@ static inline void glend_say(struct glend *d, json_t *object, const int *fds,
 }
 
 /* Answers the last request with result (taken). */
-static inline void glend_answer(struct glend *d, json_t *result,
-				const int *fds, unsigned n_fds)
+static inline void glend_answer(struct glend *d, json_t *result, const int *fds,
+				unsigned n_fds)
 {
-	glend_say(d, json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id",
-			       json_object_get(d->request, "id"), "result",
-			       result), fds, n_fds);
+	glend_say(d,
+		  json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id",
+			    json_object_get(d->request, "id"), "result",
+			    result),
+		  fds, n_fds);
 }
 
 static inline void glend_refuse(struct glend *d, int code, const char *message)
 {
-	glend_say(d, json_pack("{s:s, s:O, s:{s:i, s:s}}", "jsonrpc", "2.0",
-			       "id", json_object_get(d->request, "id"), "error",
-			       "code", code, "message", message), NULL, 0);
+	glend_say(d,
+		  json_pack("{s:s, s:O, s:{s:i, s:s}}", "jsonrpc", "2.0", "id",
+			    json_object_get(d->request, "id"), "error", "code",
+			    code, "message", message),
+		  NULL, 0);
 }
 
 #endif

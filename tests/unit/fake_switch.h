@@ -22,14 +22,14 @@
 struct fake {
 	struct layout l;
 	int window_fd, bufs_fd, kick_fd;
-	int call_fd; /* the client's end of the call pipe */
+	int call_fd;	/* the client's end of the call pipe */
 	int calling_fd; /* ours */
 	char *window, *bufs;
 	struct nm_csb_atok *atok;
 	struct nm_csb_ktoa *ktoa;
-	uint32_t cur[2 * GLEN_RINGS_MAX]; /* own index of each ring */
+	uint32_t cur[2 * GLEN_RINGS_MAX];    /* own index of each ring */
 	uint32_t called[2 * GLEN_RINGS_MAX]; /* last need-kick obeyed */
-	uint32_t arm; /* last value armed with */
+	uint32_t arm;			     /* last value armed with */
 	unsigned n_calls;
 	int closed; /* calls of on_close */
 };
@@ -40,8 +40,9 @@ static inline int fake_memfd(size_t size, char **map)
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
-			       F_SEAL_SEAL), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS,
+			       F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
+			 0);
 	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(*map, MAP_FAILED);
 	return fd;
@@ -67,7 +68,8 @@ static inline void fake_init(struct fake *f, unsigned rings, unsigned slots,
 {
 	memset(f, 0, sizeof(*f));
 	assert_int_equal(layout_init(&f->l, rings, slots, buf_size, extra_bufs,
-				     NULL), 0);
+				     NULL),
+			 0);
 	f->window_fd = fake_memfd(f->l.window_size, &f->window);
 	f->bufs_fd = fake_memfd(f->l.bufs_size, &f->bufs);
 	f->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -100,7 +102,8 @@ static inline struct glen_port *fake_port(struct fake *f)
 
 	assert_int_equal(port_map_local(&port, "fake:p", &f->l, f->window_fd,
 					f->bufs_fd, f->kick_fd, f->call_fd,
-					fake_on_close, f), 0);
+					fake_on_close, f),
+			 0);
 	return port;
 }
 

@@ -5,18 +5,18 @@
 #include <net/netmap.h>
 #include <net/netmap_user.h>
 
-#define OFF(type, member, off) \
+#define OFF(type, member, off)                                 \
 	_Static_assert(offsetof(struct type, member) == (off), \
 		       #type "." #member " is at " #off)
-#define SIZE(type, member, size) \
+#define SIZE(type, member, size)                                     \
 	_Static_assert(sizeof(((struct type *)0)->member) == (size), \
 		       #type "." #member " has " #size " bytes")
 #define FIELD(type, member, off, size) \
-	OFF(type, member, off); \
+	OFF(type, member, off);        \
 	SIZE(type, member, size)
-#define TYPE(type, size, align) \
-	_Static_assert(sizeof(struct type) == (size), \
-		       #type " has " #size " bytes"); \
+#define TYPE(type, size, align)                          \
+	_Static_assert(sizeof(struct type) == (size),    \
+		       #type " has " #size " bytes");    \
 	_Static_assert(_Alignof(struct type) == (align), \
 		       #type " is aligned to " #align)
 

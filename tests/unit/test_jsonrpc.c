@@ -29,15 +29,17 @@ static void reads_a_request(void **state)
 	assert_int_equal(jsonrpc_parse(line, strlen(line), &r, &error), 0);
 	assert_string_equal(r.method, "stats");
 	assert_int_equal(json_integer_value(r.id), 7);
-	assert_string_equal(json_string_value(json_object_get(r.params,
-							      "port")), "s:a");
+	assert_string_equal(json_string_value(
+				    json_object_get(r.params, "port")),
+			    "s:a");
 	jsonrpc_fini(&r);
 	assert_null(r.root);
 }
 
 static void takes_no_params_and_string_ids(void **state)
 {
-	const char *line = " {\"id\":\"x\",\"method\":\"m\",\"jsonrpc\":\"2.0\"}\r";
+	const char *line =
+		" {\"id\":\"x\",\"method\":\"m\",\"jsonrpc\":\"2.0\"}\r";
 	struct jsonrpc_request r;
 	struct glen_error error;
 

@@ -41,7 +41,8 @@ static void refuses(uint32_t rings, uint32_t slots, uint32_t buf_size,
 	struct layout l;
 
 	assert_int_equal(layout_init(&l, rings, slots, buf_size, extra_bufs,
-				     &error), -EINVAL);
+				     &error),
+			 -EINVAL);
 	assert_int_equal(error.code, -EINVAL);
 	assert_non_null(strstr(error.text, named));
 }

@@ -152,7 +152,8 @@ static void *check_config(void *arg)
 {
 	const char *bad = serve_open();
 	json_t *want = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:b, "
-				 "s:s}", "port", "s:p", "rings", 2, "slots", 64,
+				 "s:s}",
+				 "port", "s:p", "rings", 2, "slots", 64,
 				 "buf_size", 512, "extra_bufs", 3,
 				 "vnet_hdr_len", 12, "mtu", 1500, "isolated", 1,
 				 "mac", "02:00:00:00:0a:ff");
@@ -166,9 +167,15 @@ static void *check_config(void *arg)
 static void passes_the_configuration(void **state)
 {
 	struct glen_port_config c = {
-		.socket = d.path, .rings = 2, .slots = 64, .buf_size = 512,
-		.extra_bufs = 3, .vnet_hdr_len = 12, .mtu = 1500,
-		.isolated = true, .mac = { 2, 0, 0, 0, 10, 255 },
+		.socket = d.path,
+		.rings = 2,
+		.slots = 64,
+		.buf_size = 512,
+		.extra_bufs = 3,
+		.vnet_hdr_len = 12,
+		.mtu = 1500,
+		.isolated = true,
+		.mac = { 2, 0, 0, 0, 10, 255 },
 	};
 	int before = count_fds();
 	struct glen_port *port;
@@ -491,10 +498,11 @@ static void *close_port(void *arg)
 
 	usleep(10000);
 	if (!bad)
-		glend_say(&d, json_pack("{s:s, s:s, s:{s:s, s:s}}", "jsonrpc",
-					"2.0", "method", "port.closed",
-					"params", "port", "s:p", "reason",
-					"a slot lies"), NULL, 0);
+		glend_say(&d,
+			  json_pack("{s:s, s:s, s:{s:s, s:s}}", "jsonrpc",
+				    "2.0", "method", "port.closed", "params",
+				    "port", "s:p", "reason", "a slot lies"),
+			  NULL, 0);
 	glend_hang_up(&d);
 	return (void *)bad;
 }
@@ -526,11 +534,15 @@ static void *count(void *arg)
 	if (!bad && strcmp(glend_method(&d), "stats"))
 		bad = "the request is not stats";
 	if (!bad)
-		glend_answer(&d, json_pack(
-			"{s:[{s:s, s:{s:i, s:i, s:{s:i, s:i}}, s:{s:i, s:i, "
-			"s:{}}}]}", "ports", "port", "s:p", "in", "packets", 10,
-			"bytes", 600, "drops", "runt", 2, "mtu", 3, "out",
-			"packets", 20, "bytes", 1200, "drops"), NULL, 0);
+		glend_answer(
+			&d,
+			json_pack(
+				"{s:[{s:s, s:{s:i, s:i, s:{s:i, s:i}}, s:{s:i, s:i, "
+				"s:{}}}]}",
+				"ports", "port", "s:p", "in", "packets", 10,
+				"bytes", 600, "drops", "runt", 2, "mtu", 3,
+				"out", "packets", 20, "bytes", 1200, "drops"),
+			NULL, 0);
 	return (void *)bad;
 }
 

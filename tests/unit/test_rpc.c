@@ -78,20 +78,25 @@ static void calls_and_errors(void **state)
 	start(answers);
 	assert_int_equal(rpc_open(&r, glend.path, 0, &error), 0);
 	assert_int_equal(rpc_call(&r, "version", NULL, NULL, 0, &result,
-				  PATIENCE_MS, &error), 0);
-	assert_int_equal(json_integer_value(json_object_get(result,
-							    "protocol")), 1);
+				  PATIENCE_MS, &error),
+			 0);
+	assert_int_equal(json_integer_value(
+				 json_object_get(result, "protocol")),
+			 1);
 	json_decref(result);
 	result = NULL;
 	assert_int_equal(rpc_call(&r, "x", json_object(), NULL, 0, &result,
-				  PATIENCE_MS, &error), -ENOSPC);
+				  PATIENCE_MS, &error),
+			 -ENOSPC);
 	assert_null(result);
 	assert_string_equal(error.text, "table full; make it bigger");
 	assert_int_equal(rpc_call(&r, "y", NULL, NULL, 0, NULL, PATIENCE_MS,
-				  NULL), -ENOSYS);
+				  NULL),
+			 -ENOSYS);
 	stop();
 	assert_int_equal(rpc_call(&r, "z", NULL, NULL, 0, NULL, PATIENCE_MS,
-				  &error), -ECONNRESET);
+				  &error),
+			 -ECONNRESET);
 	rpc_close(&r);
 	rpc_close(&r);
 	assert_int_equal(count_fds(), before);
@@ -110,7 +115,8 @@ static void names_what_is_missing(void **state)
 	longer[sizeof(longer) - 1] = 0;
 	assert_int_equal(rpc_open(&r, longer, 0, &error), -ENAMETOOLONG);
 	assert_int_equal(rpc_call(&r, "x", json_object(), NULL, 0, NULL, 100,
-				  &error), -ECONNRESET);
+				  &error),
+			 -ECONNRESET);
 }
 
 static void *listens_later(void *arg)
@@ -168,20 +174,24 @@ static void passes_descriptors(void **state)
 	start(sends_fds);
 	assert_int_equal(rpc_open(&r, glend.path, 0, NULL), 0);
 	assert_int_equal(rpc_call(&r, "x", NULL, two, 2, NULL, PATIENCE_MS,
-				  NULL), 0);
+				  NULL),
+			 0);
 	/* One of three is taken; the others must not leak. */
 	assert_int_equal(rpc_take_fds(&r, got, 1), 1);
 	assert_int_equal(fcntl(got[0], F_GETFD), FD_CLOEXEC);
 	close(got[0]);
 	/* More than RPC_FDS_MAX: the kernel or we drop the excess. */
 	assert_int_equal(rpc_call(&r, "x", NULL, NULL, 0, NULL, PATIENCE_MS,
-				  NULL), 0);
+				  NULL),
+			 0);
 	/* Nobody takes these: the next call closes them. */
 	assert_int_equal(rpc_call(&r, "x", NULL, NULL, 0, NULL, PATIENCE_MS,
-				  NULL), 0);
+				  NULL),
+			 0);
 	assert_int_equal(rpc_take_fds(&r, got, 8), 0);
 	assert_int_equal(rpc_call(&r, "x", NULL, got, RPC_FDS_MAX + 1, NULL,
-				  PATIENCE_MS, NULL), -EINVAL);
+				  PATIENCE_MS, NULL),
+			 -EINVAL);
 	rpc_close(&r);
 	stop();
 	assert_int_equal(count_fds(), before);
@@ -199,8 +209,10 @@ static void *chats(void *arg)
 		return (void *)bad;
 	/* A late answer to somebody else, notifications, then a long line. */
 	glend_say(d, json_pack("{s:i, s:b}", "id", 4711, "result", 1), NULL, 0);
-	glend_say(d, json_pack("{s:s, s:{s:i}}", "method", "note", "params",
-			       "n", 7), NULL, 0);
+	glend_say(d,
+		  json_pack("{s:s, s:{s:i}}", "method", "note", "params", "n",
+			    7),
+		  NULL, 0);
 	big = malloc(3000000);
 	memset(big, 'b', 2999999);
 	big[2999999] = 0;
@@ -235,7 +247,8 @@ static void takes_notes_and_long_lines(void **state)
 	r.on_notify = on_notify;
 	r.notify_arg = &seen;
 	assert_int_equal(rpc_call(&r, "x", NULL, NULL, 0, &result, PATIENCE_MS,
-				  NULL), 0);
+				  NULL),
+			 0);
 	assert_int_equal(json_string_length(result), 2999999);
 	json_decref(result);
 	assert_int_equal(notes, 7);
@@ -246,7 +259,8 @@ static void takes_notes_and_long_lines(void **state)
 	assert_int_equal(rpc_recv(&r, &message, 0, &error), -ETIMEDOUT);
 	assert_int_equal(rpc_recv(&r, &message, 20, &error), -ETIMEDOUT);
 	assert_int_equal(rpc_call(&r, "x", NULL, NULL, 0, NULL, PATIENCE_MS,
-				  &error), -EPROTO);
+				  &error),
+			 -EPROTO);
 	rpc_close(&r);
 	stop();
 }
@@ -270,7 +284,8 @@ static void does_not_hang_on_a_full_socket(void **state)
 	start(reads_nothing);
 	assert_int_equal(rpc_open(&r, glend.path, 0, NULL), 0);
 	assert_int_equal(rpc_call(&r, "x", json_pack("{s:s}", "big", big), NULL,
-				  0, NULL, 30, NULL), -ETIMEDOUT);
+				  0, NULL, 30, NULL),
+			 -ETIMEDOUT);
 	rpc_close(&r);
 	stop();
 	free(big);

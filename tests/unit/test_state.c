@@ -244,8 +244,7 @@ static void changes_options_in_place(void **state)
 	for (int i = 0; i < 3; i++) {
 		json_decref(params);
 		params = json_pack("{si}", "mtu", i);
-		assert_int_equal(state_set_params(s, saved, params, &error),
-				 0);
+		assert_int_equal(state_set_params(s, saved, params, &error), 0);
 	}
 	json_decref(params);
 	memset(text, 'y', STATE_PARAMS_MAX);
@@ -256,8 +255,7 @@ static void changes_options_in_place(void **state)
 	state_destroy(s, false);
 	s = open_state();
 	params = state_params(s, "s:a");
-	assert_int_equal(json_integer_value(json_object_get(params, "mtu")),
-			 2);
+	assert_int_equal(json_integer_value(json_object_get(params, "mtu")), 2);
 	json_decref(params);
 	state_destroy(s, false);
 }
@@ -288,10 +286,12 @@ static void fills_up(void **state)
 	for (int i = 0; i < STATE_RECORDS; i++) {
 		snprintf(name, sizeof(name), "s:%d", i);
 		assert_int_equal(state_open(s, name, "shm", NULL, &saved,
-					    &resume, &error), 0);
+					    &resume, &error),
+				 0);
 	}
 	assert_int_equal(state_open(s, "s:x", "shm", NULL, &saved, &resume,
-				    &error), -ENOSPC);
+				    &error),
+			 -ENOSPC);
 	state_destroy(s, true);
 }
 
@@ -348,8 +348,7 @@ static void is_used_by_one(void **state)
 	struct state *s = open_state(), *second;
 	struct glen_error warning, error;
 
-	assert_int_equal(state_create(&second, path, &warning, &error),
-			 -EBUSY);
+	assert_int_equal(state_create(&second, path, &warning, &error), -EBUSY);
 	assert_non_null(strstr(error.text, path));
 	state_destroy(s, false);
 	state_destroy(open_state(), false);
@@ -361,7 +360,8 @@ static void needs_its_directory(void **state)
 	struct state *s;
 
 	assert_int_equal(state_create(&s, "/nonexistent/state", &warning,
-				      &error), -ENOENT);
+				      &error),
+			 -ENOENT);
 	assert_non_null(strstr(error.text, "--no-state"));
 }
 

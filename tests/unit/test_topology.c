@@ -35,7 +35,8 @@ static void refuses(const char *yaml, const char *text)
 	struct topology *t;
 
 	assert_int_equal(topology_parse("net.yaml", yaml, strlen(yaml), &t,
-					&error), -EINVAL);
+					&error),
+			 -EINVAL);
 	assert_string_equal(error.text, text);
 }
 
@@ -104,7 +105,8 @@ static void refuses_large_and_missing(void **state)
 	struct topology *t;
 
 	assert_int_equal(topology_parse("f", text, TOPOLOGY_SIZE_MAX + 1, &t,
-					&error), -EFBIG);
+					&error),
+			 -EFBIG);
 	free(text);
 	assert_int_equal(topology_load("/nonexistent/net.yaml", &t, &error),
 			 -ENOENT);
@@ -138,7 +140,8 @@ static void locates_members(void **state)
 	struct topology *t;
 
 	assert_int_equal(topology_parse("net.yaml", yaml, strlen(yaml), &t,
-					&error), 0);
+					&error),
+			 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		snprintf(where.path, sizeof(where.path), "%s", cases[i].path);
 		error.code = -EINVAL;
@@ -176,9 +179,9 @@ static void writes_what_it_reads(void **state)
 
 static void writes_for_people(void **state)
 {
-	json_t *object = json_pack("{s{s{ss s{s{ss si ss}}}}}", "switches",
-				   "s", "module", "learn", "ports", "a",
-				   "driver", "tap", "mtu", 1500, "mac",
+	json_t *object = json_pack("{s{s{ss s{s{ss si ss}}}}}", "switches", "s",
+				   "module", "learn", "ports", "a", "driver",
+				   "tap", "mtu", 1500, "mac",
 				   "02:00:00:00:00:01");
 	char *yaml = topology_format(object);
 

@@ -236,7 +236,8 @@ static void *read_ring(void *arg)
 			return "a reader was not woken";
 		while ((n = glen_recv(r->port, r->ring, p, 4)) > 0) {
 			for (int i = 0; i < n; i++, r->seen++)
-				if (memcmp(p[i].data, &r->seen, sizeof(r->seen)))
+				if (memcmp(p[i].data, &r->seen,
+					   sizeof(r->seen)))
 					return "a packet is wrong";
 			glen_release(r->port, r->ring);
 		}

@@ -42,8 +42,8 @@ int receiver_init(struct receiver *r, const struct gen_opts *opts,
 void receiver_fini(struct receiver *r);
 
 /*
- * Takes up to limit slots (a batch, if not changed) from the next ring. Returns
- * how many, or -ENOTCONN.
+ * Takes up to limit slots (a batch, if not changed) from the next ring.
+ * Returns how many, or -ENOTCONN.
  */
 int receiver_step(struct receiver *r);
 

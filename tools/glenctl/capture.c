@@ -552,7 +552,7 @@ static int run(struct session *s)
 	if (!s->interfaces || !s->line_interface)
 		return complain(EXIT_REFUSED, "out of memory");
 	s->n_lines = 1;
-	/* The first call before the file: nothing is overwritten for nothing. */
+	/* Before the file is opened: nothing is overwritten in vain. */
 	ret = call(s->ctl, "version", NULL, CALL_TIMEOUT_MS, NULL);
 	if (!ret)
 		ret = open_file(s);
