@@ -53,6 +53,9 @@ json_t *control_config(struct control *ctl);
 int config_check(struct control *ctl, json_t *config,
 		 struct config_where *where, struct glen_error *error);
 
+/* Checks the options of a reservation (driver shm): -EINVAL. */
+int config_check_reserved(json_t *params, struct glen_error *error);
+
 /*
  * Checks, and unless dry_run makes the running state equal to config. changes
  * (an array) gets a sentence for each thing that was (or would be) changed. On

@@ -8,6 +8,7 @@
 
 #include "ctl/config.h"
 #include "lib/error.h"
+#include "lib/layout.h"
 
 enum { MTU_MIN = 68, MTU_MAX = PACKET_LEN_MAX - PACKET_LEN_MIN };
 
@@ -108,6 +109,54 @@ static int check_common(struct check *c, const char *key, json_t *value)
 	return 1;
 }
 
+int config_check_reserved(json_t *params, struct glen_error *error)
+{
+	static const char *const known[] = { "mtu", "mac", "isolated", "rings",
+					     "slots", "buf_size", "extra_bufs",
+					     "vnet_hdr_len", NULL };
+	struct config_where where;
+	struct check c = { NULL, &where, error };
+	long rings, slots, buf_size, extra, vnet;
+	struct layout layout;
+	const char *key;
+	json_t *value;
+	int err = params_check(params, known, error);
+
+	json_object_foreach(params, key, value) {
+		if (!err && check_common(&c, key, value) < 0)
+			err = -EINVAL;
+	}
+	err = err ?: params_int(params, "rings", 0, 0, GLEN_RINGS_MAX, &rings,
+				error);
+	err = err ?: params_int(params, "slots", 0, 0, GLEN_SLOTS_MAX, &slots,
+				error);
+	err = err ?: params_int(params, "buf_size", 0, 0, GLEN_BUF_MAX,
+				&buf_size, error);
+	err = err ?: params_int(params, "extra_bufs", 0, 0,
+				GLEN_EXTRA_BUFS_MAX, &extra, error);
+	err = err ?: params_int(params, "vnet_hdr_len", 0, 0, 12, &vnet,
+				error);
+	if (!err && vnet && vnet != 10 && vnet != 12)
+		err = error_set(error, -EINVAL,
+				"vnet_hdr_len must be 0, 10 or 12, not %ld",
+				vnet);
+	return err ?: layout_init(&layout, rings, slots, buf_size, extra,
+				  error);
+}
+
+static int check_shm(json_t *port, struct glen_error *error)
+{
+	json_t *params = json_copy(port);
+	int err;
+
+	if (!params)
+		return error_set(error, -ENOMEM, "out of memory");
+	json_object_del(params, "driver");
+	err = config_check_reserved(params, error);
+	json_decref(params);
+	return err;
+}
+
 static int check_port(struct check *c, const char *sw, const char *name,
 		      json_t *port)
 {
@@ -146,7 +195,8 @@ static int check_port(struct check *c, const char *sw, const char *name,
 			return refuse(c, "driver %s has no option '%.40s'",
 				      driver, key);
 	}
-	return 0;
+	at(c, "switches/%s/ports/%s", sw, name);
+	return strcmp(driver, "shm") ? 0 : check_shm(port, c->error);
 }
 
 /* True if the switch runs with just this module and options. */

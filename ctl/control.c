@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/config.h"
 #include "lib/error.h"
-
-static const char *const common_options[] = { "mtu", "mac", "isolated", NULL };
 
 int control_split(const char *full, struct control_name *name,
 		  struct glen_error *error)
@@ -204,9 +203,10 @@ static int reserve(struct control *ctl, const char *full, json_t *params,
 				 "an embedded switch opens shm ports with "
 				 "glen_switch_port_open()");
 	err = control_split(full, &name, error);
-	if (err)
-		return err;
-	err = get_switch(ctl, name.sw, &sw, error);
+	if (!err)
+		err = config_check_reserved(params, error);
+	if (!err)
+		err = get_switch(ctl, name.sw, &sw, error);
 	if (err)
 		return err;
 	port = port_find(sw, name.port);
@@ -253,7 +253,7 @@ int control_port_del(struct control *ctl, const char *full,
 	bool configured = reserved || (port && port->configured);
 
 	if (!port && !reserved)
-		return error ? error->code : -ENOENT;
+		return error->code;
 	if (reserved)
 		json_object_del(ctl->reserved, full);
 	if (port)
@@ -265,17 +265,15 @@ int control_port_del(struct control *ctl, const char *full,
 	return 0;
 }
 
-/* A reservation's options with the changes in; checked for the next client. */
-static int set_reserved(struct control *ctl, const char *full, json_t *params,
-			struct glen_error *error)
+/* A reservation's options with the changes in, for the next client. */
+static int merge_reserved(struct control *ctl, const char *full,
+			  json_t *params, json_t **merged,
+			  struct glen_error *error)
 {
-	json_t *merged = json_deep_copy(control_reserved(ctl, full));
-	int err = 0;
-
-	if (!merged || json_object_update(merged, params) ||
-	    json_object_set_new(ctl->reserved, full, merged))
-		err = error_set(error, -ENOMEM, "out of memory");
-	return err;
+	*merged = json_deep_copy(control_reserved(ctl, full));
+	if (!*merged || json_object_update(*merged, params))
+		return error_set(error, -ENOMEM, "out of memory");
+	return config_check_reserved(*merged, error);
 }
 
 /* The port's own record of its options, for a client that resumes. */
@@ -290,22 +288,21 @@ int control_port_set(struct control *ctl, const char *full, json_t *params,
 {
 	bool reserved = control_reserved(ctl, full);
 	struct port *port = control_port(ctl, full, error);
-	int err;
+	json_t *merged = NULL;
+	int err = 0;
 
 	if (!port && !reserved)
-		return error ? error->code : -ENOENT;
-	if (!port) {
-		/* Without a driver at hand only the common ones are known. */
-		err = params_check(params, common_options, error);
-		if (!err)
-			err = set_reserved(ctl, full, params, error);
-	} else {
+		return error->code;
+	if (reserved)
+		err = merge_reserved(ctl, full, params, &merged, error);
+	if (!err && port)
 		err = port_set(port, params, error);
-		if (!err)
-			save_params(ctl, port);
-		if (!err && reserved)
-			err = set_reserved(ctl, full, params, error);
-	}
+	if (!err && port)
+		save_params(ctl, port);
+	if (!err && reserved &&
+	    json_object_set(ctl->reserved, full, merged))
+		err = error_set(error, -ENOMEM, "out of memory");
+	json_decref(merged);
 	if (!err && (reserved || port->configured))
 		control_changed(ctl);
 	return err;

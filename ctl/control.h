@@ -23,6 +23,9 @@
  *
  * Switches come with their first port and go with their last one, unless they
  * were made by switch.add or a topology (sw->configured) or hold a reservation.
+ *
+ * Where a function takes a struct glen_error it must not be NULL, unless
+ * another function says so.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -61,7 +64,7 @@ struct control_name {
 	char port[PORT_NAME_SIZE];
 };
 
-/* -EINVAL says what is wrong with the name. */
+/* -EINVAL says what is wrong with the name; error may be NULL. */
 int control_split(const char *full, struct control_name *name,
 		  struct glen_error *error);
 

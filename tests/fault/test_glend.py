@@ -207,6 +207,8 @@ switches:
     (TOPOLOGY.replace("sw0", "sw/0"), "2: switch name"),
     (TOPOLOGY.replace("1500", "lots"), "6: mtu must be"),
     (TOPOLOGY.replace("true", "yes"), "7: isolated must be true or false"),
+    (TOPOLOGY.replace("mtu: 1500", "slots: 9999"), "6: slots must be"),
+    (TOPOLOGY.replace("mtu: 1500", "vnet_hdr_len: 11"), "6: vnet_hdr_len"),
     (TOPOLOGY + "  x: {", "9: "),
 ])
 def test_bad_config_file(tmp_path, text, message):
@@ -551,7 +553,14 @@ def test_one_user_per_port(glend):
 
 
 def test_reservation_outlives_its_client(glend):
+    for bad in ({"slots": 3}, {"rings": 99}, {"mtu": "x"}, {"x": 1}):
+        with pytest.raises(RpcError) as error:
+            glend.rpc("port.add", port="s:a", driver="shm", **bad)
+        assert list(bad)[0] in error.value.message
+        assert glend.rpc("switch.list") == []
     glend.rpc("port.add", port="s:a", driver="shm", isolated=True, slots=64)
+    with pytest.raises(RpcError):
+        glend.rpc("port.set", port="s:a", slots=3)
     show = glend.rpc("port.show", port="s:a")
     assert (show["attached"], show["configured"]) == (False, True)
     for _ in range(3):
@@ -810,6 +819,30 @@ def test_apply_says_what_it_changes(glend):
     for fd in fds:
         os.close(fd)
     wait_until(lambda: not glend.rpc("switch.list"))
+
+
+def test_documented_topology(glend, tmp_path):
+    with open(os.path.join(glen.SOURCE, "docs", "topology.md"),
+              encoding="utf-8") as file:
+        text = file.read().split("```yaml\n")[1].split("```")[0]
+    path = tmp_path / "net.yaml"
+    path.write_text(text)
+    done = glend.ctl("apply", "--dry-run", str(path))
+    assert "added port vale0:probe" in done.stdout
+    assert "added switch wire (module static)" in done.stdout
+
+
+def test_saved_topology_applies_without_change(glend, tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(TOPOLOGY)
+    glend.ctl("apply", str(path))
+    saved = tmp_path / "saved.yaml"
+    saved.write_text(glend.ctl("save").stdout)
+    assert "mtu: 1500" in saved.read_text()
+    before = glend.rpc("config.get")
+    glend.ctl("apply", str(saved))
+    assert glend.rpc("config.get") == before
+    assert glend.rpc("config.apply", config=before)["changes"] == []
 
 
 def test_apply_refuses_before_it_touches_anything(glend):
