@@ -11,20 +11,30 @@ GLEN_SOAK is the number of packets (default 10^8 times GLEN_SCALE).
 """
 import os
 
-from gen import Gen, gen_run
+import pytest
+
+from gen import Gen, cpus, gen_run
+from glen import Glend
 
 SHARE = 0.75
+ATTEMPTS = 4
 PACKETS = int(float(os.environ.get("GLEN_SOAK", "0")))
 PORT = ["--slots", 4096]
+END_MARKERS = 3     # per flow; all but the first may come too late to matter
+
+# glend on one processor; sender and receiver on the other if there are two.
+CPUS = cpus()
+CPU_TX, CPU_RX, CPU_GLEND = ((CPUS * 3)[:3] if len(CPUS) != 2 else
+                             (CPUS[0], CPUS[0], CPUS[1]))
 
 
 def trial(glend, rate, *stop):
     """Sends at a rate (0: unlimited); both reports."""
     limit = ["--rate", int(rate)] if rate else []
     with Gen(glend, "recv", "sw0:b", "--until-end", "--busy",
-             *PORT) as receiver:
-        sent = gen_run(glend, "send", "sw0:a", "--busy", *PORT, *limit, *stop,
-                       timeout=3600)
+             "--cpu", CPU_RX, *PORT) as receiver:
+        sent = gen_run(glend, "send", "sw0:a", "--busy", "--cpu", CPU_TX,
+                       *PORT, *limit, *stop, timeout=3600)
         return sent, receiver.report(timeout=60)
 
 
@@ -56,28 +66,60 @@ def highest_lossless(glend, seconds):
     return low
 
 
-def test_soak(glend, scaled):
-    count = PACKETS or scaled(10**8, least=10**5)
+WRONG = ("lost", "reordered", "duplicated", "stale", "truncated", "corrupted",
+         "foreign")
+
+
+def unexplained(got):
+    """What went wrong in a trial but for packets that glend says it dropped
+    because the receiver's ring was full."""
+    check, dropped = got["check"], got["port_stats"]["out_drops"]
+    wrong = {name: check[name] for name in WRONG if check[name]}
+    # End markers may have been among those dropped.
+    if 0 <= dropped - wrong.get("lost", 0) < END_MARKERS:
+        wrong.pop("lost", None)
+    return wrong
+
+
+def soak(glend, count):
+    """
+    A soak that loses packets at a full ring is itself a trial, the longest
+    one: it shows that the highest lossless rate is lower than the search found
+    (somebody else needed the processor for a moment). It is repeated at SHARE
+    of what it has disproved. Anything else that is wrong fails at once.
+    """
     best = highest_lossless(glend, min(3, max(0.3, count / 3e7)))
-    rate = SHARE * best
-    sent, got = trial(glend, rate, "--count", count)
-    print(f"{count} packets at {got['received']['pps'] / 1e6:.3f} Mpps; "
-          f"highest lossless {best / 1e6:.3f} Mpps")
+    for _ in range(ATTEMPTS):
+        rate = SHARE * best
+        sent, got = trial(glend, rate, "--count", count)
+        lost = got["check"]["lost"]
+        print(f"{count} packets at {got['received']['pps'] / 1e6:.3f} Mpps, "
+              f"{lost} lost; highest lossless {best / 1e6:.3f} Mpps")
+        assert not unexplained(got), got
+        if not lost:
+            return sent, got, rate
+        best = rate
+    raise AssertionError(f"packets are lost even at {rate:.0f} a second")
+
+
+@pytest.mark.timeout(7200)
+def test_soak(scaled):
+    count = PACKETS or scaled(10**8, least=10**5)
+    with Glend(workers=1, args=["--cpus", str(CPU_GLEND)]) as glend:
+        glend.rpc("switch.add", switch="sw0")   # stays without ports
+        sent, got, rate = soak(glend, count)
+        stats = glend.check_identity()
     check = got["check"]
+    assert check["ok"]
+    assert not any(check[name] for name in WRONG)
     assert sent["sent"]["packets"] == count
     assert check["sent"] == count
-    wrong = {name: check[name] for name in
-             ("lost", "reordered", "duplicated", "stale", "truncated",
-              "corrupted", "foreign")}
-    assert not any(wrong.values()), wrong
     assert got["received"]["packets"] == count
-    assert check["ok"]
-    # glend says the same: packets, end markers, the receiver's announcement.
-    assert sent["port_stats"]["in_packets"] >= count
-    assert sent["port_stats"]["in_drops"] == 0
-    assert got["port_stats"]["out_drops"] == 0
-    assert got["port_stats"]["out_packets"] >= count
-    # The slowest that still is a soak: what it ran at is what it asked for.
+    # It ran at the rate that it was to run at.
     assert sent["sent"]["pps"] > 0.9 * rate
-    stats = glend.check_identity()
-    assert stats["switches"][0]["in_packets"] >= count
+    # glend says the same: packets and end markers.
+    assert sent["port_stats"]["in_packets"] == count + END_MARKERS
+    assert sent["port_stats"]["in_drops"] < END_MARKERS
+    assert got["port_stats"]["out_drops"] == 0
+    assert count < got["port_stats"]["out_packets"] <= count + END_MARKERS
+    assert stats["switches"][0]["in_packets"] > count
