@@ -16,7 +16,8 @@ import pytest
 from gen import Gen, cpus, gen_run
 from glen import Glend
 
-SHARE = 0.75
+SHARE = 0.75    # of the highest rate without drops; LEAST must be reached
+LEAST = 0.7
 ATTEMPTS = 4
 PACKETS = int(float(os.environ.get("GLEN_SOAK", "0")))
 PORT = ["--slots", 4096]
@@ -85,8 +86,9 @@ def soak(glend, count):
     """
     A soak that loses packets at a full ring is itself a trial, the longest
     one: it shows that the highest lossless rate is lower than the search found
-    (somebody else needed the processor for a moment). It is repeated at SHARE
-    of what it has disproved. Anything else that is wrong fails at once.
+    (somebody else needed the processor for a moment). So does one whose sender
+    could not keep the rate. It is repeated at SHARE of what it has disproved.
+    Anything else that is wrong fails at once.
     """
     best = highest_lossless(glend, min(3, max(0.3, count / 3e7)))
     for _ in range(ATTEMPTS):
@@ -96,10 +98,10 @@ def soak(glend, count):
         print(f"{count} packets at {got['received']['pps'] / 1e6:.3f} Mpps, "
               f"{lost} lost; highest lossless {best / 1e6:.3f} Mpps")
         assert not unexplained(got), got
-        if not lost:
-            return sent, got, rate
-        best = rate
-    raise AssertionError(f"packets are lost even at {rate:.0f} a second")
+        if not lost and sent["sent"]["pps"] >= LEAST * best:
+            return sent, got
+        best = min(rate, sent["sent"]["pps"])
+    raise AssertionError(f"not lossless even at {rate:.0f} packets a second")
 
 
 @pytest.mark.timeout(7200)
@@ -107,7 +109,7 @@ def test_soak(scaled):
     count = PACKETS or scaled(10**8, least=10**5)
     with Glend(workers=1, args=["--cpus", str(CPU_GLEND)]) as glend:
         glend.rpc("switch.add", switch="sw0")   # stays without ports
-        sent, got, rate = soak(glend, count)
+        sent, got = soak(glend, count)
         stats = glend.check_identity()
     check = got["check"]
     assert check["ok"]
@@ -115,8 +117,6 @@ def test_soak(scaled):
     assert sent["sent"]["packets"] == count
     assert check["sent"] == count
     assert got["received"]["packets"] == count
-    # It ran at the rate that it was to run at.
-    assert sent["sent"]["pps"] > 0.9 * rate
     # glend says the same: packets and end markers.
     assert sent["port_stats"]["in_packets"] == count + END_MARKERS
     assert sent["port_stats"]["in_drops"] < END_MARKERS
