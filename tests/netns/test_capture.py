@@ -25,7 +25,7 @@ class Capture:
     def __init__(self, glend, *args):
         self.process = subprocess.Popen(
             [binary("glenctl"), "capture", *map(str, args)], env=glend.env,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.began = self.process.stderr.readline().decode()
         assert "capturing on" in self.began, (
             self.began + self.process.stderr.read().decode())
@@ -247,6 +247,25 @@ def test_session_goes_with_its_reader(glend):
             assert fds() > before
             capture.process.kill()
     wait_until(lambda: fds() == before)
+
+
+def test_a_refusal_costs_no_file(glend, tmp_path):
+    glend.rpc("port.add", port="sw0:a", driver="dummy")
+    path = tmp_path / "old.pcapng"
+    path.write_bytes(b"precious")
+    assert glend.ctl("capture", "sw0:zz", "-w", str(path),
+                     check=False).returncode == 1
+    assert path.read_bytes() == b"precious"
+    assert glend.ctl("capture", "sw0:a", "-w", "/nonexistent/x",
+                     check=False).returncode == 1
+
+
+def test_a_full_disk_is_noticed(glend):
+    glend.rpc("port.add", port="sw0:a", driver="dummy")
+    with Capture(glend, "sw0:a", "-w", "/dev/full") as capture:
+        capture.process.send_signal(signal.SIGINT)
+        capture.end(code=1)
+    assert "/dev/full" in capture.err
 
 
 def test_too_many_sessions(glend):

@@ -362,7 +362,9 @@ def test_top_restores_the_terminal_when_killed(glend):
 
 def complete(glend, line):
     """What bash offers behind line."""
-    words = line.split(" ")
+    # Readline's words: blanks end them, ":" and "=" are words of their own.
+    words = [part for word in line.split(" ")
+             for part in re.findall(r"[:=]|[^:=]+", word) or [""]]
     script = f"""
         source <({binary('glenctl')} completion bash)
         compopt() {{ :; }}
@@ -392,6 +394,11 @@ def test_bash_completion(glend):
     assert complete(glend, "glenctl port ") == {"add", "del", "set", "show",
                                                 "list"}
     assert complete(glend, "glenctl port del ") == {"sw0:a"}
+    assert complete(glend, "glenctl port del sw0:") == {"a"}
+    assert complete(glend, "glenctl port del sw0:a") == {"a"}
+    assert complete(glend, "glenctl port del s") == {"sw0:a"}
+    assert complete(glend, f"glenctl --socket={glend.socket} fdb show ") == {
+        "sw0"}
     assert complete(glend, "glenctl capture ") == {"sw0", "sw0:a"}
     assert "tap" in complete(glend, "glenctl port add sw0:b ")
     assert "learn" in complete(glend, "glenctl switch add s1 ")

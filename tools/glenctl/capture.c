@@ -355,8 +355,6 @@ static int start(struct session *s)
 				"cannot use the capture's "
 				"memory: %s",
 				strerror(-ret));
-	find_new_ports(s);
-	fprintf(stderr, "glenctl: capturing on %s; ^C ends\n", s->target);
 	return EXIT_OK;
 }
 
@@ -552,18 +550,17 @@ static int run(struct session *s)
 	if (!s->interfaces || !s->line_interface)
 		return complain(EXIT_REFUSED, "out of memory");
 	s->n_lines = 1;
-	/* Before the file is opened: nothing is overwritten in vain. */
-	ret = call(s->ctl, "version", NULL, CALL_TIMEOUT_MS, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	/* In this order: a refusal must not cost an older file. */
+	ret = start(s);
 	if (!ret)
 		ret = open_file(s);
 	if (ret)
 		return ret;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	ret = start(s);
-	if (ret)
-		return ret;
+	find_new_ports(s);
+	fprintf(stderr, "glenctl: capturing on %s; ^C ends\n", s->target);
 	return finish(s, loop(s));
 }
 
