@@ -73,7 +73,7 @@ static void print_input(int signal_number)
 	(void)!write(1, "\n# crashed on ", 14);
 	(void)!write(1, now->name, strlen(now->name));
 	(void)!write(1, ", in hex: ", 10);
-	for (size_t i = 0; i < now->size && i < 4096; i++) {
+	for (size_t i = 0; i < now->size && i < 65536; i++) {
 		line[0] = digits[now->data[i] >> 4];
 		line[1] = digits[now->data[i] & 15];
 		(void)!write(1, line, 2);
@@ -207,7 +207,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], print_input);
 	for (size_t i = 0; i < n_inputs; i++)
-		run(&inputs[i]);
+		for (int k = 0; k < 20000; k++) run(&inputs[i]);
 	printf("ok 1 - %zu files of the corpus\n", n_inputs);
 	fflush(stdout);
 	run_mutations();
