@@ -18,6 +18,8 @@ enum {
 	TEXT_SIZE = 200,	/* of an error message around a path */
 };
 
+#define DUE_MAX_NS 1000000000000000000ULL /* 31 years */
+
 /* Opens path; only regular files can be read ahead and rewound. */
 static int file_open(struct pcap_reader *rd, struct glen_error *error)
 {
@@ -65,7 +67,13 @@ static int file_check(struct pcap_reader *rd, struct glen_error *error)
 			 TEXT_SIZE, rd->path, name ? name : "unknown");
 }
 
-/* When packet n of this lap, recorded at ts, is due. Never before the last. */
+/* A file may claim any times: no due time leaves the range of clocks. */
+static uint64_t due_limit(double due_ns)
+{
+	return due_ns < DUE_MAX_NS ? (uint64_t)due_ns : DUE_MAX_NS;
+}
+
+/* When the next packet, recorded at ts, is due. Never before the last. */
 static uint64_t due_time(struct pcap_reader *rd, uint64_t ts)
 {
 	uint64_t n = rd->n_lap++;
@@ -74,9 +82,11 @@ static uint64_t due_time(struct pcap_reader *rd, uint64_t ts)
 	if (n == 0)
 		rd->first_ts = ts;
 	if (rd->pps > 0)
-		due += (uint64_t)(n * (SECOND_NS / rd->pps));
+		due += due_limit(n * (SECOND_NS / rd->pps));
 	else if (rd->factor > 0 && ts > rd->first_ts)
-		due += (uint64_t)((ts - rd->first_ts) / rd->factor);
+		due += due_limit((ts - rd->first_ts) / rd->factor);
+	if (due > DUE_MAX_NS)
+		due = DUE_MAX_NS;
 	if (due < rd->last_due)
 		due = rd->last_due;
 	rd->last_due = due;
@@ -89,11 +99,13 @@ static void lap_end(struct pcap_reader *rd)
 	uint64_t took = rd->last_due - rd->lap_base;
 
 	if (rd->pps > 0)
-		rd->lap_base += (uint64_t)(rd->n_lap * (SECOND_NS / rd->pps));
+		rd->lap_base += due_limit(rd->n_lap * (SECOND_NS / rd->pps));
 	else if (rd->factor > 0 && rd->n_lap > 1)
 		rd->lap_base = rd->last_due + took / (rd->n_lap - 1);
 	else if (rd->factor > 0)
 		rd->lap_base = rd->last_due + LAP_GAP_NS;
+	if (rd->lap_base > DUE_MAX_NS)
+		rd->lap_base = DUE_MAX_NS;
 	rd->n_lap = 0;
 	atomic_fetch_add(&rd->n_laps, 1);
 }

@@ -169,6 +169,34 @@ static void replays_all_at_full_speed(void **state)
 	close_port();
 }
 
+/* Two packets 130 years apart, at a millionth of the speed, for ever. */
+static void wild_times_are_harmless(void **state)
+{
+	pcap_t *p = pcap_open_dead(DLT_EN10MB, 65535);
+	pcap_dumper_t *d = pcap_dump_open(p, in_path);
+	struct pcap_pkthdr hdr = { .caplen = FRAME, .len = FRAME };
+	struct pcap_ring *ring;
+	uint8_t frame[FRAME];
+
+	frame_fill(frame, 0, FRAME);
+	pcap_dump((u_char *)d, &hdr, frame);
+	hdr.ts.tv_sec = 0xffffffff;
+	hdr.ts.tv_usec = 0xffffffff;
+	pcap_dump((u_char *)d, &hdr, frame);
+	pcap_dump_close(d);
+	pcap_close(p);
+	open_good(json_pack("{s:s, s:s, s:s}", "read", in_path, "speed",
+			    "0.000001x", "loop", "forever"));
+	ring = &((struct pcap_port *)port.drv)->reader->ring;
+	while (!pcap_ring_peek(ring, 100))
+		sched_yield();
+	assert_int_equal(receive(), 1);
+	pcap_hot.rx_done(&port.in[0], &batch);
+	assert_int_equal(receive(), 0);
+	assert_false(pcap_hot.rx_arm(&port.in[0]));
+	close_port();
+}
+
 static void loops(void **state)
 {
 	json_t *object;
@@ -516,6 +544,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replays_all_at_full_speed),
+		cmocka_unit_test(wild_times_are_harmless),
 		cmocka_unit_test(loops),
 		cmocka_unit_test(closes_while_looping_for_ever),
 		cmocka_unit_test(keeps_recorded_time),
