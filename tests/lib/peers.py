@@ -43,7 +43,7 @@ class Peer:
 
     def stop(self, timeout=60):
         """Lets it finish and returns its report."""
-        if self.report is None and self.process.returncode is None:
+        if self.report is None:
             # Closing standard input asks it to end.
             out, err = self.process.communicate(timeout=timeout)
             self.report = json.loads(out) if out.strip() else {}
@@ -68,8 +68,8 @@ class Peer:
         return self
 
     def __exit__(self, kind, *_):
-        if self.process.returncode is not None:
-            return
+        if self.report is not None or self.process.returncode == -9:
+            return              # stopped or killed already
         if kind:
             self.kill9()
         else:

@@ -9,7 +9,8 @@
  *                    than a window ahead; the second checks each byte and
  *                    sends it back; the first checks it again. Whatever is
  *                    lost, doubled, out of order or changed is counted.
- *   flood PORT       sends 60-byte packets to --to as fast as it can
+ *   flood PORT       sends 60-byte packets to --to, --pps a second (0: as many
+ *                    as it can)
  *   hold PORT        has the port and never looks at it
  *   drain PORT       receives and counts
  *   bounce PORT      receives, sends back what there is room for, and counts
@@ -37,14 +38,15 @@ enum {
 	LEN_MAX = 6000,	 /* takes three slots */
 	HEADER = 14 + 8, /* addresses, type, number */
 	BURST = 64,
-	DRAIN_MS = 10000, /* until the last packet must be back */
+	STALL_MS = 50,    /* then a packet goes out beyond the window */
+	DRAIN_MS = 3000,  /* without a packet: what is missing is lost */
 };
 
 enum idle { IDLE_WAIT, IDLE_BUSY, IDLE_POLL };
 
 static struct {
 	const char *socket;
-	unsigned window, slots, rings;
+	unsigned window, slots, rings, pps;
 	enum idle idle;
 	uint8_t from, to;
 } opt = { .window = 100, .from = 15, .to = 255 };
@@ -205,15 +207,17 @@ static void *run_right(void *arg)
 static void run_left(void)
 {
 	uint64_t number = 0;
+	int64_t nudge = 0; /* when the window was exceeded last */
 	uint8_t p[LEN_MAX];
-	int64_t end;
 
 	while (!atomic_load(&stop)) {
 		/* Nothing that is lost may stop the exchange for good. */
 		if (number - left.next < opt.window ||
-		    now_ms() - left.last_ms > 2000) {
+		    now_ms() - (left.last_ms > nudge ? left.last_ms : nudge) >
+			    STALL_MS) {
 			uint32_t len = make(p, number, 2, 1);
 
+			nudge = now_ms();
 			if (!send_one(&left, (struct glen_packet){ p, len }))
 				return;
 			atomic_store(&n_sent, ++number);
@@ -223,8 +227,8 @@ static void run_left(void)
 		if (!receive(&left, 1, 2, false))
 			return;
 	}
-	end = now_ms() + DRAIN_MS;
-	while (left.next < number && now_ms() < end)
+	left.last_ms = now_ms();
+	while (left.next < number && now_ms() - left.last_ms < DRAIN_MS)
 		if (!receive(&left, 1, 2, false))
 			return;
 }
@@ -292,7 +296,9 @@ static int flood(struct glen_port *port)
 		n = glen_send(port, 0, p, BURST);
 		if (n > 0)
 			total += (unsigned)n;
-		else if (!n && glen_wait(port, GLEN_TX, 20) == -ENOTCONN)
+		if (opt.pps)
+			usleep(BURST * 1000000u / opt.pps);
+		if (!n && glen_wait(port, GLEN_TX, 20) == -ENOTCONN)
 			break;
 	}
 	print_one(port, total);
@@ -347,7 +353,8 @@ static struct glen_port *open_port(const char *name)
 static void usage(void)
 {
 	fprintf(stderr, "usage: peer [--socket PATH] [--window N] [--slots N] "
-			"[--rings N] [--idle wait|busy|poll] [--from BYTE] "
+			"[--rings N] [--pps N] "
+			"[--idle wait|busy|poll] [--from BYTE] "
 			"[--to BYTE] check PORT PORT | "
 			"flood|hold|drain|bounce PORT\n");
 	exit(2);
@@ -368,6 +375,8 @@ static char **parse(char **arg)
 			opt.slots = value;
 		else if (!strcmp(arg[0], "--rings"))
 			opt.rings = value;
+		else if (!strcmp(arg[0], "--pps"))
+			opt.pps = value;
 		else if (!strcmp(arg[0], "--idle"))
 			opt.idle = arg[1][0] == 'w' ? IDLE_WAIT :
 				   arg[1][0] == 'b' ? IDLE_BUSY :

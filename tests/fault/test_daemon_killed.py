@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# test_daemon_killed.py - glend dies without warning; its clients go on.
+"""
+Clients wait in glen_wait(), poll glen_port_fd(), or never sleep at all. Each
+must resume by itself within a second of the new glend's first answer.
+"""
+import time
+
+import pytest
+
+import glen
+from peers import Peer
+
+DEATHS = 20
+RESUME_S = 1.0
+WINDOW = 100                    # packets of the exchange under way
+
+
+def packets_in(glend, port):
+    try:
+        return glend.port_stats(port)["in"]["packets"]
+    except glen.RpcError:
+        return 0                # not resumed yet
+
+
+def await_traffic(glend, ports, timeout=20):
+    """Seconds until each of ports has sent something into this glend."""
+    start = time.monotonic()
+    glen.wait_until(lambda: all(packets_in(glend, p) for p in ports), timeout,
+                    "clients resume")
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("idle", ["wait", "poll", "busy"])
+def test_clients_resume(glend, idle, scaled):
+    slowest = 0.0
+    with Peer(glend, "check", "s:a", "s:b", idle=idle,
+              window=WINDOW) as traffic:
+        for _ in range(scaled(DEATHS, 5)):
+            await_traffic(glend, ["s:a", "s:b"])
+            glend.kill9()
+            glend.start()
+            took = await_traffic(glend, ["s:a", "s:b"])
+            assert took < RESUME_S, f"clients took {took:.3f} s to resume"
+            slowest = max(slowest, took)
+    print(f"slowest: {slowest * 1000:.0f} ms; {traffic.report}")
+    report = traffic.report
+    for end in ("left", "right"):
+        # glend may die again before the client has read its answer.
+        assert 0 < report[end]["reconnects"] <= scaled(DEATHS, 5)
+        assert report[end]["error"] == ""
+        assert report[end]["corrupt"] == 0
+        # What lay in the rings is still there, and may come twice: glend died
+        # after it had delivered a batch and before it noted that. What one
+        # client sends before the other has resumed has nowhere to go.
+        assert report[end]["lost"] <= 2 * WINDOW * scaled(DEATHS, 5), report
+        assert report[end]["doubled"] <= 2 * WINDOW * scaled(DEATHS, 5), report
+    glend.check_identity()
+
+
+def test_a_silent_client_resumes_too(glend):
+    """One that sleeps with nothing to send or receive."""
+    with Peer(glend, "drain", "s:a") as client:
+        for _ in range(5):
+            glend.restart()
+            glen.wait_until(
+                lambda: [p["port"] for p in glend.rpc("port.list")
+                         if p["attached"]] == ["s:a"], RESUME_S, "resume")
+    assert client.report["reconnects"] == 5
+
+
+def test_many_clients_resume(glend, scaled):
+    n = scaled(32, 8)
+    clients = [Peer(glend, "drain", f"s:p{i}") for i in range(n)]
+    for _ in range(3):
+        glend.restart()
+        glen.wait_until(
+            lambda: len([p for p in glend.rpc("port.list")
+                         if p["attached"]]) == n, 10, "all resume")
+    for client in clients:
+        assert client.stop()["reconnects"] == 3
+    assert glen.wait_until(lambda: not glend.rpc("port.list"), 10) is True
+
+
+def test_name_of_a_client_is_kept_for_it(glend):
+    """After a restart nobody else gets the port before its client is back."""
+    client = Peer(glend, "drain", "s:a")
+    glend.kill9()
+    client.freeze()
+    glend.start()
+    with pytest.raises(RuntimeError) as refused:
+        Peer(glend, "drain", "s:a")
+    print(refused.value)
+    assert "s:a" in str(refused.value)
+    assert "s:a" in glend.rpc("status")["resumable"]
+    client.thaw()
+    glen.wait_until(lambda: not glend.rpc("status")["resumable"], RESUME_S)
+    assert client.stop()["reconnects"] == 1
+
+
+def test_deleted_port_tells_its_client(glend):
+    """Closed for good: the client must not come back."""
+    client = Peer(glend, "drain", "s:a")
+    glend.rpc("port.del", port="s:a")
+    client.process.wait(timeout=10)
+    report = client.stop()
+    assert report["reconnects"] == 0
+    assert "s:a" in report["error"]
+
+
+def test_without_state_clients_give_up():
+    """--no-state: a new glend knows nobody, and says so."""
+    with glen.Glend(args=["--no-state"]) as glend:
+        client = Peer(glend, "drain", "s:a")
+        glend.restart()
+        client.process.wait(timeout=10)
+        assert "s:a" in client.stop()["error"]
