@@ -62,9 +62,11 @@ struct capture {
 
 /* A batch on its way into one ring. */
 struct writer {
+	const struct capture *link;
 	struct capture_session *session;
 	struct ring *ring;
 	unsigned ring_idx;
+	unsigned missed; /* packets that found no room */
 	uint64_t now_ns;
 };
 
@@ -103,12 +105,15 @@ static void count_missed(const struct capture *link, unsigned ring_idx,
 }
 
 /* False: another thread writes to the ring, which should not be. */
-static bool writer_begin(struct writer *w, struct capture_session *session,
+static bool writer_begin(struct writer *w, const struct capture *link,
 			 unsigned worker)
 {
+	struct capture_session *session = link->session;
 	struct timespec now;
 
+	w->link = link;
 	w->session = session;
+	w->missed = 0;
 	w->ring_idx = worker < session->n_rings ? worker : session->n_rings - 1;
 	w->ring = &session->rings[w->ring_idx];
 	if (atomic_flag_test_and_set_explicit(&w->ring->busy,
@@ -134,6 +139,8 @@ static void writer_end(struct writer *w)
 	struct ring *ring = w->ring;
 	uint32_t seq;
 
+	if (w->missed)
+		count_missed(w->link, w->ring_idx, w->missed);
 	atomic_store_explicit(&shared_head(session)->rings[w->ring_idx].head,
 			      ring->head, memory_order_release);
 	/* Pairs with the fence of a reader between wake_seq and its last look
@@ -203,8 +210,7 @@ static void copy_packet(uint8_t *to, uint32_t len, const uint8_t *hdr,
 }
 
 /* One record. hdr may be NULL if hdr_len is 0. */
-static void writer_put(struct writer *w, const struct capture *link,
-		       enum capture_kind kind, uint8_t reason,
+static void writer_put(struct writer *w, enum capture_kind kind, uint8_t reason,
 		       uint32_t wire_len, uint32_t avail, const uint8_t *hdr,
 		       uint32_t hdr_len, const struct seg *seg, unsigned n_seg)
 {
@@ -214,12 +220,12 @@ static void writer_put(struct writer *w, const struct capture *link,
 	uint8_t *at = writer_reserve(w, size);
 
 	if (!at) {
-		count_missed(link, w->ring_idx, 1);
+		w->missed++;
 		return;
 	}
 	*(struct capture_record *)at = (struct capture_record){
 		.size = size,
-		.port = link->line,
+		.port = w->link->line,
 		.kind = kind,
 		.reason = reason,
 		.time_ns = w->now_ns,
@@ -232,11 +238,10 @@ static void writer_put(struct writer *w, const struct capture *link,
 	w->ring->head += size;
 }
 
-static void put_from_batch(struct writer *w, const struct capture *link,
-			   enum capture_kind kind, uint8_t reason,
-			   const struct batch *b, unsigned i)
+static void put_from_batch(struct writer *w, enum capture_kind kind,
+			   uint8_t reason, const struct batch *b, unsigned i)
 {
-	writer_put(w, link, kind, reason, b->len[i], b->len[i], b->hdr[i],
+	writer_put(w, kind, reason, b->len[i], b->len[i], b->hdr[i],
 		   b->hdr_len[i], &b->seg[b->seg0[i]], b->n_seg[i]);
 }
 
@@ -246,7 +251,7 @@ void capture_in(struct capture *c, unsigned worker, const struct port *port,
 	struct writer w;
 
 	for (; c; c = rcu_load(&c->next)) {
-		if (!writer_begin(&w, c->session, worker)) {
+		if (!writer_begin(&w, c, worker)) {
 			count_missed(c, w.ring_idx, b->n);
 			continue;
 		}
@@ -254,7 +259,7 @@ void capture_in(struct capture *c, unsigned worker, const struct port *port,
 			uint32_t v = b->verdict[i];
 			bool drop = (v & VERDICT_TYPE) == VERDICT_DROP;
 
-			put_from_batch(&w, c, CAPTURE_IN,
+			put_from_batch(&w, CAPTURE_IN,
 				       drop ? v : CAPTURE_DELIVERED, b, i);
 		}
 		writer_end(&w);
@@ -268,7 +273,7 @@ void capture_out(struct capture *c, unsigned worker, const struct port *port,
 	struct writer w;
 
 	for (; c; c = rcu_load(&c->next)) {
-		if (!writer_begin(&w, c->session, worker)) {
+		if (!writer_begin(&w, c, worker)) {
 			count_missed(c, w.ring_idx, n);
 			continue;
 		}
@@ -277,7 +282,7 @@ void capture_out(struct capture *c, unsigned worker, const struct port *port,
 			bool drop = ctx &&
 				    (ctx->dropped[i / 64] >> (i % 64) & 1);
 
-			put_from_batch(&w, c, CAPTURE_OUT,
+			put_from_batch(&w, CAPTURE_OUT,
 				       drop ? ctx->reason[i] :
 					      CAPTURE_DELIVERED,
 				       b, i);
@@ -298,11 +303,11 @@ void capture_refused(struct capture *c, const struct ingress *in,
 	if (avail > PACKET_LEN_MAX)
 		avail = PACKET_LEN_MAX;
 	for (; c; c = rcu_load(&c->next)) {
-		if (!writer_begin(&w, c->session, in->worker_idx)) {
+		if (!writer_begin(&w, c, in->worker_idx)) {
 			count_missed(c, w.ring_idx, 1);
 			continue;
 		}
-		writer_put(&w, c, CAPTURE_IN, reason, len, avail, NULL, 0, seg,
+		writer_put(&w, CAPTURE_IN, reason, len, avail, NULL, 0, seg,
 			   n_seg);
 		writer_end(&w);
 	}

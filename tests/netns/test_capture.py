@@ -268,6 +268,22 @@ def test_a_full_disk_is_noticed(glend):
     assert "/dev/full" in capture.err
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_captures_come_and_go_under_traffic(workers, scaled):
+    with Glend(workers=workers) as glend, \
+            Gen(glend, "recv", "sw0:b", "--slots", "4096"), \
+            Gen(glend, "send", "sw0:a", "--rate", "20k"):
+        for i in range(scaled(20, least=5)):
+            with Capture(glend, "sw0", "-c", 50 + i) as one, \
+                    Capture(glend, ("sw0:a", "sw0:b")[i % 2], "-c", 50) as two:
+                one.end()
+                two.end()
+            assert one.counts()[0] == 50 + i
+            assert two.counts()[0] == 50
+        glend.rpc("port.del", port="sw0:a")
+        glend.check_identity()
+
+
 def test_too_many_sessions(glend):
     glend.rpc("port.add", port="sw0:a", driver="dummy")
     captures = [Capture(glend, "sw0", "-B", 1) for _ in range(16)]
