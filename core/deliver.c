@@ -206,12 +206,12 @@ static inline unsigned group_port(struct worker *w,
 		drop_in(in, b, i, DROP_IN_NO_PORT);
 		return GROUP_NONE;
 	} else {
-		if (ring == RING_ANY)
+		/* A ring that the port has not is as good as RING_ANY. */
+		if (ring >= d->n_out) {
 			ring = flow_hash(b->hdr[i], b->hdr_len[i]);
-		else
-			ring <<= 24;
-		ring = (uint64_t)ring * d->n_out >> 32;
-		*by_flow = true;
+			ring = (uint64_t)ring * d->n_out >> 32;
+			*by_flow = true;
+		}
 	}
 	return group_get(w, snap, d->egress0 + ring);
 }
@@ -230,14 +230,14 @@ static __attribute__((noinline)) void special(struct worker *w,
 					      struct ingress *in,
 					      struct batch *b, unsigned i)
 {
-	uint32_t v = b->verdict[i], low = v & 0xffff;
+	uint32_t v = b->verdict[i], low = v & 0xffff, rest = v - low;
 
-	if ((v & VERDICT_TYPE) == VERDICT_FLOOD && low < FLOOD_SETS &&
+	if (rest == VERDICT_FLOOD && low < FLOOD_SETS &&
 	    nobody_in(snap, low, in->port->index))
 		drop_in(in, b, i, DROP_IN_NO_PORT);
-	else if ((v & VERDICT_TYPE) == VERDICT_FLOOD && low < FLOOD_SETS)
+	else if (rest == VERDICT_FLOOD && low < FLOOD_SETS)
 		w->flood_sets |= 1U << low;
-	else if ((v & VERDICT_TYPE) == VERDICT_DROP && low < DROP_N)
+	else if (rest == VERDICT_DROP && low < DROP_OUT_NO_ROOM)
 		drop_in(in, b, i, low);
 	else
 		drop_in(in, b, i, DROP_IN_MODULE);
