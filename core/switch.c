@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,31 @@ void engine_stop(struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_workers; i++)
 		worker_stop(e->workers[i]);
+}
+
+static pthread_key_t poller_key;
+static pthread_once_t poller_once = PTHREAD_ONCE_INIT;
+
+static void poller_exit(void *arg)
+{
+	urcu_qsbr_unregister_thread();
+}
+
+static void poller_init(void)
+{
+	if (pthread_key_create(&poller_key, poller_exit))
+		abort();
+}
+
+/*
+ * The first engine_poll() of a thread of the program's: RCU knows it from now
+ * on until it ends, since the list of readers points into its memory.
+ */
+static __attribute__((noinline)) void poller_register(void)
+{
+	pthread_once(&poller_once, poller_init);
+	urcu_qsbr_register_thread();
+	pthread_setspecific(poller_key, &poller_key);
 }
 
 unsigned engine_poll(struct engine *e)
