@@ -23,6 +23,13 @@ int snapshot_update(struct vswitch *sw, struct glen_error *error);
 void snapshot_update_or_wait(struct vswitch *sw);
 void snapshot_free(struct switch_snap *snap);
 
+/* Gives a ring to the next worker in turn, which does not know yet. */
+static inline void ingress_assign(struct engine *e, struct ingress *in)
+{
+	in->worker = e->workers[e->next_worker++ % e->n_active];
+	in->worker_idx = in->worker->index;
+}
+
 /* Adds what a port counted to its switch's sums. */
 void counters_add(struct counters *sum, const struct counters *c);
 

@@ -128,8 +128,7 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->port = port;
 		in->hot = hot;
 		in->ring = i;
-		in->worker = e->workers[e->next_worker++ % e->n_active];
-		in->worker_idx = in->worker->index;
+		ingress_assign(e, in);
 		in->spin_ns = SPIN_START_NS;
 	}
 	for (unsigned i = 0; i < port->n_out; i++) {
@@ -164,6 +163,16 @@ static void rings_stop(struct port *port)
 		worker_del(e->workers[i], port);
 }
 
+/* What a port counted stays in the sums of its switch. */
+static void keep_counters(struct port *port)
+{
+	struct counters in, out;
+
+	port_counters(port, -1, &in, &out);
+	counters_add(&port->sw->gone, &in);
+	counters_add(&port->sw->gone_out, &out);
+}
+
 /* Makes the opened port part of its switch. */
 static int port_plug(struct port *port, struct glen_error *error)
 {
@@ -191,6 +200,7 @@ err_rings:
 	if (sw->module->port_del)
 		sw->module->port_del(sw->module_state, port);
 	capture_port_del(port);
+	keep_counters(port);
 err_index:
 	sw->ports[port->index] = NULL;
 	sw->n_ports--;
@@ -232,6 +242,8 @@ int port_create(struct vswitch *sw, const char *name, const char *driver,
 	args->params = mine;
 	mtu_apply(port);
 	err = index_take(sw, port, error);
+	if (!port->params || !mine)
+		err = error_set(error, -ENOMEM, "out of memory");
 	if (!err)
 		err = common_params(port, mine, error);
 	if (!err)
@@ -281,7 +293,6 @@ static void drain(struct port *port)
 void port_destroy(struct port *port)
 {
 	struct vswitch *sw = port->sw;
-	struct counters in, out;
 
 	rings_stop(port);
 	drain(port);
@@ -292,9 +303,7 @@ void port_destroy(struct port *port)
 		sw->module->port_del(sw->module_state, port);
 	capture_port_del(port);
 	port->ops->close(port);
-	port_counters(port, -1, &in, &out);
-	counters_add(&sw->gone, &in);
-	counters_add(&sw->gone_out, &out);
+	keep_counters(port);
 	json_decref(port->params);
 	free(port->counters);
 	free(port);

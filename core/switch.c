@@ -40,11 +40,13 @@ int engine_create(struct engine **engine, const struct engine_config *config,
 	if (config)
 		e->config = *config;
 	e->config.cpus = NULL; /* borrowed only during this call */
-	if (n > WORKERS_MAX) {
+	if (n > WORKERS_MAX || e->config.n_active > n) {
+		n = n > WORKERS_MAX ? n : e->config.n_active;
 		free(e);
 		return error_set(error, -EINVAL,
-				 "%u workers are too many: at most %d", n,
-				 WORKERS_MAX);
+				 "%u workers are too many: at most %d, and no "
+				 "more active ones than there are",
+				 n, WORKERS_MAX);
 	}
 	e->n_workers = n;
 	e->n_active = e->config.n_active ? e->config.n_active : n;
@@ -82,7 +84,7 @@ static int port_spread(struct engine *e, struct port *port,
 	for (unsigned i = 0; i < e->n_workers; i++)
 		worker_del(e->workers[i], port);
 	for (unsigned i = 0; i < port->n_in; i++)
-		port->in[i].worker = e->workers[e->next_worker++ % e->n_active];
+		ingress_assign(e, &port->in[i]);
 	for (unsigned i = 0; i < port->n_in && !err; i++)
 		err = worker_add(port->in[i].worker, &port->in[i], error);
 	return err;
@@ -158,7 +160,7 @@ unsigned engine_poll(struct engine *e)
 	unsigned used;
 
 	if (!registered) {
-		urcu_qsbr_register_thread();
+		poller_register();
 		registered = true;
 	} else {
 		rcu_online();
