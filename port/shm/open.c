@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/offload.h"
+#include "core/worker.h"
 #include "lib/error.h"
 #include "lib/shm.h"
 #include "port/shm/shm.h"
@@ -35,11 +36,14 @@ void shm_call(struct shm_port *shm)
 
 	if (write(shm->call_fd, "", 1) == 1)
 		return;
-	/* Full: clients need not read, each byte is an edge for their epoll. */
-	while (read(shm->call_fd, old, sizeof(old)) == sizeof(old))
-		;
+	/*
+	 * Full: clients need not read, each byte is an edge for their epoll. A
+	 * read of a page makes room for a byte, whatever the client made of
+	 * the pipe; it may write as well, so do not go on until it is empty.
+	 */
+	(void)!read(shm->call_fd, old, sizeof(old));
 	if (write(shm->call_fd, "", 1) != 1)
-		count_add(&shm->lost_calls, 1);
+		__atomic_fetch_add(&shm->lost_calls, 1, __ATOMIC_RELAXED);
 }
 
 static void close_fd(int *fd)
@@ -171,12 +175,13 @@ static void save(struct shm_port *shm)
  */
 static int open_call(int fd)
 {
-	char path[32];
-	struct stat st;
+	char path[32], what[32];
 
-	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
-		return -1;
+	/* Only ever a nameless pipe: to look at or open a file of a file
+	 * system that the client serves could take for ever. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (readlink(path, what, sizeof(what)) < 6 || memcmp(what, "pipe:[", 6))
+		return -1;
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
@@ -308,6 +313,8 @@ static void init_in(struct shm_port *shm, unsigned i)
 	r->buf_size = l->buf_size;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
 	r->cur = r->seen = r->saved->tx_cur & r->mask;
+	/* Not a value that the client answered for an earlier glend. */
+	r->arm_value = (uint32_t)worker_clock();
 	shm_store32(&r->ktoa->kern_need_kick, 0);
 	shm_store32(&r->ktoa->hwcur, r->cur);
 	shm_store_release32(&r->ktoa->hwtail, (r->cur - 1) & r->mask);
@@ -354,7 +361,7 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 		"vnet_hdr_len", "token", NULL
 	};
 	const struct shm_saved *s = shm->saved;
-	long rings, slots, buf_size, extra, vnet;
+	long rings, slots, buf_size, extra, vnet = 0;
 	int err = params_check(params, known, error);
 
 	err = err   ?:

@@ -327,6 +327,17 @@ static void publish(struct shm_out *r, struct tx_ctx *ctx, uint32_t lease)
 		call_rx(r, ctx);
 }
 
+/*
+ * Gives a lease up without showing anything to the client, whose port breaks;
+ * there must never be more than LEASES_MAX of them.
+ */
+static __attribute__((noinline)) void abandon(struct shm_out *r, uint32_t lease)
+{
+	lease_lock(&r->q);
+	lease_done(&r->q, lease);
+	lease_unlock(&r->q);
+}
+
 /* Copies packet i, of one segment, to a buffer that is long enough. */
 static inline void write_packet(uint8_t *d, const struct batch *b, unsigned i,
 				uint32_t len)
@@ -500,6 +511,7 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 	good = simple ? write_simple(r, b, list, fit, start, &bytes) :
 			write_any(r, b, list, fit, start, &bytes);
 	if (!good) {
+		abandon(r, lease);
 		port_break(e->port, "an RX slot names a buffer that does not "
 				    "exist");
 		for (unsigned k = 0; k < fit; k++)

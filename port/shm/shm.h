@@ -104,7 +104,7 @@ struct shm_port {
 	int kick_fd;		 /* eventfd: the client writes, epoll sees */
 	int call_fd;		 /* pipe, our end */
 	int called_fd;		 /* pipe, the client's end; as window_fd */
-	uint64_t lost_calls;	 /* could not be delivered */
+	uint64_t lost_calls;	 /* could not be delivered; any worker */
 	unsigned fd_ticks;	 /* ticks since they were asked for */
 	struct shm_saved *saved; /* in the state file, or own_saved */
 	struct shm_saved own_saved;
