@@ -38,8 +38,8 @@ enum {
 	LEN_MAX = 6000,	 /* takes three slots */
 	HEADER = 14 + 8, /* addresses, type, number */
 	BURST = 64,
-	STALL_MS = 50,    /* then a packet goes out beyond the window */
-	DRAIN_MS = 3000,  /* without a packet: what is missing is lost */
+	STALL_MS = 50,	 /* then a packet goes out beyond the window */
+	DRAIN_MS = 3000, /* without a packet: what is missing is lost */
 };
 
 enum idle { IDLE_WAIT, IDLE_BUSY, IDLE_POLL };
