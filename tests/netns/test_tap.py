@@ -176,6 +176,25 @@ def test_up_and_addresses_change(glend, netns):
         glend.rpc("port.set", port="sw0:a", queues=2)
 
 
+def test_topology_changes_a_live_interface(glend, netns):
+    a = netns()
+    add_tap(glend, a, "a", address="10.0.0.1/24", mtu=2000)
+    config = glend.rpc("config.get")
+    port = config["switches"]["sw0"]["ports"]["a"]
+    index = a.links()["a"]["ifindex"]
+    port["address"], port["mtu"] = ["10.0.0.2/24"], 3000
+    glend.rpc("config.apply", config=config)
+    link = a.links()["a"]
+    assert (link["ifindex"], link["mtu"]) == (index, 3000)
+    text = a.run("ip addr show a")
+    assert "10.0.0.2/24" in text and "10.0.0.1/24" not in text
+    del port["address"], port["mtu"]
+    glend.rpc("config.apply", config=config)
+    assert a.links()["a"]["mtu"] == 1500
+    assert "10.0.0." not in a.run("ip addr show a")
+    assert glend.rpc("config.apply", config=config)["changes"] == []
+
+
 def test_interface_that_is_down_drops_by_name(glend, netns):
     a, b = two_taps(glend, netns)
     b.run("ip link set dev b down")
