@@ -8,9 +8,31 @@
 
 /* 64 bytes at any address; the compiler picks the instructions. */
 typedef uint8_t block __attribute__((vector_size(64), aligned(1), may_alias));
+typedef uint64_t word64 __attribute__((aligned(1), may_alias));
+
+/*
+ * One line, alone in its neighbourhood. Eight plain words: on Sapphire Rapids,
+ * with buffers 2 KiB apart that lie in L2, a packet takes 12 cycles this way and
+ * 14 with one vector, and reading it afterwards 2.7 instead of 5.5. For runs of
+ * lines vectors are better: 94 cycles for 1514 bytes with AVX-512, 150 without.
+ * Volatile, or the compiler makes vectors of it.
+ */
+static inline void copy_block(uint8_t *to, const uint8_t *from)
+{
+#if defined(__x86_64__)
+	for (uint32_t o = 0; o < 64; o += 8)
+		*(volatile word64 *)(to + o) = *(const word64 *)(from + o);
+#else
+	*(block *)to = *(const block *)from;
+#endif
+}
 
 static inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t len)
 {
+	if (len <= 64) {
+		copy_block(to, from);
+		return;
+	}
 	for (uint32_t o = 0; o < len; o += 64)
 		*(block *)(to + o) = *(const block *)(from + o);
 }
@@ -74,7 +96,7 @@ static uint32_t put_chain(struct netmap_ring *ring, uint32_t at,
 
 		copy_blocks(to, body + o, piece);
 		if (o == 0)
-			copy_blocks(to, head, 64);
+			copy_block(to, head);
 		o += piece;
 		slot_set(s, piece, o < len ? NS_MOREFRAG : 0);
 		at = nm_ring_next(ring, at);
@@ -116,7 +138,7 @@ static inline uint32_t put_packet(struct netmap_ring *ring, uint32_t at,
 	} else {
 		return put_chain(ring, at, head, body, total, tx->seg_max);
 	}
-	copy_blocks(to, head, 64);
+	copy_block(to, head);
 	if (total > 64)
 		copy_blocks(to + 64, body + 64, total - 64);
 	if (checked)
