@@ -144,6 +144,7 @@ static const struct {
 	{ "addrs", offsetof(struct party_opts, addrs) },
 	{ "spread", offsetof(struct party_opts, spread) },
 	{ "fill", offsetof(struct party_opts, fill) },
+	{ "quota", offsetof(struct party_opts, quota) },
 };
 
 static void option_read(struct party_opts *o, char *text)

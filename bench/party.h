@@ -43,6 +43,7 @@ struct party_opts {
 	unsigned addrs;	 /* in the address table; half source, half dest. */
 	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
 	unsigned fill;	 /* bytes of each frame that the sender writes */
+	unsigned quota;	 /* packets before a client gives way; 0: slots */
 };
 
 struct party_side {
