@@ -408,6 +408,7 @@ static void live(struct life *f, uint64_t quota)
 int main(int argc, char **argv)
 {
 	uint64_t lives = 0, closed = 0, total, seed;
+	char *text;
 
 	if (argc < 4) {
 		fprintf(stderr, "usage: hostile SOCKET PORT SLOTS [SEED]\n");
@@ -431,10 +432,12 @@ int main(int argc, char **argv)
 		closed += f.closed;
 		close_life(&f);
 	}
+	text = json_dumps(reasons, JSON_COMPACT | JSON_SORT_KEYS);
 	printf("{\"seed\": %llu, \"slots\": %llu, \"lives\": %llu, "
 	       "\"closed\": %llu, \"reasons\": %s}\n",
 	       (unsigned long long)seed, (unsigned long long)n_slots,
-	       (unsigned long long)lives, (unsigned long long)closed,
-	       json_dumps(reasons, JSON_COMPACT | JSON_SORT_KEYS));
+	       (unsigned long long)lives, (unsigned long long)closed, text);
+	free(text);
+	json_decref(reasons);
 	return 0;
 }
