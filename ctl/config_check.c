@@ -111,9 +111,10 @@ static int check_common(struct check *c, const char *key, json_t *value)
 
 int config_check_reserved(json_t *params, struct glen_error *error)
 {
-	static const char *const known[] = { "mtu", "mac", "isolated", "rings",
-					     "slots", "buf_size", "extra_bufs",
-					     "vnet_hdr_len", NULL };
+	static const char *const known[] = {
+		"mtu",	    "mac",	  "isolated",	  "rings", "slots",
+		"buf_size", "extra_bufs", "vnet_hdr_len", NULL
+	};
 	struct config_where where;
 	struct check c = { NULL, &where, error };
 	long rings, slots, buf_size, extra, vnet;
@@ -126,22 +127,26 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 		if (!err && check_common(&c, key, value) < 0)
 			err = -EINVAL;
 	}
-	err = err ?: params_int(params, "rings", 0, 0, GLEN_RINGS_MAX, &rings,
-				error);
-	err = err ?: params_int(params, "slots", 0, 0, GLEN_SLOTS_MAX, &slots,
-				error);
-	err = err ?: params_int(params, "buf_size", 0, 0, GLEN_BUF_MAX,
-				&buf_size, error);
-	err = err ?: params_int(params, "extra_bufs", 0, 0,
-				GLEN_EXTRA_BUFS_MAX, &extra, error);
-	err = err ?: params_int(params, "vnet_hdr_len", 0, 0, 12, &vnet,
-				error);
+	err = err   ?:
+		      params_int(params, "rings", 0, 0, GLEN_RINGS_MAX, &rings,
+				 error);
+	err = err   ?:
+		      params_int(params, "slots", 0, 0, GLEN_SLOTS_MAX, &slots,
+				 error);
+	err = err   ?:
+		      params_int(params, "buf_size", 0, 0, GLEN_BUF_MAX,
+				 &buf_size, error);
+	err = err   ?:
+		      params_int(params, "extra_bufs", 0, 0,
+				 GLEN_EXTRA_BUFS_MAX, &extra, error);
+	err = err ?: params_int(params, "vnet_hdr_len", 0, 0, 12, &vnet, error);
 	if (!err && vnet && vnet != 10 && vnet != 12)
 		err = error_set(error, -EINVAL,
 				"vnet_hdr_len must be 0, 10 or 12, not %ld",
 				vnet);
-	return err ?: layout_init(&layout, rings, slots, buf_size, extra,
-				  error);
+	return err   ?:
+		       layout_init(&layout, rings, slots, buf_size, extra,
+				   error);
 }
 
 static int check_shm(json_t *port, struct glen_error *error)

@@ -266,9 +266,8 @@ int control_port_del(struct control *ctl, const char *full,
 }
 
 /* A reservation's options with the changes in, for the next client. */
-static int merge_reserved(struct control *ctl, const char *full,
-			  json_t *params, json_t **merged,
-			  struct glen_error *error)
+static int merge_reserved(struct control *ctl, const char *full, json_t *params,
+			  json_t **merged, struct glen_error *error)
 {
 	*merged = json_deep_copy(control_reserved(ctl, full));
 	if (!*merged || json_object_update(*merged, params))
@@ -299,8 +298,7 @@ int control_port_set(struct control *ctl, const char *full, json_t *params,
 		err = port_set(port, params, error);
 	if (!err && port)
 		save_params(ctl, port);
-	if (!err && reserved &&
-	    json_object_set(ctl->reserved, full, merged))
+	if (!err && reserved && json_object_set(ctl->reserved, full, merged))
 		err = error_set(error, -ENOMEM, "out of memory");
 	json_decref(merged);
 	if (!err && (reserved || port->configured))
