@@ -403,7 +403,9 @@ int main(int argc, char **argv)
 	a = open_port(argv[1]);
 	if (!strcmp(argv[0], "check"))
 		b = open_port(argv[2]);
-	pthread_create(&thread, NULL, watch_stdin, NULL);
+	if (pthread_create(&thread, NULL, watch_stdin, NULL))
+		return 2;
+	pthread_detach(thread); /* it may still read when we end */
 	printf("ready\n");
 	fflush(stdout);
 	if (b)
@@ -413,7 +415,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(argv[0], "drain") || !strcmp(argv[0], "bounce"))
 		status = drain(a, argv[0][0] == 'b');
 	else
-		pthread_join(thread, NULL);
+		while (!atomic_load(&stop))
+			usleep(10000);
 	fflush(stdout);
 	glen_port_close(b);
 	glen_port_close(a);
