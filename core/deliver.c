@@ -28,14 +28,6 @@ static void drop_in(struct ingress *in, struct batch *b, unsigned i,
 	b->verdict[i] = VERDICT_DROP | reason;
 }
 
-/* Length of the longest frame that packet i becomes on a wire. */
-static uint32_t frame_len(const struct batch *b, unsigned i)
-{
-	if (!b->offloads || b->off[i].gso_type == OFFLOAD_GSO_NONE)
-		return b->len[i];
-	return b->off[i].hdr_len + b->off[i].gso_size;
-}
-
 static uint32_t frame_tags(const struct batch *b, unsigned i)
 {
 	const uint8_t *p = b->hdr[i] + 12;
@@ -47,6 +39,23 @@ static uint32_t frame_tags(const struct batch *b, unsigned i)
 		p += 4;
 	}
 	return tags;
+}
+
+/* Length of the longest frame that packet i becomes on a wire. */
+static uint32_t frame_len(const struct batch *b, unsigned i)
+{
+	const struct offload *off = &b->off[i];
+	const uint8_t *type = b->hdr[i] + 12 + frame_tags(b, i);
+	uint32_t len;
+
+	if (!b->offloads || off->gso_type == OFFLOAD_GSO_NONE)
+		return b->len[i];
+	len = off->hdr_len + off->gso_size;
+	/* UFO: gso_size counts the UDP header too, which only the first
+	 * fragment has; IPv6 adds a fragment header of that size. */
+	if (off->gso_type == OFFLOAD_GSO_UDP && type[0] == 8 && type[1] == 0)
+		len -= 8;
+	return len;
 }
 
 /* Takes packets out of list that are too long for the port. */

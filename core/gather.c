@@ -65,7 +65,7 @@ static bool is_gso(const struct batch *b, unsigned i)
 }
 
 /* Why packet i cannot go on, DROP_N if it can. */
-static enum drop refuse(const struct batch *b, unsigned i, uint32_t max_len)
+static enum drop refuse(struct batch *b, unsigned i, uint32_t max_len)
 {
 	if (b->len[i] < PACKET_LEN_MIN)
 		return DROP_IN_RUNT;

@@ -154,9 +154,9 @@ static bool gso_valid(const struct headers *h, const struct offload *off,
 	       off->csum_offset == (tcp ? TCP_CSUM : UDP_CSUM);
 }
 
-bool offload_valid(const struct batch *b, unsigned i)
+bool offload_valid(struct batch *b, unsigned i)
 {
-	const struct offload *off = &b->off[i];
+	struct offload *off = &b->off[i];
 	const uint8_t *hdr;
 	uint8_t buf[HDR_MAX];
 	struct headers h;
@@ -167,9 +167,13 @@ bool offload_valid(const struct batch *b, unsigned i)
 		return false;
 	if (off->hdr_len > b->len[i])
 		return false;
-	if (off->gso_type != OFFLOAD_GSO_NONE)
-		return !find_headers(b, i, headers_l4, buf, &hdr, &h) &&
-		       gso_valid(&h, off, b->len[i]);
+	if (off->gso_type != OFFLOAD_GSO_NONE) {
+		if (find_headers(b, i, headers_l4, buf, &hdr, &h) ||
+		    !gso_valid(&h, off, b->len[i]))
+			return false;
+		off->hdr_len = h.end;
+		return true;
+	}
 	if (!(off->flags & OFFLOAD_NEEDS_CSUM))
 		return true;
 	return !find_headers(b, i, headers_l3, buf, &hdr, &h) &&

@@ -60,9 +60,10 @@ unsigned offload_needs(const struct offload *off);
  * headers TCP/UDP over IPv4/IPv6 as gso_type says. The checksum's place must be
  * that of the TCP or UDP header, or behind it: otherwise the receiver, filling
  * it in, would rewrite addresses or ports after a module decided on them.
- * Returns false if it lies.
+ * Returns false if it lies. The hdr_len of a packet to be segmented is only a
+ * hint of the sender's and becomes the right one: MTUs rely on it.
  */
-bool offload_valid(const struct batch *b, unsigned i);
+bool offload_valid(struct batch *b, unsigned i);
 
 /*
  * How far offload_segment() got with one packet; start with all zero.
