@@ -45,7 +45,9 @@ def child():
 class Play:
     """The processes of one benchmark."""
 
-    def __init__(self, slice_ms=100, skip_ms=10):
+    def __init__(self, slice_ms=100, skip_ms=10, favoured=True):
+        # Not favoured: blocking threads that the scheduler shall place.
+        self.preexec = child if favoured else die_with_parent
         folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         fd, self.share = tempfile.mkstemp(prefix="glen-bench-", dir=folder)
         os.close(fd)
@@ -56,7 +58,7 @@ class Play:
     def start(self, *argv, env=None):
         self.processes.append(subprocess.Popen(
             [str(a) for a in argv], env=env, stdout=subprocess.DEVNULL,
-            preexec_fn=child))
+            preexec_fn=self.preexec))
 
     def party(self, *specs, env=None):
         """Starts a process that plays these sides; see bench/party.c."""
@@ -67,7 +69,7 @@ class Play:
         conduct = subprocess.Popen(
             [binary("conduct"), self.share, str(len(self.processes)),
              str(sides), str(rounds), str(self.slice_ms), str(self.skip_ms)],
-            stdout=subprocess.PIPE, text=True, preexec_fn=child)
+            stdout=subprocess.PIPE, text=True, preexec_fn=self.preexec)
         self.processes.append(conduct)
         slices = []
         for line in conduct.stdout:

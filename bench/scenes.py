@@ -112,7 +112,7 @@ for _layout in ("one", "two", "three"):
 @scene("limit-rtt")
 def limit_rtt(options):
     with tempfile.TemporaryDirectory() as folder, \
-            Play(options.slice_ms) as play:
+            Play(options.slice_ms, favoured=False) as play:
         path = yardstick("bare-rtt.c", folder)
         play.party("0:limit,layout=rtt")
         play.start(path, play.share, 1)
@@ -214,9 +214,11 @@ def copy_64k(options):
 
 # Through glend
 
-def private_glend():
-    return Glend(workers=1, args=["--cpus", str(min(1, os.cpu_count() - 1)),
-                                  "--log-level", "warning"])
+def private_glend(pinned=True):
+    args = ["--log-level", "warning"]
+    if pinned:
+        args += ["--cpus", str(min(1, os.cpu_count() - 1))]
+    return Glend(workers=1, args=args)
 
 
 def clients(play, glend, side, geometry="", frame=60):
@@ -281,8 +283,8 @@ def tap_bridge(options):
 
 @scene("rtt")
 def rtt(options):
-    with private_glend() as glend, Play(options.slice_ms) as play:
-        favour(glend.pid)
+    with private_glend(pinned=False) as glend, \
+            Play(options.slice_ms, favoured=False) as play:
         play.party("0:pong,port=bench:b", env=glend.env)
         play.party("0:ping,port=bench:a", env=glend.env)
         play.party("1:limit,layout=rtt")

@@ -28,7 +28,7 @@ def bridge_join(mid, a, b):
     """Linux' bridge in mid, veth pairs to a and b."""
     mid.run("ip link add br0 type bridge")
     mid.run("ip link set br0 up")
-    for ns, port, addr in ((a, "a", "10.78.0.1"), (b, "b", "10.78.0.2")):
+    for ns, port, addr in ((a, "toa", "10.78.0.1"), (b, "tob", "10.78.0.2")):
         mid.run(f"ip link add {port} type veth peer name eth0 "
                 f"netns {ns.name}")
         mid.run(f"ip link set {port} master br0 up")
