@@ -10,6 +10,7 @@ A slice is a dict as printed by bench/conduct.c. Pairs of slices of one round
 are compared; those whose probes of the core distance differ by more than
 PROBE_SPREAD are discarded.
 """
+import functools
 import json
 import math
 import os
@@ -26,28 +27,30 @@ NICE = -10
 realtime = False    # set by bench/run
 
 
-def favour(pid=0):
-    """Other programs shall disturb a process less, if we may say so."""
+def favour(pid=0, blocks=False):
+    """
+    Other programs shall disturb a process less, if we may say so. Those that
+    block get no real-time priority: they are about how the scheduler wakes.
+    """
     if os.geteuid() != 0:
         return
     for tid in os.listdir(f"/proc/{pid or os.getpid()}/task"):
-        if realtime:
+        if realtime and not blocks:
             os.sched_setscheduler(int(tid), os.SCHED_RR, os.sched_param(1))
         else:
             os.setpriority(os.PRIO_PROCESS, int(tid), NICE)
 
 
-def child():
+def child(blocks=False):
     die_with_parent()
-    favour()
+    favour(blocks=blocks)
 
 
 class Play:
     """The processes of one benchmark."""
 
-    def __init__(self, slice_ms=100, skip_ms=10, favoured=True):
-        # Not favoured: blocking threads that the scheduler shall place.
-        self.preexec = child if favoured else die_with_parent
+    def __init__(self, slice_ms=100, skip_ms=10, blocks=False):
+        self.preexec = functools.partial(child, blocks)
         folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         fd, self.share = tempfile.mkstemp(prefix="glen-bench-", dir=folder)
         os.close(fd)

@@ -112,7 +112,7 @@ for _layout in ("one", "two", "three"):
 @scene("limit-rtt")
 def limit_rtt(options):
     with tempfile.TemporaryDirectory() as folder, \
-            Play(options.slice_ms, favoured=False) as play:
+            Play(options.slice_ms, blocks=True) as play:
         path = yardstick("bare-rtt.c", folder)
         play.party("0:limit,layout=rtt")
         play.start(path, play.share, 1)
@@ -284,7 +284,8 @@ def tap_bridge(options):
 @scene("rtt")
 def rtt(options):
     with private_glend(pinned=False) as glend, \
-            Play(options.slice_ms, favoured=False) as play:
+            Play(options.slice_ms, blocks=True) as play:
+        favour(glend.pid, blocks=True)
         play.party("0:pong,port=bench:b", env=glend.env)
         play.party("0:ping,port=bench:a", env=glend.env)
         play.party("1:limit,layout=rtt")
