@@ -86,21 +86,39 @@ static bool reserved_in(const char *full, const char *sw)
 	return !strncmp(full, sw, len) && full[len] == ':';
 }
 
-unsigned control_n_reserved(const struct control *ctl, const char *sw)
+unsigned control_n_reserved(const struct control *ctl, const char *name)
+{
+	struct vswitch *sw = switch_find(ctl->engine, name);
+	unsigned n = 0, left = sw ? sw->n_ports : 0;
+	const char *full;
+	json_t *params;
+
+	json_object_foreach(ctl->reserved, full, params) {
+		n += reserved_in(full, name);
+	}
+	/* Those with a client are ports as well. */
+	for (unsigned i = 0; n && left; i++) {
+		const struct port *port = sw->ports[i];
+
+		if (!port)
+			continue;
+		left--;
+		n -= port->configured && port->ops->attach_info;
+	}
+	return n;
+}
+
+/* True if some reservation keeps the switch. */
+static bool has_reserved(const struct control *ctl, const char *sw)
 {
 	const char *full;
 	json_t *params;
-	unsigned n = 0;
 
 	json_object_foreach(ctl->reserved, full, params) {
-		struct vswitch *s;
-
-		if (!reserved_in(full, sw))
-			continue;
-		s = switch_find(ctl->engine, sw);
-		n += !s || !port_find(s, full + strlen(sw) + 1);
+		if (reserved_in(full, sw))
+			return true;
 	}
-	return n;
+	return false;
 }
 
 void control_changed(struct control *ctl)
@@ -113,8 +131,7 @@ void control_switch_release(struct control *ctl, const char *name)
 {
 	struct vswitch *sw = switch_find(ctl->engine, name);
 
-	if (sw && !sw->configured && !sw->n_ports &&
-	    !control_n_reserved(ctl, name))
+	if (sw && !sw->configured && !sw->n_ports && !has_reserved(ctl, name))
 		switch_destroy(sw);
 }
 
