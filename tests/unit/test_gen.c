@@ -232,6 +232,7 @@ static void test_seq_model(void **state)
 		lost += !times[i];
 	seq_sum(&t, &c);
 	expect_counts(&c, lost, late, dup, 0);
+	assert_int_equal(t.missing, lost);
 	seq_fini(&t);
 }
 

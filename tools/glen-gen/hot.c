@@ -12,10 +12,11 @@ typedef uint64_t word64 __attribute__((aligned(1), may_alias));
 
 /*
  * One line, alone in its neighbourhood. Eight plain words: on Sapphire Rapids,
- * with buffers 2 KiB apart that lie in L2, a packet takes 12 cycles this way and
- * 14 with one vector, and reading it afterwards 2.7 instead of 5.5. For runs of
- * lines vectors are better: 94 cycles for 1514 bytes with AVX-512, 150 without.
- * Volatile, or the compiler makes vectors of it.
+ * with buffers 2 KiB apart that lie in L2, a packet takes 12 cycles this way
+ * and 14 with one vector, and reading it afterwards 2.7 instead of 5.5; a whole
+ * embedded switch takes 24.5 instead of 30.5 ns. For runs of lines vectors are
+ * better: 94 cycles for 1514 bytes with AVX-512, 150 without. Volatile, or the
+ * compiler makes vectors of it.
  */
 static inline void copy_block(uint8_t *to, const uint8_t *from)
 {

@@ -16,6 +16,7 @@ enum {
 	TICK_US = 20000,
 	WAIT_MS = 100,
 	END_ROUNDS = 3,
+	CHAIN_NAP_NS = 20000,
 };
 
 volatile sig_atomic_t run_stop, run_tick;
@@ -137,6 +138,9 @@ int run_wait_tx(const struct gen_opts *opts, struct sender *s)
 		sched_yield();
 		return 0;
 	}
+	/* Room, but not for a whole chain: glen_wait() would return at once. */
+	if (!ns && nm_ring_space(glen_port_tx_ring(s->port, s->ring)))
+		nap.tv_nsec = (long)(ns = CHAIN_NAP_NS);
 	if (ns) {
 		nanosleep(&nap, NULL);
 		return 0;

@@ -95,6 +95,7 @@ static __attribute__((noinline)) void flow_late(struct seq_table *t,
 	*word |= mask;
 	f->distinct++;
 	t->done.reordered++;
+	t->missing--;
 	if (late > t->done.max_late)
 		t->done.max_late = late;
 }
@@ -119,8 +120,10 @@ bool seq_packet(struct seq_table *t, uint32_t flow, uint32_t run, uint64_t seq)
 		flow_late(t, f, seq);
 		return true;
 	}
-	if (seq != f->next)
+	if (seq != f->next) {
 		window_advance(f, f->next, seq);
+		t->missing += seq - f->next;
+	}
 	f->window[bit / 64] |= UINT64_C(1) << bit % 64;
 	f->next = seq + 1;
 	f->distinct++;

@@ -68,6 +68,7 @@ struct seq_table {
 	struct seq_flow *flow;
 	uint32_t n_flows;
 	struct seq_counts done; /* closed runs; and the running event counts */
+	uint64_t missing;	/* skipped so far and not come late */
 	uint32_t flows, ended;	/* flows seen; of them, those that ended */
 };
 

@@ -120,7 +120,7 @@ static int recv_tick(struct run *run, struct receiver *r, uint64_t *stamped,
 		     uint64_t *announced)
 {
 	struct progress p = { receiver_packets(r), receiver_bytes(r),
-			      r->corrupted + r->truncated + r->seq.done.lost };
+			      r->seq.missing };
 	uint64_t now = clock_ns();
 
 	recv_stamp(r, 0, stamped);
