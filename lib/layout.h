@@ -76,7 +76,9 @@ static inline uint64_t layout_rx_ring(const struct layout *l, unsigned i)
 
 /*
  * Writes netmap_if, ring headers, slots and CSB lines of a fresh window at
- * base (the region's start). Only the maker of a region calls it.
+ * base (the region's start). Only the maker of a region calls it. The list of
+ * extra buffers lies in the buffers themselves: the client chains them, so that
+ * it pays for their memory.
  */
 void layout_write(const struct layout *l, void *base, const char *ifname);
 

@@ -132,19 +132,6 @@ static int map_all(struct shm_port *shm, struct glen_error *error)
 	return 0;
 }
 
-/* The list of extra buffers: the first word of each is the next one. */
-static void write_extra(const struct shm_port *shm)
-{
-	const struct layout *l = &shm->layout;
-
-	for (uint32_t i = l->first_extra; i < l->n_bufs; i++) {
-		uint32_t next = i + 1 < l->n_bufs ? i + 1 : 0;
-
-		memcpy(shm->bufs + (size_t)i * l->buf_size, &next,
-		       sizeof(next));
-	}
-}
-
 static void save(struct shm_port *shm)
 {
 	struct shm_saved *s = shm->saved;
@@ -214,7 +201,6 @@ static int make(struct shm_port *shm, struct glen_error *error)
 	if (map_all(shm, error))
 		return -ENOMEM;
 	layout_write(&shm->layout, shm->window, port->name);
-	write_extra(shm);
 	save(shm);
 	return 0;
 }

@@ -91,6 +91,24 @@ def test_ports_until_descriptors_run_out():
         glend.check_identity()
 
 
+def resident_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as smaps:
+        return int(next(line.split()[1] for line in smaps
+                        if line.startswith("Rss:")))
+
+
+def test_biggest_port_costs_its_client(glend):
+    """80 GiB of buffers, none of them touched by glend."""
+    before = resident_kib(glend.pid)
+    conn = glend.connect()
+    opened = conn.call("port.open", {
+        "port": "s:big", "rings": 16, "slots": 4096, "buf_size": 65536,
+        "extra_bufs": 1 << 20})
+    assert opened["extra_bufs"] == 1 << 20
+    assert resident_kib(glend.pid) - before < 16 << 10
+    conn.close()
+
+
 @pytest.mark.parametrize("method", ["version", "port.resume", "nonsense"])
 def test_descriptors_nobody_asked_for(glend, method, scaled):
     """They are closed at once, however many come and whatever they are."""

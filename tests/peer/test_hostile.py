@@ -28,7 +28,7 @@ def test_ring_writer_harms_nobody(scaled, workers):
         pid = glend.pid
         with Peer(glend, "check", "s:a", "s:b") as traffic, \
                 Peer(glend, "bounce", "s:mirror") as mirror:
-            report = hostile(glend, "s:evil", scaled(SLOTS // 2, 100_000))
+            report = hostile(glend, "s:evil", scaled(SLOTS, 100_000))
         print(report)
         assert_intact(traffic.report)
         assert not mirror.report["error"]
