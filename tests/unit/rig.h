@@ -174,7 +174,7 @@ static inline void rig_build(uint8_t *p, const struct sent *s)
 /* Takes apart what rig_build() made; asserts that every byte is right. */
 static inline struct sent rig_parse(const uint8_t *p, uint32_t len)
 {
-	static uint8_t want[RIG_MAX];
+	static _Thread_local uint8_t want[RIG_MAX];
 	struct sent s = { .verdict = rig_get32(p + 1), .len = len };
 
 	while (p[12 + 4 * s.tags] == 0x81)
@@ -199,7 +199,7 @@ static inline void rig_send(struct port *port, unsigned ring, struct sent s)
 /* The next packet of an egress ring; false if there is none. */
 static inline bool rig_recv(struct port *port, unsigned ring, struct sent *s)
 {
-	static uint8_t buf[RIG_MAX];
+	static _Thread_local uint8_t buf[RIG_MAX];
 	int len = dummy_collect(port, ring, buf, sizeof(buf), NULL);
 
 	if (len < 0)
