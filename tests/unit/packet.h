@@ -50,7 +50,7 @@ static inline void rnd_seed(void)
 
 	random_state = seed ? strtoull(seed, NULL, 0) :
 			      (uint64_t)time(NULL) << 20 | 1;
-	print_message("TEST_SEED=%llu\n", (unsigned long long)random_state);
+	print_message("# TEST_SEED=%llu\n", (unsigned long long)random_state);
 }
 
 static inline uint32_t rnd(uint32_t below)

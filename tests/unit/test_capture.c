@@ -384,7 +384,7 @@ static void wraps_with_any_length(void **state)
 	unsigned seed = 12345;
 	uint64_t bytes = 0;
 
-	print_message("seed %u\n", seed);
+	print_message("# seed %u\n", seed);
 	start(w, NULL, 0, 1);
 	while (bytes < 5 * CAPTURE_RING_MIN) {
 		uint32_t len = rand_r(&seed) % sizeof(w->payload);
@@ -410,7 +410,7 @@ static void reader_lies(void **state)
 	uint8_t *other_ring;
 	unsigned seed = 99, packets = 0;
 
-	print_message("seed %u\n", seed);
+	print_message("# seed %u\n", seed);
 	start(w, NULL, 0, 2);
 	tail = (struct capture_tail *)(w->reader.mem + CAPTURE_TAIL_OFF);
 	other_ring = w->reader.mem + CAPTURE_RINGS_OFF;

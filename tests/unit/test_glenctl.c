@@ -277,7 +277,7 @@ static void any_bytes_are_described(void **state)
 	unsigned seed = 4711;
 	uint8_t bytes[128];
 
-	print_message("seed %u\n", seed);
+	print_message("# seed %u\n", seed);
 	for (unsigned turn = 0; turn < 50000; turn++) {
 		uint32_t len = rand_r(&seed) % sizeof(bytes);
 		uint16_t type = types[turn % 4];

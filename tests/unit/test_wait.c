@@ -295,7 +295,7 @@ static void threads_do_not_steal_wake_ups(void **state)
 	struct fake f;
 	struct glen_port *port;
 
-	print_message("seed %u\n", seed);
+	print_message("# seed %u\n", seed);
 	fake_init(&f, PAIRS, 16, 64, 0);
 	port = fake_port(&f);
 	for (unsigned i = 0; i < PAIRS; i++) {

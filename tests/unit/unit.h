@@ -21,7 +21,8 @@
  *   }
  *
  * Files that a test reads lie in tests/unit/data, whose path is TEST_DATA.
- * A test that uses random numbers prints the seed with print_message(). One
+ * A test that uses random numbers says print_message("# seed ..."); what a
+ * program prints is TAP, where other text starts with #. One
  * that cannot run here calls SKIP("why").
  */
 #include <stdarg.h>
