@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "bench/frame.h"
 #include "bench/limit.h"
@@ -286,6 +287,17 @@ static void *rate_print(void *arg)
 	return NULL;
 }
 
+/* A thousand ports take more than the usual 1,024. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	static struct party_side sides[SIDES_MAX];
@@ -302,6 +314,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* bench/run is its parent */
+	descriptors_raise();
 	share = alone ? share_new() : share_open(argv[1]);
 	for (unsigned i = 0; i < n; i++) {
 		side_read(&sides[i], share, argv[i + 2]);

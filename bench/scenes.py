@@ -26,7 +26,7 @@ class Result:
     """One object of bench.json."""
 
     def __init__(self, name, ratio, what, to, must=None, aim=None,
-                 unit="ns/packet", invert=True, slice_ms=100, note=""):
+                 unit="ns/packet", invert=True, slice_ms=None, note=""):
         scale = 1e9 if invert else 1
         self.text, self.to, self.note = what, to, note
         self.slice_ms = slice_ms
@@ -177,6 +177,16 @@ def ports_1024(options):
                  "2 ports", 0.667, 0.91)
     yield Result("ports-1024-spread", compare(slices, 2, 1),
                  "the same, to 1,023 receivers in turn", "2 ports")
+    with private_glend() as many, private_glend() as few_, \
+            Play(options.slice_ms) as play:
+        for side, glend in enumerate((many, few_)):
+            favour(glend.pid)
+            clients(play, glend, side)
+        play.party("2:idle,ports=1022,port=bench:p,slots=64", env=many.env)
+        slices = play.run(2, few(options))
+    yield Result("ports-1024-glend", compare(slices, 0, 1),
+                 "process to process through glend, 60 B, 1,024 ports",
+                 "glend with 2 ports", 0.667, 0.91)
 
 
 @scene("fdb-1m")
