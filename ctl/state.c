@@ -239,12 +239,21 @@ static const char *refuse_file(int fd)
 	return NULL;
 }
 
-/* Keeps a file that cannot be used where the user finds it. */
+/*
+ * Keeps a file that cannot be used where the user finds it. What is no file,
+ * /dev/null or a directory, is not ours to rename.
+ */
 static int put_aside(const char *path, const char *why,
 		     struct glen_error *warning, struct glen_error *error)
 {
+	struct stat st;
 	char bad[4096];
 
+	if (!lstat(path, &st) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+		return error_set(error, -EINVAL,
+				 "%.150s is not a file: choose another with "
+				 "--state, or use --no-state",
+				 path);
 	if (snprintf(bad, sizeof(bad), "%s.bad", path) >= (int)sizeof(bad) ||
 	    rename(path, bad))
 		return error_set(error, -EEXIST,

@@ -138,10 +138,26 @@ const char save_help[] =
 	"  glenctl save\n"
 	"  glenctl save /etc/glen/glen.yaml\n";
 
-/* Writes a new file beside path and renames it. Returns 0 or -errno. */
-static int replace_file(const char *path, const char *text)
+/* Returns 0 or -errno. */
+static int write_all(int fd, const char *text)
 {
 	size_t len = strlen(text);
+
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, text + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += n;
+	}
+	return 0;
+}
+
+/* Writes a new file beside path and renames it. Returns 0 or -errno. */
+static int replace_file(const char *path, mode_t mode, const char *text)
+{
 	char *temp;
 	int fd, ret;
 
@@ -152,28 +168,44 @@ static int replace_file(const char *path, const char *text)
 		ret = -errno;
 		goto out_free;
 	}
-	for (size_t done = 0; done < len;) {
-		ssize_t n = write(fd, text + done, len - done);
-
-		if (n < 0) {
-			ret = -errno;
-			goto err_close;
-		}
-		done += n;
-	}
-	if (fchmod(fd, 0644) || fsync(fd) || rename(temp, path)) {
+	ret = write_all(fd, text);
+	if (!ret && (fchmod(fd, mode) || fsync(fd) || rename(temp, path)))
 		ret = -errno;
-		goto err_close;
-	}
 	close(fd);
-	ret = 0;
-	goto out_free;
-
-err_close:
-	close(fd);
-	unlink(temp);
+	if (ret)
+		unlink(temp);
 out_free:
 	free(temp);
+	return ret;
+}
+
+/*
+ * Writes a file: one that is there is replaced, behind its symbolic links and
+ * with its mode. What is no file, a pipe or /dev/stdout, must stay what it is.
+ */
+static int save_file(const char *path, const char *text)
+{
+	struct stat st;
+	char *real;
+	int fd, ret;
+
+	if (stat(path, &st))
+		return errno == ENOENT ? replace_file(path, 0644, text) :
+					 -errno;
+	if (S_ISREG(st.st_mode)) {
+		real = realpath(path, NULL);
+		/* /proc/self/fd/1 of a redirection may have no name at all. */
+		ret = real ? replace_file(real, st.st_mode & 0777, text) :
+			     -errno;
+		free(real);
+		if (ret != -ENOENT)
+			return ret;
+	}
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = write_all(fd, text);
+	close(fd);
 	return ret;
 }
 
@@ -200,7 +232,7 @@ int save_run(struct ctl *ctl, int argc, char **argv)
 		if (ctl->json)
 			putchar('\n');
 	} else {
-		ret = replace_file(argv[1], text);
+		ret = save_file(argv[1], text);
 		if (ret)
 			ret = complain(EXIT_REFUSED, "cannot write %s: %s",
 				       argv[1], strerror(-ret));
