@@ -74,6 +74,7 @@ static bool read_number(const char *text, int base, long min, long max,
 /* "2,4-5": appends each CPU. */
 static int read_cpus(const char *text, struct options *o)
 {
+	const char *list = text;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -84,7 +85,7 @@ static int read_cpus(const char *text, struct options *o)
 
 		if (end == text)
 			return usage("--cpus needs a list such as 2,4-5, not",
-				     text);
+				     list);
 		if (*end == '-') {
 			text = end + 1;
 			to = strtol(text, &end, 10);
@@ -92,7 +93,7 @@ static int read_cpus(const char *text, struct options *o)
 		if (end == text || (*end && *end != ',') || from < 0 ||
 		    to < from || to > CPU_MAX)
 			return usage("--cpus needs a list such as 2,4-5, not",
-				     text);
+				     list);
 		for (; from <= to; from++) {
 			if (o->n_cpus == WORKERS_MAX)
 				return usage("--cpus names more than 64 CPUs",
@@ -205,7 +206,8 @@ static int read_option(int id, struct options *o)
 		puts("glend " GLEN_VERSION);
 		return EXIT_SUCCESS;
 	default:
-		return usage("bad option", NULL);
+		fputs("See glend --help.\n", stderr); /* getopt() named it */
+		return EXIT_USAGE;
 	}
 	return PARSED;
 }
@@ -220,7 +222,7 @@ static int read_options(int argc, char **argv, struct options *o)
 			return code;
 	}
 	if (optind < argc)
-		return usage("what is", argv[optind]);
+		return usage("there is a word too many:", argv[optind]);
 	if (!o->socket)
 		o->socket = glen_default_socket();
 	if (!o->mode)

@@ -159,20 +159,45 @@ static int module_list(struct control *ctl, json_t *params, json_t **result,
 	return done(list, result, error);
 }
 
+/*
+ * The options a switch gets: with the module it has, those that are not named
+ * stay what they are. Whoever sets one must not lose a flood limit over it.
+ */
+static json_t *merge_options(const struct vswitch *sw, const char *module,
+			     json_t *options)
+{
+	json_t *merged = NULL;
+
+	if (!strcmp(module, sw->module->name))
+		merged = json_copy(sw->module_params);
+	if (!merged)
+		merged = json_object();
+	if (merged && options && json_object_update(merged, options)) {
+		json_decref(merged);
+		return NULL;
+	}
+	return merged;
+}
+
 static int module_set(struct control *ctl, json_t *params, json_t **result,
 		      struct glen_error *error)
 {
 	struct vswitch *sw;
 	const char *module;
-	json_t *options;
+	json_t *options, *merged;
 	int err = get_switch(ctl, params, &sw, error);
 
 	if (!err)
 		err = method_need(params, "module", &module, error);
 	if (!err)
 		err = get_options(params, &options, error);
-	if (!err)
-		err = switch_set_module(sw, module, options, error);
+	if (err)
+		return err;
+	merged = merge_options(sw, module, options);
+	if (!merged)
+		return error_set(error, -ENOMEM, "out of memory");
+	err = switch_set_module(sw, module, merged, error);
+	json_decref(merged);
 	if (err)
 		return err;
 	control_changed(ctl);

@@ -85,8 +85,8 @@ static int tun_setiff_failed(const struct tap *t, int err,
 	if (err == EBUSY)
 		return error_set(error, -EBUSY,
 				 "there is an interface %s already: choose "
-				 "another ifname, or delete it with: ip link "
-				 "del %s",
+				 "another ifname, or, if nothing needs that "
+				 "one, remove it first (ip link show %s)",
 				 t->ifname, t->ifname);
 	if (err == EINVAL)
 		return error_set(error, -EINVAL,

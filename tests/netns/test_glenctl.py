@@ -222,6 +222,53 @@ def test_save_and_apply(glend, tmp_path):
     assert changes and glend.rpc("port.show", port="s0:a")["mtu"] == 2000
 
 
+def test_save_spares_what_is_no_file(glend, tmp_path):
+    """Renaming over it once replaced /dev/stdout."""
+    glend.ctl("switch", "add", "s0")
+    link, fifo, real = (tmp_path / name for name in ("link", "fifo", "real"))
+    real.touch(0o640)
+    link.symlink_to(real)
+    glend.ctl("save", str(link))
+    assert link.is_symlink() and "s0:" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o640
+
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE,
+                          text=True) as reader:
+        glend.ctl("save", str(fifo))
+        assert "s0:" in reader.communicate(timeout=10)[0]
+    assert fifo.is_fifo()
+    with open(tmp_path / "out", "w+", encoding="utf-8") as out:
+        subprocess.run([binary("glenctl"), "save", "/proc/self/fd/1"],
+                       env=glend.env, stdout=out, check=True, timeout=10)
+    assert "s0:" in (tmp_path / "out").read_text()
+
+
+def test_setting_one_option_keeps_the_others(glend):
+    glend.ctl("switch", "add", "s0", "learn", "flood_pps=100")
+    glend.ctl("switch", "set", "s0", "ageing_s=5")
+    options = glend.rpc("switch.show", switch="s0")["options"]
+    assert (options["flood_pps"], options["ageing_s"]) == (100, 5)
+    glend.ctl("module", "set", "s0", "static")
+    glend.ctl("module", "set", "s0", "learn")
+    options = glend.rpc("switch.show", switch="s0")["options"]
+    assert (options["flood_pps"], options["ageing_s"]) == (0, 300)
+
+
+@pytest.mark.parametrize("code, args", [
+    (REFUSED, ["switch", "show", "none"]), (USAGE, ["nonsense"]),
+    (USAGE, ["capture"]),
+    (UNREACHABLE, ["--socket", "/none", "status"]),
+    (TIMEOUT, ["wait", "s0:a", "--timeout", "0.1"]),
+])
+def test_errors_as_json(glend, code, args):
+    done = glend.ctl(*args, "--json", check=False)
+    assert done.returncode == code
+    error = json.loads(done.stdout)["error"]
+    assert error["exit"] == code
+    assert error["message"] in done.stderr
+
+
 @pytest.mark.parametrize("text, line", [
     ("switches:\n  s0:\n    module: lern\n", 3),
     ("switches:\n  s0:\n    ports:\n      a:\n        driver: dummy\n"

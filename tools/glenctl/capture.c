@@ -305,6 +305,7 @@ static int open_file(struct session *s)
 	if (!s->file_name)
 		return 0;
 	if (!strcmp(s->file_name, "-")) {
+		print_errors_as_json(false); /* packets go there */
 		if (isatty(STDOUT_FILENO))
 			return bad_usage(s->ctl,
 					 "pcapng is not for a "

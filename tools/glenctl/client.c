@@ -8,16 +8,48 @@
 
 #include "tools/glenctl/glenctl.h"
 
+static bool json_errors; /* complain() has no struct ctl */
+
+void print_errors_as_json(bool on)
+{
+	json_errors = on;
+}
+
+/* "glenctl COMMAND: ..." on stderr, and as JSON to a program that reads it. */
+static void say(enum exit_code code, const char *command, const char *format,
+		va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		return;
+	fflush(stdout);
+	fprintf(stderr, "glenctl%s%s: %s\n", *command ? " " : "", command,
+		text);
+	if (json_errors) {
+		json_t *error = json_pack("{s:{s:i, s:s}}", "error", "exit",
+					  (int)code, "message", text);
+
+		/* A word of the command line need not be UTF-8. */
+		if (!error)
+			error = json_pack("{s:{s:i, s:s}}", "error", "exit",
+					  (int)code, "message",
+					  "see standard error");
+		json_dumpf(error, stdout, JSON_COMPACT);
+		putchar('\n');
+		fflush(stdout);
+		json_decref(error);
+	}
+	free(text);
+}
+
 int complain(enum exit_code code, const char *format, ...)
 {
 	va_list args;
 
-	fflush(stdout);
-	fputs("glenctl: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say(code, "", format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return code;
 }
 
@@ -25,11 +57,9 @@ int bad_usage(const struct ctl *ctl, const char *format, ...)
 {
 	va_list args;
 
-	fprintf(stderr, "glenctl%s%s: ", *ctl->path ? " " : "", ctl->path);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	say(EXIT_USAGE, ctl->path, format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	if (ctl->command && ctl->command->run)
 		fprintf(stderr, "Usage: glenctl %s%s%s\n", ctl->path,
 			*ctl->command->args ? " " : "", ctl->command->args);

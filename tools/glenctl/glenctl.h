@@ -85,6 +85,8 @@ int complain(enum exit_code code, const char *format, ...)
 /* The same for a wrong command line, with where to read on. */
 int bad_usage(const struct ctl *ctl, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* With --json what these two say is printed as {"error": ...} as well. */
+void print_errors_as_json(bool on);
 /*
  * Calls glend, connecting first if need be. params is taken. timeout_ms as in
  * rpc_call(), CALL_TIMEOUT_MS for what answers at once. On success *result (if

@@ -43,7 +43,8 @@ static const char global_help[] =
 	"Options (anywhere on the line):\n"
 	"  --socket PATH  glend's control socket. Default: $GLEN_SOCKET, else\n"
 	"                 /run/glen/glend.sock (root) or\n"
-	"                 $XDG_RUNTIME_DIR/glen/glend.sock\n"
+	"                 $XDG_RUNTIME_DIR/glen/glend.sock, else\n"
+	"                 /tmp/glen-UID/glend.sock\n"
 	"  --json         print the answer as JSON\n"
 	"  --help         help; also behind a command: glenctl port add --help\n"
 	"  --version      version of glenctl\n";
@@ -106,6 +107,7 @@ static int take_globals(struct ctl *ctl, int argc, char **argv, bool *help,
 				argv[n++] = argv[i++];
 		} else if (!strcmp(word, "--json")) {
 			ctl->json = true;
+			print_errors_as_json(true);
 		} else if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
 			*help = true;
 		} else if (!strcmp(word, "--version")) {

@@ -159,8 +159,9 @@ static const char switch_add_help[] =
 	"  glenctl switch add wire static\n";
 
 static const char switch_set_help[] =
-	"Changes the module's options, or replaces the module, while traffic\n"
-	"flows. No port goes down. The same as module set.\n"
+	"Changes the module's options (those not named keep their values), or\n"
+	"replaces the module, while traffic flows. No port goes down. The same\n"
+	"as module set.\n"
 	"\nExamples:\n"
 	"  glenctl switch set vale0 learn ageing_s=30\n"
 	"  glenctl switch set vale0 static\n";
@@ -479,7 +480,8 @@ static const char module_list_help[] =
 
 static const char module_set_help[] =
 	"Changes options of a switch's module, or replaces it by another one,\n"
-	"while traffic flows.\n"
+	"while traffic flows. With the same module, options that are not named\n"
+	"keep their values.\n"
 	"\nExamples:\n"
 	"  glenctl module set vale0 ageing_s=30\n"
 	"  glenctl module set vale0 learn entries=262144\n"
