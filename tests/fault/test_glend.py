@@ -36,8 +36,8 @@ def test_help_and_version():
     (["--cpus", "0", "--workers", "2"], "as many CPUs"),
     (["--mode", "9"], "octal"),
     (["--log-level", "loud"], "not loud"),
-    (["extra"], "what is extra"),
-    (["--nothing"], "bad option"),
+    (["extra"], "word too many: extra"),
+    (["--nothing"], "unrecognized option"),
 ])
 def test_bad_options(args, text):
     code, output = run_glend(*args)
