@@ -48,8 +48,9 @@ static struct {
 	const char *socket;
 	unsigned window, slots, rings, pps;
 	enum idle idle;
+	int wait_ms; /* longest sleep; -1: until woken */
 	uint8_t from, to;
-} opt = { .window = 100, .from = 15, .to = 255 };
+} opt = { .window = 100, .wait_ms = 20, .from = 15, .to = 255 };
 
 static _Atomic bool stop;
 
@@ -149,14 +150,14 @@ static int idle(struct glen_port *port, unsigned events)
 	int n;
 
 	if (opt.idle == IDLE_WAIT)
-		return glen_wait(port, events, 20);
+		return glen_wait(port, events, opt.wait_ms);
 	if (opt.idle == IDLE_BUSY) {
 		sched_yield();
 		return glen_txsync(port, 0);
 	}
 	p.fd = glen_port_fd(port);
 	n = glen_arm(port, events);
-	return n ? n : poll(&p, 1, 20);
+	return n ? n : poll(&p, 1, opt.wait_ms);
 }
 
 static bool send_one(struct end *e, struct glen_packet p)
@@ -245,12 +246,18 @@ static void print_end(const char *name, const struct end *e)
 	       e->error ? ": " : "", glen_port_error(e->port));
 }
 
+static void on_signal(int sig)
+{
+}
+
 static int check(struct glen_port *a, struct glen_port *b)
 {
+	struct sigaction act = { .sa_handler = on_signal };
 	uint64_t sent;
 	pthread_t thread;
 	bool good;
 
+	sigaction(SIGUSR1, &act, NULL);
 	left.port = a;
 	right.port = b;
 	left.last_ms = right.last_ms = now_ms();
@@ -258,7 +265,11 @@ static int check(struct glen_port *a, struct glen_port *b)
 		return 1;
 	run_left();
 	atomic_store(&right_done, true);
-	pthread_join(thread, NULL);
+	/* A signal ends its sleep, but may come just before that. */
+	while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
+		pthread_kill(thread, SIGUSR1);
+		usleep(5000);
+	}
 	sent = atomic_load(&n_sent);
 	/* What never came at all shows only now. */
 	left.lost += sent - left.next;
@@ -354,7 +365,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: peer [--socket PATH] [--window N] [--slots N] "
 			"[--rings N] [--pps N] "
-			"[--idle wait|busy|poll] [--from BYTE] "
+			"[--idle wait|busy|poll] [--wait-ms N] [--from BYTE] "
 			"[--to BYTE] check PORT PORT | "
 			"flood|hold|drain|bounce PORT\n");
 	exit(2);
@@ -377,6 +388,8 @@ static char **parse(char **arg)
 			opt.rings = value;
 		else if (!strcmp(arg[0], "--pps"))
 			opt.pps = value;
+		else if (!strcmp(arg[0], "--wait-ms"))
+			opt.wait_ms = (int)value;
 		else if (!strcmp(arg[0], "--idle"))
 			opt.idle = arg[1][0] == 'w' ? IDLE_WAIT :
 				   arg[1][0] == 'b' ? IDLE_BUSY :
