@@ -265,7 +265,7 @@ def test_port_deleted(glend):
 
 
 @pytest.mark.parametrize("args", [
-    [], ["--threads", 2, "--rate", "20k", "--slots", 4096], ["--size", "imix", "--flows", 50],
+    [], ["--threads", 2], ["--threads", 2, "--size", "imix", "--flows", 9], ["--size", "imix", "--flows", 50],
     ["--size", 65000, "--slots", 256], ["--udp", "--size", 200, "--rings", 2],
     ["--module", "static"], ["--vnet-hdr", 12, "--vlan", 9],
 ], ids=str)

@@ -25,6 +25,9 @@ struct embedded {
 	struct sender s;
 	struct receiver r;
 	int rx_cpu; /* of the receiver's thread */
+	/* Two threads: packets that may be on their way, and were forgiven. */
+	uint64_t window, forgiven;
+	uint64_t stuck_at; /* packets received when the last tick came */
 	/* Written by the receiver, for the display. */
 	_Atomic uint64_t packets, bytes;
 	_Atomic int rx_error;
@@ -132,12 +135,35 @@ static int announce_all(struct embedded *e)
 	return r;
 }
 
+/*
+ * The switch drops what the receiver's ring has no room for, and would do
+ * little else here, being faster than a receiver on another core. So the
+ * sender keeps no more on the way than a ring holds.
+ */
+static bool may_send(const struct embedded *e)
+{
+	uint64_t got = atomic_load_explicit(&e->packets, memory_order_relaxed);
+
+	return e->opts->threads == 1 ||
+	       e->s.packets - got - e->forgiven < e->window;
+}
+
+/* Every tick: what has not arrived since the last one never will. */
+static void forgive(struct embedded *e)
+{
+	uint64_t got = atomic_load_explicit(&e->packets, memory_order_relaxed);
+
+	if (e->opts->threads > 1 && got == e->stuck_at && !may_send(e))
+		e->forgiven = e->s.packets - got;
+	e->stuck_at = got;
+}
+
 /* One turn of sender and switch, and receiver if it has no thread. */
 static int turn(struct embedded *e)
 {
 	int n = 0, m;
 
-	if (!sender_done(&e->s))
+	if (!sender_done(&e->s) && may_send(e))
 		n = sender_step(&e->s, e->s.needs_clock ? clock_ns() : 0);
 	if (n < 0)
 		return n;
@@ -196,6 +222,7 @@ static int embedded_loop(struct run *run, struct embedded *e)
 			fill_progress(e, &p);
 			if (run_housekeep(run, &p))
 				break;
+			forgive(e);
 			n = atomic_load_explicit(&e->rx_error,
 						 memory_order_relaxed);
 			if (n)
@@ -266,6 +293,17 @@ static int run_all(struct embedded *e, struct run *run)
 	return r;
 }
 
+/* A ring's packets less one batch, which is sent without looking. */
+static void set_window(struct embedded *e)
+{
+	uint32_t seg = e->s.tx.seg_max, slots, chain, ring;
+
+	slots = glen_port_rx_ring(e->rx_port, 0)->num_slots - 1;
+	chain = (e->opts->sizes.max + e->opts->spec.vnet_len + seg - 1) / seg;
+	ring = slots / chain;
+	e->window = ring > e->opts->batch ? ring - e->opts->batch : 1;
+}
+
 int run_embedded(const struct gen_opts *opts)
 {
 	struct report report = { .opts = opts };
@@ -291,6 +329,7 @@ int run_embedded(const struct gen_opts *opts)
 	/* A batch of packets that are chains is more slots than a batch. */
 	if (opts->sizes.max + opts->spec.vnet_len > e->s.tx.seg_max)
 		e->r.limit = GLEN_SLOTS_MAX;
+	set_window(e);
 	r = run_all(e, &run);
 	run_fini(&run);
 	report.sender = &e->s;
