@@ -14,6 +14,7 @@ import functools
 import json
 import math
 import os
+import select
 import subprocess
 import tempfile
 
@@ -75,15 +76,21 @@ class Play:
             stdout=subprocess.PIPE, text=True, preexec_fn=self.preexec)
         self.processes.append(conduct)
         slices = []
+        while not select.select([conduct.stdout], [], [], 0.2)[0]:
+            self.check()        # until the first slice is done
         for line in conduct.stdout:
             slices.append(json.loads(line))
-            for process in self.processes[:-1]:
-                if process.poll():
-                    raise RuntimeError(
-                        f"{process.args} ended with {process.returncode}")
+            self.check()
         if conduct.wait():
             raise RuntimeError(f"conduct ended with {conduct.returncode}")
         return slices
+
+    def check(self):
+        """None of the parties failed."""
+        for process in self.processes:
+            if process.poll():
+                raise RuntimeError(f"{' '.join(process.args)} ended with "
+                                   f"{process.returncode}")
 
     def __enter__(self):
         return self
