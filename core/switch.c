@@ -166,7 +166,7 @@ unsigned engine_poll(struct engine *e)
 		rcu_online();
 	}
 	used = core_hots[w->isa]->turn(w);
-	if (w->n_polled < w->n_rings && w->now_ns >= w->epoll_at_ns)
+	if (w->n_polled + w->n_cold < w->n_rings && w->now_ns >= w->epoll_at_ns)
 		worker_events(w, 0);
 	rcu_offline();
 	return used;

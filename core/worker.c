@@ -49,8 +49,8 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 }
 
 /*
- * The ring brought nothing. Returns true if it is armed now and leaves the
- * poll list. How long a ring is polled in vain before that adapts: a ring that
+ * The ring brought nothing. Returns true if it is to leave the polled ones:
+ * it is armed now, or cold in poll mode. How long a ring is polled in vain before that adapts: a ring that
  * is kicked soon after it was armed should have been polled a little longer.
  */
 static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
@@ -59,8 +59,10 @@ static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 		in->idle_since_ns = w->now_ns;
 		return false;
 	}
-	if (w->poll_mode || w->now_ns - in->idle_since_ns < in->spin_ns)
+	if (w->now_ns - in->idle_since_ns < in->spin_ns)
 		return false;
+	if (w->poll_mode)
+		return true;
 	if (in->hot->rx_arm && in->hot->rx_arm(in)) {
 		in->idle_since_ns = 0;
 		return false;
@@ -68,6 +70,49 @@ static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 	in->armed = true;
 	in->armed_at_ns = w->now_ns;
 	return true;
+}
+
+/*
+ * Poll mode has no armed rings: one that brings nothing for a while becomes
+ * cold. Cold rings lie behind the polled ones in w->polled; a turn in which
+ * those had packets looks at a few of the cold ones, any other at all of them.
+ */
+static __attribute__((noinline)) unsigned cold_rings(struct worker *w,
+						     uint32_t n)
+{
+	unsigned all = 0;
+
+	for (; n && w->n_cold; n--) {
+		uint32_t at;
+		struct ingress *in;
+		unsigned used;
+
+		if (++w->next_cold >= w->n_cold)
+			w->next_cold = 0;
+		at = w->n_polled + w->next_cold;
+		in = w->polled[at];
+		used = HOT(run_ring)(w, in);
+		all += used;
+		if (!used)
+			continue;
+		in->idle_since_ns = 0;
+		w->polled[at] = w->polled[w->n_polled];
+		w->polled[w->n_polled++] = in;
+		w->n_cold--;
+	}
+	return all;
+}
+
+/* Ring i of the polled ones leaves them: it is armed now, or cold. */
+static inline void leave(struct worker *w, uint32_t i)
+{
+	struct ingress *in = w->polled[i];
+
+	w->polled[i] = w->polled[--w->n_polled];
+	if (!w->poll_mode)
+		return;
+	w->polled[w->n_polled] = in;
+	w->n_cold++;
 }
 
 unsigned HOT(worker_turn)(struct worker *w)
@@ -86,11 +131,13 @@ unsigned HOT(worker_turn)(struct worker *w)
 			in->idle_since_ns = 0;
 			used += n;
 		} else if (idle(w, in)) {
-			w->polled[i] = w->polled[--w->n_polled];
+			leave(w, i);
 			continue;
 		}
 		i++;
 	}
+	if (__builtin_expect(w->n_cold != 0, 0))
+		used += cold_rings(w, used ? COLD_LOOKS : w->n_cold);
 	return used;
 }
 

@@ -40,6 +40,7 @@ enum {
 	SPIN_MAX_NS = 50000,
 	EPOLL_INTERVAL_NS = 20000,
 	WORKER_EVENTS = 64,
+	COLD_LOOKS = 8, /* cold rings per busy turn */
 };
 
 /* Epoll data of the worker's own wake_fd; others are positions in the set. */
@@ -85,6 +86,8 @@ struct worker {
 	uint64_t generation;	 /* of the set adopted last */
 	struct ingress **polled; /* of that set */
 	uint32_t n_polled;
+	uint32_t n_cold; /* poll mode: behind those, seldom looked at */
+	uint32_t next_cold;
 	uint32_t n_rings; /* of that set, polled or armed */
 	uint64_t now_ns;
 	uint64_t epoll_at_ns; /* when a busy worker asks epoll again */

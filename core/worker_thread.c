@@ -14,6 +14,7 @@
 
 #include "core/rcu.h"
 #include "lib/error.h"
+#include "lib/shm.h"
 
 #ifdef RCU_TSAN
 char rcu_tsan_token;
@@ -96,7 +97,7 @@ void worker_adopt(struct worker *w)
 		return;
 	w->generation = set->generation;
 	w->polled = set->polled;
-	w->n_polled = w->n_rings = 0;
+	w->n_polled = w->n_rings = w->n_cold = 0;
 	for (uint32_t i = 0; i < set->n; i++) {
 		w->n_rings += set->ring[i] != NULL;
 		if (set->ring[i] && !set->ring[i]->armed)
@@ -163,13 +164,16 @@ void worker_events(struct worker *w, int timeout_ms)
 		handle_event(w, ev[i].data.u32);
 }
 
-static void relax(void)
+/*
+ * Nothing to do, but rings are still polled. A client that was just woken may
+ * wait for this very processor: let it have it.
+ */
+static void give_way(const struct worker *w)
 {
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#else
-	__asm__ __volatile__("yield" ::: "memory");
-#endif
+	if (!w->poll_mode)
+		sched_yield();
+	else
+		shm_pause();
 }
 
 static void *worker_main(void *arg)
@@ -182,13 +186,13 @@ static void *worker_main(void *arg)
 		unsigned used = hot->turn(w);
 
 		rcu_quiet();
-		if (!w->n_polled)
+		if (!w->n_polled && !w->n_cold)
 			worker_events(w, -1);
-		else if (w->n_polled < w->n_rings &&
-			 w->now_ns >= w->epoll_at_ns)
+		else if (w->n_polled + w->n_cold < w->n_rings &&
+			 (!used || w->now_ns >= w->epoll_at_ns))
 			worker_events(w, 0);
-		else if (!used)
-			relax();
+		if (!used)
+			give_way(w);
 	}
 	RCU_TSAN_RELEASE();
 	urcu_qsbr_unregister_thread();
