@@ -14,8 +14,15 @@
  *      oldest, all done leases in front become published.
  *
  * So entries are published in the order in which they were reserved, and nobody
- * ever waits for another worker's copy. A worker has one lease per ring at a
- * time, so there are never more than LEASES_MAX of them.
+ * ever waits for another worker's copy.
+ *
+ *   published                                      reserved
+ *   |  lease 7 (oldest)  |  lease 2  |  lease 9    |
+ *
+ * A lease that is done and not the oldest is added to the one before it, which
+ * publishes both once it is done. So only leases that are being copied are in
+ * the list, one per worker at most, however long the oldest takes (its thread
+ * may not be running) and however many come and go behind it.
  *
  * reserved and published count entries, free-running; the ring's size and how
  * to learn what the receiver gave back are the driver's.
@@ -28,18 +35,21 @@
 #include <immintrin.h>
 #endif
 
-enum { LEASES_MAX = 128 }; /* a power of two above WORKERS_MAX + 1 */
+enum { LEASES_MAX = 128 }; /* a multiple of 64 above WORKERS_MAX + 1 */
 
+struct lease {
+	uint32_t end;	    /* value of reserved behind it */
+	uint8_t prev, next; /* older and younger lease, plus 1; 0: none */
+};
+
+/* All zero is an empty queue. What is not the lock is guarded by it. */
 struct lease_queue {
 	_Atomic uint32_t lock;
-	uint32_t reserved;  /* entries promised; guarded by lock */
-	uint32_t published; /* entries shown to the receiver; likewise */
-	uint32_t first;	    /* oldest lease; likewise */
-	uint32_t next;	    /* next lease to give out; likewise */
-	struct {
-		uint32_t end; /* reserved after this lease */
-		bool done;
-	} lease[LEASES_MAX];
+	uint32_t reserved;  /* entries promised */
+	uint32_t published; /* entries shown to the receiver */
+	uint8_t last;	    /* the youngest lease, plus 1; 0: none */
+	uint64_t used[LEASES_MAX / 64]; /* bit i: lease[i] is in the list */
+	struct lease lease[LEASES_MAX];
 };
 
 static inline void lease_lock(struct lease_queue *q)
@@ -63,11 +73,15 @@ static inline void lease_unlock(struct lease_queue *q)
 /* With the lock: promises n entries from q->reserved on. */
 static inline uint32_t lease_take(struct lease_queue *q, uint32_t n)
 {
-	uint32_t id = q->next++;
+	unsigned word = q->used[0] == UINT64_MAX;
+	unsigned id = 64 * word + __builtin_ctzll(~q->used[word]);
 
 	q->reserved += n;
-	q->lease[id % LEASES_MAX].end = q->reserved;
-	q->lease[id % LEASES_MAX].done = false;
+	q->lease[id] = (struct lease){ q->reserved, q->last, 0 };
+	if (q->last)
+		q->lease[q->last - 1].next = id + 1;
+	q->last = id + 1;
+	q->used[word] |= 1ULL << (id % 64);
 	return id;
 }
 
@@ -77,15 +91,20 @@ static inline uint32_t lease_take(struct lease_queue *q, uint32_t n)
  */
 static inline bool lease_done(struct lease_queue *q, uint32_t id)
 {
-	bool moved = false;
+	const struct lease done = q->lease[id];
 
-	q->lease[id % LEASES_MAX].done = true;
-	while (q->first != q->next && q->lease[q->first % LEASES_MAX].done) {
-		q->published = q->lease[q->first % LEASES_MAX].end;
-		q->first++;
-		moved = true;
+	q->used[id / 64] &= ~(1ULL << (id % 64));
+	if (done.next)
+		q->lease[done.next - 1].prev = done.prev;
+	else
+		q->last = done.prev;
+	if (done.prev) {
+		q->lease[done.prev - 1].next = done.next;
+		q->lease[done.prev - 1].end = done.end;
+		return false;
 	}
-	return moved;
+	q->published = done.end;
+	return true;
 }
 
 #endif
