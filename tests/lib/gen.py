@@ -6,12 +6,19 @@
         report = recv.report()
     assert report["check"]["ok"]
 
-A Gen is one process with --json; it is up when the switch has its port.
+A Gen is one process with --json; it is up when the switch has its port. What
+it prints goes to files, so that a test can look while it runs.
+
+A switch drops what a receiver's ring has no room for, and nobody knows when
+the receiver runs. A test that wants to see every packet therefore sends no
+more than the ring holds (--slots; a packet longer than --buf-size takes
+several), or waits with received() before it sends more.
 """
 import json
 import os
 import signal
 import subprocess
+import tempfile
 
 from glen import RpcError, binary, die_with_parent, wait_until
 
@@ -21,9 +28,10 @@ class Gen:
         self.argv = [binary("glen-gen"), mode, *map(str, args)]
         if "--json" not in self.argv:
             self.argv.append("--json")
+        self.files = [tempfile.TemporaryFile("w+") for _ in range(2)]
         self.process = subprocess.Popen(
-            self.argv, env=glend.env if glend else None, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            self.argv, env=glend.env if glend else None,
+            stdout=self.files[0], stderr=self.files[1],
             preexec_fn=die_with_parent)
         if wait and glend and mode != "embedded":
             self.port = args[0]
@@ -48,10 +56,24 @@ class Gen:
         """SIGINT: end in order."""
         self.process.send_signal(signal.SIGINT)
 
+    def printed(self):
+        """(standard output, errors) until now."""
+        return tuple(os.pread(file.fileno(), 1 << 24, 0).decode()
+                     for file in self.files)
+
+    def received(self, packets):
+        """Waits until a receiver started with --every has taken so many."""
+        def enough():
+            lines = self.printed()[0].splitlines(keepends=True)
+            whole = [json.loads(x) for x in lines if x.endswith("\n")]
+            return whole and whole[-1].get("packets", 0) >= packets
+
+        wait_until(enough, timeout=60, what=f"{packets} packets received")
+
     def end(self, timeout=60):
         """Waits for the end; (exit code, standard output, errors)."""
-        out, err = self.process.communicate(timeout=timeout)
-        return self.process.returncode, out, err
+        self.process.wait(timeout)
+        return (self.process.returncode, *self.printed())
 
     def report(self, timeout=60, code=0):
         """Waits for the end; the exit code must be code. The report."""
@@ -66,7 +88,9 @@ class Gen:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for file in self.files:
+            file.close()
 
 
 def gen_run(glend, mode, *args, timeout=60, code=0):

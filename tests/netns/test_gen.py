@@ -27,48 +27,65 @@ def expect(**wrong):
     return {name: wrong.get(name, 0) for name in BOOKS}
 
 
-def through(glend, send, recv=(), count=20000, code=0):
-    """Sends count packets from sw0:a to sw0:b; both reports."""
-    with Gen(glend, "recv", "sw0:b", "--until-end", "--expect-lossless",
-             *recv) as receiver:
-        sent = gen_run(glend, "send", "sw0:a", "--count", count, *send)
-        return sent, receiver.report(code=code)
-
-
-@pytest.mark.parametrize("send, recv", [
-    ("", ""),
-    ("--size imix", ""),
-    ("--size 60-1514 --flows 100", "--flows 100"),
-    ("--size 58-300 --vlan 100", ""),
-    ("--size 82-1514 --udp --flows 33000", ""),
-    ("--size 9000 --rate 10k --burst 16", ""),
-    ("--size 100-65000 --rate 1k --burst 4", ""),
-    ("--size 65000 --rate 2k --burst 4 --buf-size 65536 --slots 64",
+@pytest.mark.parametrize("n, send, recv", [
+    (3000, "", ""),
+    (3000, "--size imix", ""),
+    (3000, "--size 60-1514 --flows 100", "--flows 100"),
+    (3000, "--size 58-300 --vlan 100", ""),
+    (3000, "--size 82-1514 --udp --flows 33000", "--count 3000"),
+    (600, "--size 9000 --rate 100k --burst 16", ""),
+    (120, "--size 100-65000 --rate 1k --burst 4", ""),
+    (60, "--size 65000 --rate 2k --burst 4 --buf-size 65536 --slots 64",
      "--buf-size 65536 --slots 64"),
-    ("--size 60-1000 --buf-size 64 --rate 10k --burst 8", "--buf-size 128"),
-    ("--size 60-2000 --vnet-hdr 12", "--vnet-hdr 12"),
-    ("--size 60-2000 --vnet-hdr 10", ""),
-    ("--rings 4 --flows 64", "--rings 4 --flows 64"),
-    ("--busy --first-flow 7 --flows 3", "--busy --first-flow 7 --flows 3"),
+    (400, "--size 60-1000 --buf-size 64 --rate 10k --burst 8",
+     "--buf-size 128"),
+    (3000, "--size 60-2000 --vnet-hdr 12", "--vnet-hdr 12"),
+    (3000, "--size 60-2000 --vnet-hdr 10", ""),
+    (3000, "--rings 4 --flows 64", "--rings 4 --flows 64"),
+    (3000, "--busy --flows 3", "--busy --flows 3"),
 ], ids=lambda text: text or "plain")
-def test_every_packet_arrives(glend, scaled, send, recv):
-    recv = recv.replace("--first-flow 7 ", "")
-    count = scaled(2000 if "k --burst" in send else 20000, least=500)
-    args = send.split()
-    recv = recv.split()
-    if "--rate" not in args:
-        args += ["--rate", "50k"]
+def test_every_packet_arrives(glend, n, send, recv):
+    """n packets and the end markers are less than the receiver's ring holds."""
     if "--slots" not in recv:
-        recv += ["--slots", 4096]   # 80 ms, should the machine be busy
-    sent, report = through(glend, args, recv, count)
-    assert sent["sent"]["packets"] == count
-    assert report["received"]["packets"] == count
-    assert report["check"]["sent"] == count
+        recv += " --slots 4096"
+    if "--count" not in recv:
+        recv += " --until-end"
+    with Gen(glend, "recv", "sw0:b", "--expect-lossless",
+             *recv.split()) as receiver:
+        sent = gen_run(glend, "send", "sw0:a", "--count", n, *send.split())
+        report = receiver.report()
+    assert sent["sent"]["packets"] == n
+    assert report["received"]["packets"] == n
+    assert report["check"]["sent"] == n
     assert report["received"]["bytes"] == sent["sent"]["bytes"]
     assert books(report) == expect()
-    assert report["check"]["ended"] == report["check"]["flows"]
-    assert report["latency_ns"]["n"] == count
-    assert glend.check_identity()["switches"][0]["in_packets"] > count
+    if "--until-end" in recv:
+        assert report["check"]["ended"] == report["check"]["flows"]
+    assert report["latency_ns"]["n"] == n
+    assert glend.check_identity()["switches"][0]["in_packets"] > n
+
+
+@pytest.mark.parametrize("slots, n, send", [
+    (1024, 900, "--first-flow 7 --flows 3"),
+    (1024, 700, "--size imix"),
+    (64, 20, "--size 100-6000"),
+], ids=str)
+def test_runs_are_no_duplicates(glend, scaled, slots, n, send):
+    """
+    Several runs of a sender, each of about a ring, go round the rings several
+    times; the receiver keeps them apart.
+    """
+    runs = scaled(12, least=3)
+    with Gen(glend, "recv", "sw0:b", "--count", runs * n, "--slots", slots,
+             "--every", "1ms") as receiver:
+        for i in range(1, runs + 1):
+            gen_run(glend, "send", "sw0:a", "--count", n, "--slots", slots,
+                    *send.split())
+            if i < runs:
+                receiver.received(i * n)
+        report = receiver.report()
+    assert books(report) == expect()
+    assert report["check"]["sent"] == runs * n
 
 
 def test_losses_are_counted_exactly(glend):
@@ -137,18 +154,10 @@ def test_damage_is_named(glend, netns):
     sock.close()
 
 
-def test_new_run_of_a_sender_is_not_a_duplicate(glend):
-    with Gen(glend, "recv", "sw0:b", "--count", 3000) as receiver:
-        for _ in range(3):
-            gen_run(glend, "send", "sw0:a", "--count", 1000, "--rate", "100k")
-        report = receiver.report()
-    assert books(report) == expect()
-    assert report["check"]["sent"] == 3000
-
-
 def test_several_senders(glend):
-    with Gen(glend, "recv", "sw0:b", "--count", 6000, "--flows", 8) as receiver:
-        senders = [Gen(glend, "send", f"sw0:s{i}", "--count", 3000, "--rate",
+    with Gen(glend, "recv", "sw0:b", "--count", 3600, "--slots", 4096,
+             "--flows", 8) as receiver:
+        senders = [Gen(glend, "send", f"sw0:s{i}", "--count", 1800, "--rate",
                        "50k", "--flows", 4, "--first-flow", 4 * i)
                    for i in range(2)]
         for sender in senders:
@@ -159,12 +168,18 @@ def test_several_senders(glend):
     assert report["check"]["flows"] == 8
 
 
-def test_rate_is_kept(glend):
-    sent, _ = through(glend, ["--rate", "10k"], count=5000)
-    assert 9000 < sent["sent"]["pps"] < 10500
-    sent, _ = through(glend, ["--rate", "20Mbit", "--size", "imix"],
-                      count=3000)
-    assert 0.018 < sent["sent"]["gbps"] < 0.021
+@pytest.mark.parametrize("n, rate, unit, top", [
+    (5000, "10k", "pps", 10500),
+    (3000, "20Mbit --size imix", "gbps", 0.021),
+], ids=str)
+def test_rate_is_kept(glend, n, rate, unit, top):
+    """Never faster than asked; what a busy machine prevented is counted. That
+    an undisturbed sender is not slower either: see test_pace in test_gen.c."""
+    sent = gen_run(glend, "send", "sw0:a", "--count", n, "--rate",
+                   *rate.split())["sent"]
+    assert sent["packets"] == n
+    assert sent[unit] < top
+    assert sent[unit] * (1 + sent["unsent"] / n) > 0.86 * top
 
 
 @pytest.mark.parametrize("busy", [[], ["--busy"]], ids=["blocking", "busy"])
@@ -173,7 +188,7 @@ def test_ping(glend, scaled, busy, size):
     count = scaled(1000, least=100)
     with Gen(glend, "pong", "sw0:b", *busy) as pong:
         ping = gen_run(glend, "ping", "sw0:a", "--count", count, "--size",
-                       size, "--expect-lossless", *busy)
+                       size, "--timeout", 30, "--expect-lossless", *busy)
         pong.stop()
         answered = pong.report()["pongs"]["answered"]
     assert ping["pings"] == {"sent": count, "answered": count, "lost": 0,
@@ -181,7 +196,7 @@ def test_ping(glend, scaled, busy, size):
     assert answered == count
     rtt = ping["rtt_ns"]
     assert rtt["n"] == count
-    assert 0 < rtt["min"] <= rtt["p50"] <= rtt["p99"] <= rtt["max"] < 1e9
+    assert 0 < rtt["min"] <= rtt["p50"] <= rtt["p99"] <= rtt["max"] < 30e9
 
 
 def test_ping_of_vlan_and_udp(glend):
@@ -189,7 +204,7 @@ def test_ping_of_vlan_and_udp(glend):
         for extra in (["--vlan", 7], ["--udp", "--size", 100],
                       ["--udp", "--vlan", 7, "--size", 100]):
             gen_run(glend, "ping", "sw0:a", "--count", 50,
-                    "--expect-lossless", *extra)
+                    "--timeout", 30, "--expect-lossless", *extra)
 
 
 def test_ping_without_answer(glend):
@@ -199,15 +214,13 @@ def test_ping_without_answer(glend):
 
 
 def test_sigint_prints_the_report(glend):
-    with Gen(glend, "recv", "sw0:b") as receiver, \
-            Gen(glend, "send", "sw0:a", "--rate", "10k") as sender:
-        wait_until(lambda: glend.port_stats("sw0:b")["out"]["packets"] > 100,
-                   what="packets arrive")
+    with Gen(glend, "recv", "sw0:b", "--every", "1ms", "--slots",
+             4096) as receiver, \
+            Gen(glend, "send", "sw0:a", "--rate", "200") as sender:
+        receiver.received(10)
         sender.stop()
         sent = sender.report()["sent"]["packets"]
-        wait_until(lambda: glend.port_stats("sw0:b")["out"]["packets"] >= sent,
-                   what="all arrive")
-        time.sleep(0.1)
+        receiver.received(sent)
         receiver.stop()
         report = receiver.report()
     assert report["received"]["packets"] == sent
@@ -215,26 +228,29 @@ def test_sigint_prints_the_report(glend):
 
 
 def test_time_idle_and_every(glend):
-    with Gen(glend, "recv", "sw0:b", "--idle", "300ms", "--every",
-             "100ms") as receiver:
+    with Gen(glend, "recv", "sw0:b", "--idle", "2s", "--every", "100ms",
+             "--slots", 4096) as receiver:
         began = time.monotonic()
         sent = gen_run(glend, "send", "sw0:a", "--time", "500ms", "--rate",
-                       "10k")
+                       "5k")
         assert time.monotonic() - began >= 0.5
         code, out, err = receiver.end()
+        assert time.monotonic() - began >= 2
     assert code == 0, err
     lines = out.splitlines()
-    assert len(lines) >= 5      # every 100 ms, and the report
+    assert len(lines) >= 5      # one every 100 ms of 2 s, and the report
     assert f'"packets":{sent["sent"]["packets"]}' in lines[-1]
 
 
 def test_no_check_counts_packets(glend):
-    with Gen(glend, "recv", "sw0:b", "--no-check", "--idle",
-             "200ms") as receiver:
-        sent = gen_run(glend, "send", "sw0:a", "--no-check", "--count", 20000,
-                       "--rate", "200k", "--size", "60-3000")
+    with Gen(glend, "recv", "sw0:b", "--no-check", "--slots", 4096, "--every",
+             "1ms") as receiver:
+        sent = gen_run(glend, "send", "sw0:a", "--no-check", "--count", 2000,
+                       "--size", "60-3000")
+        receiver.received(2000)
+        receiver.stop()
         report = receiver.report()
-    assert report["received"]["packets"] == 20000
+    assert report["received"]["packets"] == 2000
     assert report["received"]["bytes"] == sent["sent"]["bytes"]
     assert "check" not in report
 
@@ -265,7 +281,9 @@ def test_port_deleted(glend):
 
 
 @pytest.mark.parametrize("args", [
-    [], ["--threads", 2], ["--threads", 2, "--size", "imix", "--flows", 9], ["--size", "imix", "--flows", 50],
+    [], ["--threads", 2],
+    ["--threads", 2, "--size", "imix", "--flows", 9],
+    ["--size", "imix", "--flows", 50],
     ["--size", 65000, "--slots", 256], ["--udp", "--size", 200, "--rings", 2],
     ["--module", "static"], ["--vnet-hdr", 12, "--vlan", 9],
 ], ids=str)
