@@ -422,6 +422,12 @@ int state_create(struct state **state, const char *path,
 	if (err)
 		goto err_state;
 	s->newest = find_newest(s);
+	if (s->newest < 0 &&
+	    (area_of(s, 0)->generation || area_of(s, 1)->generation))
+		error_set(warning, -EBADMSG,
+			  "the configuration in state file %.120s is damaged; "
+			  "beginning without it",
+			  path);
 	find_pending(s);
 	*state = s;
 	return 0;

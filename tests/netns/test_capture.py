@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test_capture.py - glenctl capture: what is recorded, named, missed.
 import json
+import os
 import re
 import signal
 import subprocess
@@ -266,6 +267,28 @@ def test_a_full_disk_is_noticed(glend):
         capture.process.send_signal(signal.SIGINT)
         capture.end(code=1)
     assert "/dev/full" in capture.err
+
+
+def test_a_full_output_is_noticed_and_a_closed_pipe_is_not(glend):
+    """Lines to a full disk once ended with exit code 0."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        for command in ["status"], ["capture", "sw0", "--json"]:
+            glend.ctl("switch", "add", "sw0", check=False)
+            with subprocess.Popen([binary("glenctl"), *command], text=True,
+                                  env=glend.env, stdout=full,
+                                  stderr=subprocess.PIPE) as process:
+                if command[0] == "capture":
+                    assert "^C ends" in process.stderr.readline()
+                    process.send_signal(signal.SIGINT)
+                assert "is the disk full?" in process.stderr.read()
+                assert process.wait(10) == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([binary("glenctl"), "status"], env=glend.env,
+                          stdout=writer, stderr=subprocess.PIPE, timeout=10,
+                          check=False)
+    os.close(writer)
+    assert done.stderr == b""
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -308,7 +308,7 @@ def test_drops_are_explained(glend):
     lost = glend.drops("sw0:b")["out"]["out_no_room"]
     assert lost > 0
     assert re.search(rf"sw0:b +out_no_room +{lost} +egress ring full", text)
-    assert "No drops." in glend.ctl("stats", "--rate", "0.05").stdout
+    assert "No drops on" in glend.ctl("stats", "--rate", "0.05").stdout
 
 
 def test_rates(glend):

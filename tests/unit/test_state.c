@@ -142,6 +142,22 @@ static void falls_back_to_the_other_copy(void **state)
 	state_destroy(s, false);
 }
 
+static void says_that_no_copy_is_left(void **state)
+{
+	struct glen_error warning, error;
+	struct state *s = open_state();
+
+	set_config(s, "old");
+	set_config(s, "new");
+	state_destroy(s, false);
+	scribble(4096 + 20, "#", 1);
+	scribble(4096 + (4 << 20) + 20, "#", 1);
+	assert_int_equal(state_create(&s, path, &warning, &error), 0);
+	assert_non_null(strstr(warning.text, "damaged"));
+	assert_null(state_config(s));
+	state_destroy(s, true);
+}
+
 static void refuses_a_configuration_that_is_too_large(void **state)
 {
 	struct state *s = open_state();
@@ -437,6 +453,7 @@ int main(void)
 		STATE_TEST(is_private_and_sparse),
 		STATE_TEST(keeps_the_last_configuration),
 		STATE_TEST(falls_back_to_the_other_copy),
+		STATE_TEST(says_that_no_copy_is_left),
 		STATE_TEST(refuses_a_configuration_that_is_too_large),
 		STATE_TEST(remembers_ports_and_what_drivers_left),
 		STATE_TEST(gives_zeroed_room_to_another_driver),

@@ -458,23 +458,23 @@ static void report(const struct session *s)
 
 static int finish(struct session *s, int ret)
 {
-	bool failed;
+	bool failed, to_stdout = s->file == stdout;
 
 	if (s->file_name)
 		write_stats(s);
 	failed = ferror(s->file);
-	if (s->file != stdout)
+	if (!to_stdout)
 		failed |= fclose(s->file) != 0;
 	else
 		clearerr(stdout); /* said here, not once more in main() */
 	s->file = NULL;
 	report(s);
 	/* A reader such as "| head" may leave whenever it likes. */
-	if (failed && !ret && (s->file_name && strcmp(s->file_name, "-")))
+	if (failed && !ret && !(to_stdout && stdout_left()))
 		ret = complain(EXIT_REFUSED,
 			       "cannot write all of %s: is the "
 			       "disk full?",
-			       s->file_name);
+			       to_stdout ? "the output" : s->file_name);
 	return ret;
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // client.c - calls to glend, and what glenctl says when they fail.
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/glenctl/glenctl.h"
 
@@ -66,6 +68,13 @@ int bad_usage(const struct ctl *ctl, const char *format, ...)
 	fprintf(stderr, "Try: glenctl%s%s --help\n", *ctl->path ? " " : "",
 		ctl->path);
 	return EXIT_USAGE;
+}
+
+bool stdout_left(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
 }
 
 static const char *socket_path(const struct ctl *ctl)

@@ -87,6 +87,8 @@ int bad_usage(const struct ctl *ctl, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* With --json what these two say is printed as {"error": ...} as well. */
 void print_errors_as_json(bool on);
+/* True if standard output is a pipe whose reader, such as head, has gone. */
+bool stdout_left(void);
 /*
  * Calls glend, connecting first if need be. params is taken. timeout_ms as in
  * rpc_call(), CALL_TIMEOUT_MS for what answers at once. On success *result (if

@@ -193,7 +193,12 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	ret = run(&ctl, argc, argv);
 	rpc_close(&ctl.rpc);
-	if ((fflush(stdout) || ferror(stdout)) && ret == EXIT_OK)
-		ret = complain(EXIT_REFUSED, "cannot write the output");
+	if ((fflush(stdout) || ferror(stdout)) && ret == EXIT_OK) {
+		/* "| head" may leave whenever it likes. */
+		if (stdout_left())
+			return EXIT_REFUSED;
+		ret = complain(EXIT_REFUSED,
+			       "cannot write the output: is the disk full?");
+	}
 	return ret;
 }

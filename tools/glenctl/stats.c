@@ -191,7 +191,7 @@ static void print_drops(const json_t *ports, bool rate)
 	if (t.n_cells > t.n_columns)
 		table_print(&t, stdout, 0, 0);
 	else
-		puts("No drops.");
+		puts("No drops on the ports that are there now.");
 	table_fini(&t);
 }
 
