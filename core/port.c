@@ -129,7 +129,7 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->hot = hot;
 		in->ring = i;
 		ingress_assign(e, in);
-		in->spin_ns = SPIN_START_NS;
+		in->spin_ns = in->worker->spin_max_ns / 2;
 	}
 	for (unsigned i = 0; i < port->n_out; i++) {
 		port->out[i].port = port;

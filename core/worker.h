@@ -35,9 +35,10 @@
 #include "core/switch.h"
 
 enum {
-	SPIN_MIN_NS = 2000,
-	SPIN_START_NS = 20000,
+	SPIN_MIN_NS = 1000,
 	SPIN_MAX_NS = 50000,
+	SPIN_FEW_NS = 4000, /* the most where a spinner takes a client's core */
+	SPIN_MANY_CPUS = 4,
 	EPOLL_INTERVAL_NS = 20000,
 	WORKER_EVENTS = 64,
 	COLD_LOOKS = 8, /* cold rings per busy turn */
@@ -75,6 +76,7 @@ struct worker {
 	int cpu;	       /* const: pinned to it; -1: not pinned */
 	enum isa isa;	       /* const */
 	bool poll_mode;	       /* never arm; const while it runs */
+	uint32_t spin_max_ns;  /* const: of this machine */
 	bool started;	       /* control: the thread runs */
 	pthread_t thread;
 	int epfd;    /* const */

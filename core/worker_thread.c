@@ -44,6 +44,20 @@ static struct worker_set *set_create(uint32_t n, uint64_t generation)
 	return set;
 }
 
+/*
+ * Two clients and a worker on two processors: who spins there keeps the one it
+ * waits for from running.
+ */
+static uint32_t spin_limit(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) ||
+	    CPU_COUNT(&cpus) >= SPIN_MANY_CPUS)
+		return SPIN_MAX_NS;
+	return SPIN_FEW_NS;
+}
+
 struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
 			     bool poll_mode, struct glen_error *error)
 {
@@ -58,6 +72,7 @@ struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
 	w->cpu = cpu;
 	w->isa = isa_now();
 	w->poll_mode = poll_mode;
+	w->spin_max_ns = spin_limit();
 	w->now_ns = worker_clock();
 	w->group_of = calloc(EGRESS_MAX, sizeof(*w->group_of));
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -108,14 +123,16 @@ void worker_adopt(struct worker *w)
 /* The ring was kicked, or may have been: poll it again. */
 static void ring_wake(struct worker *w, struct ingress *in)
 {
+	uint32_t spin = in->spin_ns;
+
 	if (!in->armed)
 		return;
-	if (w->now_ns - in->armed_at_ns < 2 * SPIN_MAX_NS)
-		in->spin_ns = in->spin_ns * 2 < SPIN_MAX_NS ? in->spin_ns * 2 :
-							      SPIN_MAX_NS;
+	if (w->now_ns - in->armed_at_ns < 2 * w->spin_max_ns)
+		spin *= 2;
 	else
-		in->spin_ns = in->spin_ns / 2 > SPIN_MIN_NS ? in->spin_ns / 2 :
-							      SPIN_MIN_NS;
+		spin /= 2;
+	spin = spin < SPIN_MIN_NS ? SPIN_MIN_NS : spin;
+	in->spin_ns = spin < w->spin_max_ns ? spin : w->spin_max_ns;
 	if (in->hot->rx_disarm)
 		in->hot->rx_disarm(in);
 	in->armed = false;
