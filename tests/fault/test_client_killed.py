@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import statistics
 import time
 
 import glen
@@ -116,31 +117,37 @@ def rate(glend, port, seconds):
             (time.monotonic() - start))
 
 
-def test_stopped_consumer_slows_nobody(glend, scaled):
+def test_stopped_consumer_slows_nobody(glend):
     """
     v floods w, and w is stopped (SIGSTOP) every other time. What w does not
     take is dropped and counted there, and a <-> b goes on: nothing lost, and
     about as fast as beside a w that runs. (bench/ measures; here only a stall
-    is a failure.)
+    is a failure. What else runs on the machine disturbs some rounds, a stall
+    would be in all of them.)
     """
     glend.rpc("switch.add", switch="s", module="static",
               options={"map": {"a": "b", "b": "a", "v": "w"}})
     rates = {True: [], False: []}
+
+    def frozen_is_as_fast():
+        for frozen in (False, True):
+            if frozen:
+                consumer.freeze()
+            rates[frozen].append(rate(glend, "s:a", 0.3))
+            if frozen:
+                glen.wait_until(lambda: glend.drops("s:w")["out"], 60,
+                                "packets for w are dropped")
+            consumer.thaw()
+        return len(rates[True]) > 1 and \
+            statistics.median(rates[True]) > \
+            0.3 * statistics.median(rates[False]) > 0
+
     with Peer(glend, "check", "s:a", "s:b") as traffic, \
             Peer(glend, "drain", "s:w") as consumer, \
             Peer(glend, "flood", "s:v", pps=100_000):
-        for _ in range(scaled(6, 2)):
-            for frozen in (False, True):
-                if frozen:
-                    consumer.freeze()
-                rates[frozen].append(rate(glend, "s:a", 0.3))
-                if frozen:
-                    assert sum(glend.drops("s:w")["out"].values()) > 0
-                consumer.thaw()
+        glen.wait_until(frozen_is_as_fast, 60, "as fast as beside w running")
     print(rates)
     assert_intact(traffic.report)
-    assert sorted(rates[True])[len(rates[True]) // 2] > \
-        0.3 * sorted(rates[False])[len(rates[False]) // 2]
     glend.check_identity()
 
 
@@ -152,8 +159,12 @@ def test_hundred_stopped_consumers(glend, scaled):
         conn.call("port.open", {"port": f"s:h{i}", "slots": 64})
     with Peer(glend, "check", "t:a", "t:b") as traffic, \
             Peer(glend, "flood", "s:v", pps=20_000):
-        time.sleep(0.5)
-        assert rate(glend, "t:a", 0.5) > 0
+        for i in range(n):
+            glen.wait_until(lambda: glend.drops(f"s:h{i}")["out"], 60,
+                            "every ring is full")
+        first = glend.port_stats("t:a")["in"]["packets"]
+        glen.wait_until(lambda: glend.port_stats("t:a")["in"]["packets"] >
+                        first + 1000, 60, "others go on")
     assert_intact(traffic.report)
     for conn in holders:
         conn.close()

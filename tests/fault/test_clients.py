@@ -9,7 +9,7 @@ import pytest
 
 import glen
 from daemon import n_fds, open_port, request, settled_fds
-from glen import Glend, RpcError, wait_until
+from glen import Glend, RpcError, Stopwatch, wait_until
 
 
 # Garbage
@@ -90,9 +90,9 @@ def test_many_requests_at_once(glend):
     """Pipelined requests are all answered, in order, and others get in."""
     with glend.connect() as conn:
         conn.send(b"".join(request("version", i) for i in range(2000)))
-        start = time.monotonic()
+        watch = Stopwatch(glend.pid)
         glend.rpc("version")
-        assert time.monotonic() - start < 2
+        assert watch.seconds() < 2
         for i in range(2000):
             assert conn.receive()["id"] == i
 
@@ -124,9 +124,9 @@ def test_client_that_does_not_read(glend):
         try:
             sent += stuck.send(line * 50)
         except BlockingIOError:
-            start = time.monotonic()
+            watch = Stopwatch(glend.pid)
             assert len(glend.rpc("port.list")) == 200
-            assert time.monotonic() - start < 1
+            assert watch.seconds() < 1
             if sent > 100 * len(line):
                 break
         except (BrokenPipeError, ConnectionResetError):

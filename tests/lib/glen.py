@@ -87,6 +87,39 @@ def wait_until(condition, timeout=10.0, what="condition"):
         pause = min(pause * 1.5, 0.05)
 
 
+def run_delay(pid):
+    """Seconds that the threads of a process were ready but did not run."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(
+                    f"/proc/{pid}/task/{task}/schedstat",
+                    encoding="ascii") as stat:
+                total += int(stat.read().split()[1])
+    return total / 1e9
+
+
+class Stopwatch:
+    """
+    Time since it was made, without what this process and some others (pids, or
+    functions that return one) spent waiting for a processor: how busy the
+    machine is decides no test.
+    """
+
+    def __init__(self, *pids):
+        self.pids = [pid if callable(pid) else lambda pid=pid: pid
+                     for pid in (os.getpid(), *pids)]
+        self.delays = {}
+        self.start = time.monotonic()
+        for pid in self.pids:
+            self.delays[pid()] = run_delay(pid())
+
+    def seconds(self):
+        waited = sum(run_delay(pid()) - self.delays.get(pid(), 0)
+                     for pid in self.pids)
+        return time.monotonic() - self.start - waited
+
+
 class RpcError(Exception):
     """glend's refusal: .code (negative errno), .message, .errno_name."""
 
