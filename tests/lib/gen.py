@@ -14,6 +14,7 @@ the receiver runs. A test that wants to see every packet therefore sends no
 more than the ring holds (--slots; a packet longer than --buf-size takes
 several), or waits with received() before it sends more.
 """
+import contextlib
 import json
 import os
 import signal
@@ -23,8 +24,22 @@ import tempfile
 from glen import RpcError, binary, die_with_parent, wait_until
 
 
+def real_time(pid, priority):
+    """Above all ordinary processes, where that is allowed."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK,
+                              os.sched_param(priority))
+
+
 class Gen:
-    def __init__(self, glend, mode, *args, wait=True):
+    """priority: real-time, for tests that must not be kept waiting."""
+
+    def __init__(self, glend, mode, *args, wait=True, priority=0):
+        def prepare():
+            die_with_parent()
+            if priority:
+                real_time(0, priority)
+
         self.argv = [binary("glen-gen"), mode, *map(str, args)]
         if "--json" not in self.argv:
             self.argv.append("--json")
@@ -32,7 +47,7 @@ class Gen:
         self.process = subprocess.Popen(
             self.argv, env=glend.env if glend else None,
             stdout=self.files[0], stderr=self.files[1],
-            preexec_fn=die_with_parent)
+            preexec_fn=prepare)
         if wait and glend and mode != "embedded":
             self.port = args[0]
             wait_until(lambda: self.is_up(glend), what=f"port {self.port}")
@@ -93,9 +108,9 @@ class Gen:
             file.close()
 
 
-def gen_run(glend, mode, *args, timeout=60, code=0):
+def gen_run(glend, mode, *args, timeout=60, code=0, priority=0):
     """Runs glen-gen to its end and returns its report."""
-    with Gen(glend, mode, *args, wait=False) as gen:
+    with Gen(glend, mode, *args, wait=False, priority=priority) as gen:
         return gen.report(timeout, code)
 
 

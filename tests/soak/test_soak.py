@@ -7,13 +7,16 @@ which nothing is lost; the soak then runs at SHARE of it, and nothing may be
 lost, reordered, duplicated or damaged, and glend's counters must add up to the
 same figures.
 
+As root, the three parties run with real-time priority: what else happens on the
+machine does not decide whether a receiver comes too late.
+
 GLEN_SOAK is the number of packets (default 10^8 times GLEN_SCALE).
 """
 import os
 
 import pytest
 
-from gen import Gen, cpus, gen_run
+from gen import Gen, cpus, gen_run, real_time
 from glen import Glend
 
 SHARE = 0.75    # of the highest rate without drops; LEAST must be reached
@@ -34,9 +37,9 @@ def trial(glend, rate, *stop):
     """Sends at a rate (0: unlimited); both reports."""
     limit = ["--rate", int(rate), "--burst", BURST] if rate else []
     with Gen(glend, "recv", "sw0:b", "--until-end",
-             "--cpu", CPU_RX, *PORT) as receiver:
+             "--cpu", CPU_RX, *PORT, priority=2) as receiver:
         sent = gen_run(glend, "send", "sw0:a", "--cpu", CPU_TX,
-                       *PORT, *limit, *stop, timeout=3600)
+                       *PORT, *limit, *stop, timeout=3600, priority=1)
         return sent, receiver.report(timeout=60)
 
 
@@ -114,6 +117,8 @@ def soak(glend, count):
 def test_soak(scaled):
     count = PACKETS or scaled(10**8, least=10**5)
     with Glend(workers=1, args=["--cpus", str(CPU_GLEND)]) as glend:
+        for thread in os.listdir(f"/proc/{glend.pid}/task"):
+            real_time(int(thread), 3)
         glend.rpc("switch.add", switch="sw0")   # stays without ports
         sent, got = soak(glend, count)
         stats = glend.check_identity()
