@@ -13,6 +13,10 @@
 #include "report.h"
 #include "run.h"
 
+enum {
+	FORGIVE_TICKS = 50, /* of 20 ms */
+};
+
 /*
  * With one thread, everything happens in turn: a batch is sent, the switch runs
  * once, the receiver empties its rings. With two, the receiver has a thread of
@@ -27,7 +31,8 @@ struct embedded {
 	int rx_cpu; /* of the receiver's thread */
 	/* Two threads: packets that may be on their way, and were forgiven. */
 	uint64_t window, forgiven;
-	uint64_t stuck_at; /* packets received when the last tick came */
+	uint64_t stuck_at;  /* packets received when the last tick came */
+	unsigned stuck_for; /* ticks since that changed */
 	/* Written by the receiver, for the display. */
 	_Atomic uint64_t packets, bytes;
 	_Atomic int rx_error;
@@ -148,12 +153,17 @@ static bool may_send(const struct embedded *e)
 	       e->s.packets - got - e->forgiven < e->window;
 }
 
-/* Every tick: what has not arrived since the last one never will. */
+/*
+ * Every tick. After a second without one arrival what is on its way is taken
+ * for lost; a receiver that is merely not running comes back before.
+ */
 static void forgive(struct embedded *e)
 {
 	uint64_t got = atomic_load_explicit(&e->packets, memory_order_relaxed);
 
-	if (e->opts->threads > 1 && got == e->stuck_at && !may_send(e))
+	if (got != e->stuck_at || may_send(e))
+		e->stuck_for = 0;
+	else if (++e->stuck_for > FORGIVE_TICKS)
 		e->forgiven = e->s.packets - got;
 	e->stuck_at = got;
 }
