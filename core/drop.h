@@ -26,7 +26,6 @@
 	X(IN_FLOOD_LIMIT, in_flood_limit, "flood rate limit of the switch")    \
 	X(IN_MODULE, in_module, "refused by the module")                       \
 	X(IN_TRUNCATED, in_truncated, "driver saw only a part of it")          \
-	X(IN_BROKEN, in_broken, "the port broke the ring protocol")            \
 	/* OUT: on the port the packet was going to */                         \
 	X(OUT_NO_ROOM, out_no_room, "egress ring full")                        \
 	X(OUT_OVERSIZE, out_oversize, "longer than the destination's MTU")     \
@@ -34,7 +33,6 @@
 	X(OUT_SEGMENTS, out_segments, "needs more slots than a packet may")    \
 	X(OUT_LINK_DOWN, out_link_down, "interface is down")                   \
 	X(OUT_IO_ERROR, out_io_error, "the kernel refused it")                 \
-	X(OUT_RECEIVE_ONLY, out_receive_only, "port only sends")               \
 	X(OUT_GONE, out_gone, "port was closed or broken")
 
 enum drop {

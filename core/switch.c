@@ -94,11 +94,12 @@ int engine_spread(struct engine *e, unsigned n, struct glen_error *error)
 {
 	int err = 0;
 
-	if (!n || n > e->n_workers || e->workers[0]->started)
+	if (e->workers[0]->started)
+		return error_set(error, -EBUSY, "the switch runs already");
+	if (!n || n > e->n_workers)
 		return error_set(error, -EINVAL,
-				 "the switch runs already, or %u threads are "
-				 "more than %u",
-				 n, e->n_workers);
+				 "%u threads: a switch runs with 1 to %u", n,
+				 e->n_workers);
 	e->n_active = n;
 	for (unsigned i = 0; i < n; i++)
 		e->workers[i]->poll_mode = false;

@@ -318,8 +318,12 @@ int glen_switch_command(struct glen_switch *sw, const char *method,
 	err = parse("params", params, &object, error);
 	if (err)
 		return err;
+	error->code = 0; /* of an earlier call, maybe */
 	err = method_call(&sw->control, method, object, &answer, error);
 	json_decref(object);
+	if (err == -ENOSYS && !error->code)
+		return error_set(error, err, "there is no method '%.63s'",
+				 method);
 	if (err)
 		return err;
 	*result = json_dumps(answer, JSON_ENCODE_ANY);

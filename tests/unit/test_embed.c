@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// test_embed.c - a switch without a daemon: its ports, commands, refusals.
+#include "unit.h"
+
+#include <errno.h>
+#include <glen/switch.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct glen_switch *sw;
+
+static int setup(void **state)
+{
+	return glen_switch_create(&sw, "s", NULL, NULL, NULL);
+}
+
+static int teardown(void **state)
+{
+	glen_switch_destroy(sw);
+	return 0;
+}
+
+static void expect(int err, const struct glen_error *error, int want,
+		   const char *word)
+{
+	assert_int_equal(err, want);
+	if (!strstr(error->text, word))
+		fail_msg("\"%s\" does not say \"%s\"", error->text, word);
+}
+
+static void refuses_with_words(void **state)
+{
+	struct glen_switch *other;
+	struct glen_error e = { 0 };
+
+	expect(glen_switch_create(&other, "a b", "learn", NULL, &e), &e,
+	       -EINVAL, "a b");
+	expect(glen_switch_create(&other, "t", "lern", NULL, &e), &e, -EINVAL,
+	       "lern");
+	expect(glen_switch_create(&other, "t", "learn", "{", &e), &e, -EINVAL,
+	       "JSON");
+	expect(glen_switch_create(&other, "t", "learn", "{\"entris\":1}", &e),
+	       &e, -EINVAL, "entris");
+	expect(glen_switch_port_add(sw, "a", "dumy", NULL, &e), &e, -EINVAL,
+	       "dumy");
+	expect(glen_switch_port_add(sw, "t:a", "dummy", NULL, &e), &e, -EINVAL,
+	       "t:a");
+	expect(glen_switch_port_del(sw, "a", &e), &e, -ENOENT, "s:a");
+}
+
+static void ports_of_other_drivers_come_and_go(void **state)
+{
+	struct glen_error e = { 0 };
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(glen_switch_port_add(sw, "a", "dummy", NULL,
+						      &e),
+				 0);
+		expect(glen_switch_port_add(sw, "a", "dummy", NULL, &e), &e,
+		       -EEXIST, "s:a");
+		assert_int_equal(glen_switch_port_del(sw, "a", &e), 0);
+	}
+}
+
+static void an_open_port_stays_its_users(void **state)
+{
+	struct glen_error e = { 0 };
+	struct glen_port *port;
+
+	assert_int_equal(glen_switch_port_open(sw, &port, "a", NULL, &e), 0);
+	expect(glen_switch_port_del(sw, "a", &e), &e, -EBUSY,
+	       "glen_port_close");
+	glen_port_close(port);
+	assert_int_equal(glen_switch_port_open(sw, &port, "a", NULL, &e), 0);
+	glen_port_close(port);
+}
+
+static void starts_once(void **state)
+{
+	struct glen_error e = { 0 };
+
+	expect(glen_switch_start(sw, 0, &e), &e, -EINVAL, "0 threads");
+	expect(glen_switch_start(sw, 1000, &e), &e, -EINVAL, "1000 threads");
+	assert_int_equal(glen_switch_start(sw, 1, &e), 0);
+	expect(glen_switch_start(sw, 1, &e), &e, -EBUSY, "runs already");
+}
+
+/* An unknown one was refused without a word. */
+static void commands_answer_or_say_why(void **state)
+{
+	struct glen_error e = { .code = -EBUSY };
+	char *result;
+
+	expect(glen_switch_command(sw, "nonsense", NULL, &result, &e), &e,
+	       -ENOSYS, "nonsense");
+	expect(glen_switch_command(sw, "switch.del", NULL, &result, &e), &e,
+	       -ENOSYS, "switch.h");
+	assert_int_equal(glen_switch_command(sw, "switch.show",
+					     "{\"switch\":\"s\"}", &result, &e),
+			 0);
+	assert_non_null(strstr(result, "learn"));
+	free(result);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(refuses_with_words, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			ports_of_other_drivers_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_open_port_stays_its_users,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(starts_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(commands_answer_or_say_why,
+						setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
