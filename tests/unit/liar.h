@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* liar.h - a client that broke the protocol, and what must follow, for tests. */
+/* liar.h - a client that broke the protocol, and what must follow. */
 #ifndef TESTS_UNIT_LIAR_H
 #define TESTS_UNIT_LIAR_H
 #include "raw_client.h"
