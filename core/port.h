@@ -80,6 +80,7 @@ struct ingress {
 	uint64_t idle_since_ns; /* when rx first brought nothing; 0: busy */
 	uint64_t armed_at_ns;	/* for the adaptive spin budget */
 	uint32_t spin_ns;	/* how long to poll before arming */
+	uint32_t burst;		/* mean of entries taken at once, lately */
 } __attribute__((aligned(64)));
 
 /* Packets out of the switch. */

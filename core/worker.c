@@ -51,7 +51,8 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 /*
  * The ring brought nothing. Returns true if it is to leave the polled ones:
  * it is armed now, or cold in poll mode. How long a ring is polled in vain before that adapts: a ring that
- * is kicked soon after it was armed should have been polled a little longer.
+ * is kicked soon after it was armed should have been polled a little longer, and
+ * dense traffic makes pauses that are shorter than a sleep.
  */
 static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 {
@@ -59,7 +60,8 @@ static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 		in->idle_since_ns = w->now_ns;
 		return false;
 	}
-	if (w->now_ns - in->idle_since_ns < in->spin_ns)
+	if (w->now_ns - in->idle_since_ns <
+	    (in->burst < SPIN_DENSE ? in->spin_ns : SPIN_MAX_NS))
 		return false;
 	if (w->poll_mode)
 		return true;
@@ -129,6 +131,7 @@ unsigned HOT(worker_turn)(struct worker *w)
 
 		if (n) {
 			in->idle_since_ns = 0;
+			in->burst = (in->burst + n) / 2;
 			used += n;
 		} else if (idle(w, in)) {
 			leave(w, i);

@@ -35,10 +35,11 @@
 #include "core/switch.h"
 
 enum {
-	SPIN_MIN_NS = 1000,
+	SPIN_MIN_NS = 200,
 	SPIN_MAX_NS = 50000,
-	SPIN_FEW_NS = 4000, /* the most where a spinner takes a client's core */
+	SPIN_FEW_NS = 300, /* the most where a spinner takes a client's core */
 	SPIN_MANY_CPUS = 4,
+	SPIN_DENSE = 32, /* entries at once: worth to be spun for longest */
 	EPOLL_INTERVAL_NS = 20000,
 	WORKER_EVENTS = 64,
 	COLD_LOOKS = 8, /* cold rings per busy turn */

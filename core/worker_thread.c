@@ -181,18 +181,6 @@ void worker_events(struct worker *w, int timeout_ms)
 		handle_event(w, ev[i].data.u32);
 }
 
-/*
- * Nothing to do, but rings are still polled. A client that was just woken may
- * wait for this very processor: let it have it.
- */
-static void give_way(const struct worker *w)
-{
-	if (!w->poll_mode)
-		sched_yield();
-	else
-		shm_pause();
-}
-
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -209,7 +197,7 @@ static void *worker_main(void *arg)
 			 (!used || w->now_ns >= w->epoll_at_ns))
 			worker_events(w, 0);
 		if (!used)
-			give_way(w);
+			shm_pause();
 	}
 	RCU_TSAN_RELEASE();
 	urcu_qsbr_unregister_thread();
