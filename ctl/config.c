@@ -55,11 +55,10 @@ static json_t *port_config(const char *driver, json_t *params)
 	return object;
 }
 
-static json_t *switch_ports(struct control *ctl, struct vswitch *sw)
+/* The ports that the switch has itself; reservations come later. */
+static json_t *switch_ports(struct vswitch *sw)
 {
-	json_t *ports = json_object(), *params;
-	struct control_name name;
-	const char *full;
+	json_t *ports = json_object();
 
 	for (unsigned i = 0, left = sw->n_ports; left; i++) {
 		struct port *port = sw->ports[i];
@@ -71,22 +70,46 @@ static json_t *switch_ports(struct control *ctl, struct vswitch *sw)
 			continue;
 		if (json_object_set_new(ports, port->name,
 					port_config(port->ops->name,
-						    port->params)))
-			goto err_ports;
-	}
-	json_object_foreach(ctl->reserved, full, params) {
-		if (control_split(full, &name, NULL) ||
-		    strcmp(name.sw, sw->name))
-			continue;
-		if (json_object_set_new(ports, name.port,
-					port_config("shm", params)))
-			goto err_ports;
+						    port->params))) {
+			json_decref(ports);
+			return NULL;
+		}
 	}
 	return ports;
+}
 
-err_ports:
-	json_decref(ports);
-	return NULL;
+static json_t *switch_config(struct vswitch *sw)
+{
+	json_t *object = json_pack("{ss so}", "module", sw->module->name,
+				   "ports", switch_ports(sw));
+
+	if (object && json_object_size(sw->module_params) &&
+	    json_object_set(object, "options", sw->module_params)) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
+/* One pass over all reservations: a pass per switch takes too long. */
+static int add_reserved(struct control *ctl, json_t *switches)
+{
+	struct control_name name;
+	const char *full;
+	json_t *params;
+
+	json_object_foreach(ctl->reserved, full, params) {
+		json_t *object;
+
+		if (control_split(full, &name, NULL))
+			continue;
+		object = json_object_get(switches, name.sw);
+		if (object &&
+		    json_object_set_new(json_object_get(object, "ports"),
+					name.port, port_config("shm", params)))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 json_t *control_config(struct control *ctl)
@@ -94,23 +117,23 @@ json_t *control_config(struct control *ctl)
 	struct vswitch *sw = engine_switches(ctl->engine);
 	json_t *switches = json_object();
 
-	for (; sw && switches; sw = sw->next) {
-		json_t *ports = switch_ports(ctl, sw), *object;
-
-		if (ports && !sw->configured && !json_object_size(ports)) {
-			json_decref(ports);
-			continue;
-		}
-		object = json_pack("{ss so}", "module", sw->module->name,
-				   "ports", ports);
-		if (object && json_object_size(sw->module_params))
-			json_object_set(object, "options", sw->module_params);
-		if (json_object_set_new(switches, sw->name, object)) {
-			json_decref(switches);
-			switches = NULL;
-		}
-	}
+	for (; sw; sw = sw->next)
+		if (json_object_set_new(switches, sw->name, switch_config(sw)))
+			goto err_switches;
+	if (add_reserved(ctl, switches))
+		goto err_switches;
+	/* A switch that came with a client's port goes with it. */
+	for (sw = engine_switches(ctl->engine); sw; sw = sw->next)
+		if (!sw->configured &&
+		    !json_object_size(
+			    json_object_get(json_object_get(switches, sw->name),
+					    "ports")))
+			json_object_del(switches, sw->name);
 	return json_pack("{so}", "switches", switches);
+
+err_switches:
+	json_decref(switches);
+	return NULL;
 }
 
 /* Comparison */
