@@ -217,15 +217,17 @@ json_t *engine_show_workers(struct engine *e)
 	for (unsigned i = 0; i < e->n_workers; i++) {
 		struct worker *w = e->workers[i];
 		const struct worker_set *set = atomic_load(&w->set);
-		json_int_t rings = 0;
+		json_int_t polled = read_count(&w->polled_shown), rings = 0;
 
 		for (uint32_t r = 0; r < set->n; r++)
 			rings += set->ring[r] != NULL;
 		json_array_append_new(
 			all,
-			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}",
-				  "worker", (int)i, "cpu", w->cpu, "rings",
-				  rings, "turns",
+			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, "
+				  "s:I}",
+				  "worker", (int)i, "cpu", w->cpu, "polled",
+				  polled, "armed",
+				  rings > polled ? rings - polled : 0, "turns",
 				  (json_int_t)read_count(&w->turns), "batches",
 				  (json_int_t)read_count(&w->batches),
 				  "packets",

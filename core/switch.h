@@ -100,7 +100,8 @@ struct vswitch *engine_switches(struct engine *engine);
 void engine_tick(struct engine *engine);
 /* The next port that broke and is still open, or NULL. */
 struct port *engine_broken(struct engine *engine);
-/* Per worker: {"worker", "cpu", "polled", "armed", "busy", "sleeps", ...}. */
+/* Per worker: {"worker", "cpu", "polled", "armed", "turns", "batches",
+ * "packets", "sleeps", "wakeups"}. */
 json_t *engine_show_workers(struct engine *engine);
 
 /* True if the name is 1..31 of [A-Za-z0-9_.-] and starts with a letter or

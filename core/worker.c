@@ -49,10 +49,11 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 }
 
 /*
- * The ring brought nothing. Returns true if it is to leave the polled ones:
- * it is armed now, or cold in poll mode. How long a ring is polled in vain before that adapts: a ring that
- * is kicked soon after it was armed should have been polled a little longer, and
- * dense traffic makes pauses that are shorter than a sleep.
+ * The ring brought nothing. Returns true if it is to leave the polled ones: it
+ * is armed now, or cold in poll mode. How long a ring is polled in vain before
+ * that adapts: one that is kicked soon after it was armed should have been
+ * polled a little longer, and dense traffic makes pauses that are shorter than
+ * a sleep.
  */
 static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 {
@@ -141,6 +142,9 @@ unsigned HOT(worker_turn)(struct worker *w)
 	}
 	if (__builtin_expect(w->n_cold != 0, 0))
 		used += cold_rings(w, used ? COLD_LOOKS : w->n_cold);
+	if (w->polled_shown != w->n_polled)
+		__atomic_store_n(&w->polled_shown, w->n_polled,
+				 __ATOMIC_RELAXED);
 	return used;
 }
 

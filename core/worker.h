@@ -95,6 +95,7 @@ struct worker {
 	uint64_t now_ns;
 	uint64_t epoll_at_ns; /* when a busy worker asks epoll again */
 	uint64_t turns, batches, packets, sleeps, wakeups; /* read by control */
+	uint64_t polled_shown; /* n_polled at the last turn; read by control */
 
 	/* Scratch of deliver(). */
 	uint32_t epoch;	    /* of group_of */
