@@ -149,7 +149,7 @@ static void rings_are_spread(void **state)
 	for (unsigned w = 0; w < 4; w++)
 		assert_in_range(rings[w], w < 3 ? 2 : 0, w < 3 ? 3 : 0);
 	assert_int_equal(engine_start(engine, &error), 0);
-	assert_int_equal(engine_spread(engine, 2, &error), -EINVAL);
+	assert_int_equal(engine_spread(engine, 2, &error), -EBUSY);
 	for (unsigned r = 0; r < 8; r++)
 		rig_send(a, r, (struct sent){ .verdict = TO(1), .seq = r });
 	while (dummy_pending_out(b, 0) < 8)
