@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -34,6 +35,13 @@ static int file_open(struct pcap_reader *rd, struct glen_error *error)
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		err = error_set(error, -EINVAL, "%.*s is not a file", TEXT_SIZE,
 				rd->path);
+		goto err_fd;
+	}
+	/* The writer's half of this is in file_make(). */
+	if (flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) {
+		err = error_set(error, -EBUSY,
+				"%.*s is being written by another port",
+				TEXT_SIZE, rd->path);
 		goto err_fd;
 	}
 	stream = fdopen(fd, "rb");

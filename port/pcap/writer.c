@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,14 @@ static int file_make(struct pcap_writer *wr, struct glen_error *error)
 	if (fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode))) {
 		err = error_set(error, -EINVAL, "%.*s is not a file", TEXT_SIZE,
 				wr->path);
+		goto err_fd;
+	}
+	/* Two ports in one file would spoil it, or feed each other. */
+	if (S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) &&
+	    errno == EWOULDBLOCK) {
+		err = error_set(error, -EBUSY,
+				"%.*s is read or written by another port",
+				TEXT_SIZE, wr->path);
 		goto err_fd;
 	}
 	if (S_ISREG(st.st_mode) && ftruncate(fd, 0)) {

@@ -392,6 +392,31 @@ static void a_typo_empties_no_file(void **state)
 	close_port();
 }
 
+/* A port that recorded into what another one replayed grew for ever. */
+static void a_file_has_one_writer_or_readers(void **state)
+{
+	static struct port first;
+	struct glen_error error;
+
+	write_capture(1, 0, FRAME, FRAME, DLT_EN10MB);
+	open_good(json_pack("{s:s}", "read", in_path));
+	first = port;
+	expect_error(-EBUSY, in_path, json_pack("{s:s}", "write", in_path));
+	open_good(json_pack("{s:s}", "read", in_path));
+	close_port();
+	pcap_port_ops.close(&first);
+
+	open_good(json_pack("{s:s}", "write", out_path));
+	first = port;
+	expect_error(-EBUSY, out_path, json_pack("{s:s}", "write", out_path));
+	assert_int_equal(open_port(json_pack("{s:s}", "read", out_path),
+				   &error),
+			 -EBUSY);
+	pcap_port_ops.close(&first);
+	open_good(json_pack("{s:s}", "write", out_path));
+	close_port();
+}
+
 /* A batch of n frames of len bytes: a private header and two segments. */
 static void batch_make(struct batch *b, uint8_t *bytes, unsigned n,
 		       unsigned len)
@@ -554,6 +579,7 @@ int main(void)
 		cmocka_unit_test(reports_a_file_that_is_cut_off),
 		cmocka_unit_test(names_what_is_wrong),
 		cmocka_unit_test(a_typo_empties_no_file),
+		cmocka_unit_test(a_file_has_one_writer_or_readers),
 		cmocka_unit_test(writes_what_leaves_the_switch),
 		cmocka_unit_test(cuts_at_snaplen),
 		cmocka_unit_test(a_full_ring_drops),
