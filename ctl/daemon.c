@@ -392,7 +392,7 @@ static int init_state(struct daemon *d, struct glen_error *error)
 		return 0;
 	}
 	if (state_n_pending(d->state)) {
-		log_info("%u ports of the last run may be resumed within %d s",
+		log_info("remembering %u ports of the last run for %d s",
 			 state_n_pending(d->state), DAEMON_PENDING_S);
 		d->pending_until_s = server_now_s() + DAEMON_PENDING_S;
 	}
