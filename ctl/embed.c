@@ -191,8 +191,8 @@ static int map_user(struct embedded *e, const char *full,
 		return error_set(error, -ENOMEM, "out of memory");
 	e->port->ops->attach_info(e->port, info, fds, &n_fds);
 	json_decref(info);
-	err = port_map_local(&e->user, full, &shm->layout, fds[0], fds[1],
-			     fds[2], fds[3], on_close, e);
+	err = port_map_local(&e->user, full, &shm->layout, shm->base, fds[0],
+			     fds[1], fds[2], fds[3], on_close, e);
 	if (err)
 		return error_set(error, err, "cannot map port %s: %s", full,
 				 strerror(-err));

@@ -6,6 +6,7 @@
 #include <net/netmap.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/error.h"
 
@@ -122,4 +123,44 @@ void layout_write(const struct layout *l, void *base, const char *ifname)
 	memset(ktoa, 0, 2 * l->rings * sizeof(*ktoa));
 	for (unsigned i = 0; i < l->rings; i++)
 		ktoa[i].hwtail = l->slots - 1;
+}
+
+/*
+ * Reserves the region's whole range, so that the window and the buffers have
+ * the distance that the rings' offsets say, and maps both into it. The buffers
+ * start at a multiple of LAYOUT_ALIGN so that huge pages can back them.
+ */
+int layout_map(const struct layout *l, int window_fd, int bufs_fd, char **out,
+	       struct glen_error *error)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+	size_t room = l->size + LAYOUT_ALIGN;
+	char *all, *base;
+	int err;
+
+	all = mmap(NULL, room, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (all == MAP_FAILED)
+		return error_set(error, -errno,
+				 "cannot reserve %zu bytes of addresses: %s",
+				 room, strerror(errno));
+	base = (char *)(((uintptr_t)all + LAYOUT_ALIGN - 1) &
+			~(uintptr_t)(LAYOUT_ALIGN - 1));
+	if (mmap(base, l->window_size, prot, flags, window_fd, 0) ==
+		    MAP_FAILED ||
+	    mmap(base + l->bufs_off, l->bufs_size, prot, flags, bufs_fd, 0) ==
+		    MAP_FAILED) {
+		err = error_set(error, -errno, "cannot map the region: %s",
+				strerror(errno));
+		munmap(all, room);
+		return err;
+	}
+	if (base > all)
+		munmap(all, (size_t)(base - all));
+	munmap(base + l->size, (size_t)(all + room - (base + l->size)));
+	/* A kernel without huge pages for memfds refuses; no harm done. */
+	madvise(base + l->bufs_off, l->bufs_size & ~(LAYOUT_ALIGN - 1ULL),
+		MADV_HUGEPAGE);
+	*out = base;
+	return 0;
 }

@@ -82,4 +82,12 @@ static inline uint64_t layout_rx_ring(const struct layout *l, unsigned i)
  */
 void layout_write(const struct layout *l, void *base, const char *ifname);
 
+/*
+ * Reserves the region's whole range of addresses and maps the window and the
+ * buffers into it. The caller checked their sizes and seals, keeps both
+ * descriptors, and unmaps l->size bytes at *base. -errno with a sentence.
+ */
+int layout_map(const struct layout *l, int window_fd, int bufs_fd, char **base,
+	       struct glen_error *error);
+
 #endif

@@ -78,47 +78,6 @@ static int check_memfd(int fd, uint64_t size, const char *what,
 	return 0;
 }
 
-/*
- * Reserves the region's whole range, so that the window and the buffers have
- * the distance that the rings' offsets say, and maps both into it. The buffers
- * start at a multiple of LAYOUT_ALIGN so that huge pages can back them.
- */
-static int map_region(struct glen_port *port, int window_fd, int bufs_fd,
-		      struct glen_error *error)
-{
-	const struct layout *l = &port->layout;
-	const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
-	size_t room = l->size + LAYOUT_ALIGN;
-	char *all, *base;
-	int err;
-
-	all = mmap(NULL, room, PROT_NONE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (all == MAP_FAILED)
-		return error_set(error, -errno,
-				 "cannot reserve %zu bytes of addresses: %s",
-				 room, strerror(errno));
-	base = (char *)(((uintptr_t)all + LAYOUT_ALIGN - 1) &
-			~(uintptr_t)(LAYOUT_ALIGN - 1));
-	if (mmap(base, l->window_size, prot, flags, window_fd, 0) ==
-		    MAP_FAILED ||
-	    mmap(base + l->bufs_off, l->bufs_size, prot, flags, bufs_fd, 0) ==
-		    MAP_FAILED) {
-		err = error_set(error, -errno, "cannot map the region: %s",
-				strerror(errno));
-		munmap(all, room);
-		return err;
-	}
-	if (base > all)
-		munmap(all, (size_t)(base - all));
-	munmap(base + l->size, (size_t)(all + room - (base + l->size)));
-	/* A kernel without huge pages for memfds refuses; no harm done. */
-	madvise(base + l->bufs_off, l->bufs_size & ~(LAYOUT_ALIGN - 1ULL),
-		MADV_HUGEPAGE);
-	port->base = base;
-	return 0;
-}
-
 static void init_ring(struct glen_port *port, struct ring *r, unsigned i,
 		      bool rx)
 {
@@ -165,9 +124,9 @@ static void link_extra(struct glen_port *port)
 }
 
 int port_map_local(struct glen_port **port, const char *name,
-		   const struct layout *l, int window_fd, int bufs_fd,
-		   int kick_fd, int call_fd, void (*on_close)(void *arg),
-		   void *arg)
+		   const struct layout *l, char *base, int window_fd,
+		   int bufs_fd, int kick_fd, int call_fd,
+		   void (*on_close)(void *arg), void *arg)
 {
 	struct glen_port *p = port_alloc(name, l);
 	int err;
@@ -180,9 +139,11 @@ int port_map_local(struct glen_port **port, const char *name,
 	p->call_fd = call_fd;
 	p->on_close = on_close;
 	p->arg = arg;
+	p->mapped_by_us = !base;
+	p->base = base;
 	err = link_init(p);
-	if (!err)
-		err = map_region(p, window_fd, bufs_fd, NULL);
+	if (!err && !base)
+		err = layout_map(l, window_fd, bufs_fd, &p->base, NULL);
 	if (err) {
 		link_fini(p);
 		free(p);
@@ -267,7 +228,7 @@ static void port_free(struct glen_port *port)
 		waiter_close(&port->tx[i].waiter);
 	}
 	waiter_close(&port->waiter);
-	if (port->base)
+	if (port->base && port->mapped_by_us)
 		munmap(port->base, port->layout.size);
 	if (!port->local) {
 		close_fd(port->window_fd);
@@ -319,7 +280,8 @@ static int attach(struct glen_port **port, const char *name, struct rpc *rpc,
 	if (!err)
 		err = check_memfd(p->bufs_fd, l.bufs_size, "buffers", error);
 	if (!err)
-		err = map_region(p, p->window_fd, p->bufs_fd, error);
+		err = layout_map(&p->layout, p->window_fd, p->bufs_fd, &p->base,
+				 error);
 	if (err) {
 		port_free(p);
 		return err;

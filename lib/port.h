@@ -113,6 +113,7 @@ struct glen_port {
 	char name[GLEN_NAME_MAX + 1]; /* const */
 	struct layout layout;	      /* const */
 	char *base;		      /* of the region; const */
+	bool mapped_by_us;	      /* const: base is ours to unmap */
 	int window_fd, bufs_fd;	      /* kept for port.resume; -1 if local */
 	struct waiter waiter; /* of glen_wait(), glen_arm(), glen_port_fd() */
 	uint32_t spin_max_ns; /* const: of this machine */
@@ -124,16 +125,18 @@ struct glen_port {
 };
 
 /*
- * Makes a port of an embedded switch from its descriptors, all borrowed:
+ * Makes a port of an embedded switch. base is the switch's own mapping of the
+ * region, borrowed until on_close(arg): two mappings of the same pages take
+ * twice the room in the TLB. NULL: map the descriptors. They are borrowed:
  * window_fd and bufs_fd for the duration of the call, kick_fd (an eventfd)
  * and call_fd (the reading end of a pipe, or an eventfd) until on_close(arg).
  * on_close is the last thing glen_port_close() calls, after unmapping. The
  * window must have been written (layout_write()).
  */
 int port_map_local(struct glen_port **port, const char *name,
-		   const struct layout *l, int window_fd, int bufs_fd,
-		   int kick_fd, int call_fd, void (*on_close)(void *arg),
-		   void *arg);
+		   const struct layout *l, char *base, int window_fd,
+		   int bufs_fd, int kick_fd, int call_fd,
+		   void (*on_close)(void *arg), void *arg);
 
 /* What glen_port_stats() calls for a local port, with on_close's arg. */
 void port_local_stats(struct glen_port *port, port_stats_fn stats);

@@ -53,19 +53,12 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static void unmap(uint8_t **at, uint64_t size)
-{
-	if (*at)
-		munmap(*at, size);
-	*at = NULL;
-}
-
 static void shm_close(struct port *port)
 {
 	struct shm_port *shm = port->drv;
 
-	unmap(&shm->window, shm->layout.window_size);
-	unmap(&shm->bufs, shm->layout.bufs_size);
+	if (shm->base)
+		munmap(shm->base, shm->layout.size);
 	close_fd(&shm->window_fd);
 	close_fd(&shm->bufs_fd);
 	close_fd(&shm->kick_fd);
@@ -94,41 +87,15 @@ static int memfd(const char *what, uint64_t size, struct glen_error *error)
 	return fd;
 }
 
-/* Maps fd at an address that a huge page may back, if it is that large. */
-static uint8_t *map(int fd, uint64_t size, struct glen_error *error)
-{
-	uint64_t align = size >= LAYOUT_ALIGN ? LAYOUT_ALIGN : LAYOUT_PAGE;
-	uint8_t *room, *at, *p;
-
-	room = mmap(NULL, size + align, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (room == MAP_FAILED)
-		goto err;
-	at = (uint8_t *)(((uintptr_t)room + align - 1) & ~(align - 1));
-	p = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-		 0);
-	if (p == MAP_FAILED) {
-		munmap(room, size + align);
-		goto err;
-	}
-	if (at > room)
-		munmap(room, at - room);
-	munmap(at + size, align - (at - room));
-	/* Huge pages if there are any; harmless if not. */
-	madvise(at, size, MADV_HUGEPAGE);
-	return p;
-err:
-	error_set(error, -ENOMEM, "cannot map %llu bytes: %s",
-		  (unsigned long long)size, strerror(errno));
-	return NULL;
-}
-
 static int map_all(struct shm_port *shm, struct glen_error *error)
 {
-	shm->window = map(shm->window_fd, shm->layout.window_size, error);
-	shm->bufs = map(shm->bufs_fd, shm->layout.bufs_size, error);
-	if (!shm->window || !shm->bufs)
-		return -ENOMEM;
+	int err = layout_map(&shm->layout, shm->window_fd, shm->bufs_fd,
+			     &shm->base, error);
+
+	if (err)
+		return err;
+	shm->window = (uint8_t *)shm->base;
+	shm->bufs = (uint8_t *)shm->base + shm->layout.bufs_off;
 	return 0;
 }
 
@@ -176,7 +143,7 @@ static int open_call(int fd)
 static int make(struct shm_port *shm, struct glen_error *error)
 {
 	struct port *port = shm->port;
-	int call[2];
+	int call[2], err;
 
 	shm->window_fd = memfd("glen-window", shm->layout.window_size, error);
 	if (shm->window_fd < 0)
@@ -198,8 +165,9 @@ static int make(struct shm_port *shm, struct glen_error *error)
 				 "/proc mounted?",
 				 strerror(errno));
 	fcntl(shm->call_fd, F_SETPIPE_SZ, LAYOUT_PAGE);
-	if (map_all(shm, error))
-		return -ENOMEM;
+	err = map_all(shm, error);
+	if (err)
+		return err;
 	layout_write(&shm->layout, shm->window, port->name);
 	save(shm);
 	return 0;
@@ -246,6 +214,7 @@ static int resume(struct shm_port *shm, struct port_args *args,
 		  const char *token, struct glen_error *error)
 {
 	const struct shm_saved *s = shm->saved;
+	int err;
 
 	if (!s->valid || !token_good(s, token))
 		return error_set(error, -EACCES,
@@ -274,8 +243,9 @@ static int resume(struct shm_port *shm, struct port_args *args,
 				 "the fourth descriptor is not the call pipe "
 				 "of port %s",
 				 shm->port->name);
-	if (map_all(shm, error))
-		return -ENOMEM;
+	err = map_all(shm, error);
+	if (err)
+		return err;
 	close_fd(&shm->window_fd);
 	close_fd(&shm->bufs_fd);
 	close_fd(&shm->called_fd);

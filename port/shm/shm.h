@@ -98,8 +98,9 @@ struct shm_port {
 	struct port *port;
 	struct layout layout;
 	uint32_t vnet_hdr_len;
-	uint8_t *window;	 /* mapping of layout.window_size */
-	uint8_t *bufs;		 /* mapping of layout.bufs_size */
+	char *base;		 /* mapping of layout.size */
+	uint8_t *window;	 /* = base */
+	uint8_t *bufs;		 /* in it */
 	int window_fd, bufs_fd;	 /* until the client has them; else -1 */
 	int kick_fd;		 /* eventfd: the client writes, epoll sees */
 	int call_fd;		 /* pipe, our end */

@@ -103,8 +103,8 @@ static void open_honest(struct honest *h, const char *name)
 	json_decref(info);
 	FUZZ_CHECK(!port_map_local(&h->user, name,
 				   &((struct shm_port *)h->port->drv)->layout,
-				   fds[0], fds[1], fds[2], fds[3], on_close,
-				   NULL));
+				   NULL, fds[0], fds[1], fds[2], fds[3],
+				   on_close, NULL));
 }
 
 static void open_all(void)

@@ -100,9 +100,9 @@ static inline struct glen_port *fake_port(struct fake *f)
 {
 	struct glen_port *port;
 
-	assert_int_equal(port_map_local(&port, "fake:p", &f->l, f->window_fd,
-					f->bufs_fd, f->kick_fd, f->call_fd,
-					fake_on_close, f),
+	assert_int_equal(port_map_local(&port, "fake:p", &f->l, NULL,
+					f->window_fd, f->bufs_fd, f->kick_fd,
+					f->call_fd, fake_on_close, f),
 			 0);
 	return port;
 }
