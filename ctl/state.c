@@ -181,9 +181,10 @@ static int allocate(struct state *s, const void *at, size_t len,
 
 /* Configuration */
 
-static uint32_t area_crc(const struct area *a)
+static uint32_t area_crc(const struct area *a, uint64_t generation)
 {
-	uint32_t crc = crc_add(0, a, offsetof(struct area, crc));
+	const struct area head = { .generation = generation, .len = a->len };
+	uint32_t crc = crc_add(0, &head, offsetof(struct area, crc));
 
 	return crc_add(crc, a->text, a->len);
 }
@@ -191,7 +192,7 @@ static uint32_t area_crc(const struct area *a)
 static bool area_good(const struct area *a)
 {
 	return a->generation && a->len <= STATE_CONFIG_MAX &&
-	       a->crc == area_crc(a);
+	       a->crc == area_crc(a, a->generation);
 }
 
 /* The area with the newest good configuration; -1: there is none. */
@@ -466,6 +467,7 @@ json_t *state_config(const struct state *s)
 int state_set_config(struct state *s, json_t *config, struct glen_error *error)
 {
 	int last = s->newest, next = last == 0 ? 1 : 0, err = 0;
+	uint64_t generation = last < 0 ? 1 : area_of(s, last)->generation + 1;
 	struct area *a = area_of(s, next);
 	char *text = json_dumps(config, JSON_COMPACT);
 	size_t len = text ? strlen(text) : 0;
@@ -481,13 +483,16 @@ int state_set_config(struct state *s, json_t *config, struct glen_error *error)
 		err = allocate(s, a, sizeof(*a) + len, error);
 	if (!err) {
 		a->generation = 0;
-		/* Whoever reads this after a SIGKILL sees it in order. */
+		/*
+		 * Whoever reads this after a SIGKILL sees it in order: an area
+		 * without a generation was never written, or not to the end.
+		 */
 		atomic_signal_fence(memory_order_seq_cst);
 		memcpy(a->text, text, len);
 		a->len = len;
+		a->crc = area_crc(a, generation);
 		atomic_signal_fence(memory_order_seq_cst);
-		a->generation = last < 0 ? 1 : area_of(s, last)->generation + 1;
-		a->crc = area_crc(a);
+		a->generation = generation;
 		s->newest = next;
 	}
 	free(text);

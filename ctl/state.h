@@ -15,11 +15,12 @@
  *   4 MiB ..   configuration B /  with the higher generation and a good CRC
  *   8 MiB ..   STATE_RECORDS records of 4 KiB: one per open port
  *
- * A new configuration is written over the older one of the two, its CRC last. A
- * record is filled before its bit is set, and the bit is cleared before it is
- * wiped. Its second half belongs to the port's driver, whose workers write it
- * in place (struct port_args.saved). Its options are kept twice, and a word
- * says which of the two counts.
+ * A new configuration is written over the older one of the two, its generation
+ * last: without one an area counts as never written. A record is filled before
+ * its bit is set, and the bit is cleared before it is wiped. Its second half
+ * belongs to the port's driver, whose workers write it in place (struct
+ * port_args.saved). Its options are kept twice, and a word says which of the
+ * two counts.
  *
  *   record --bit set--> open --process ends--> pending --state_open()--> ...
  *                         \--state_close()--> free  \--state_forget()--> free

@@ -392,6 +392,47 @@ static void needs_its_directory(void **state)
 	assert_non_null(strstr(error.text, "--no-state"));
 }
 
+/* A large configuration, and the file offset of a byte near its end. */
+enum { LARGE = 3 << 20, LARGE_END = 4096 + 16 + LARGE };
+
+static void write_large(void)
+{
+	char *text = malloc(LARGE + 1);
+
+	memset(text, 'a', LARGE);
+	text[LARGE] = '\0';
+	set_config(open_state(), text);
+	pause();
+}
+
+/* Killed between the text of the very first configuration and its CRC: there
+ * is none then, which is no damage. */
+static void killed_in_the_first_configuration(void **state)
+{
+	pid_t pid = fork();
+	char byte = 0;
+	json_t *config;
+	struct state *s;
+	int fd, status;
+
+	if (!pid)
+		write_large();
+	while ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		assert_int_equal(errno, ENOENT);
+	while (!byte)
+		assert_in_range(pread(fd, &byte, 1, LARGE_END), 0, 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	close(fd);
+	s = open_state();
+	config = state_config(s);
+	/* Or it was whole already, should we have been late. */
+	assert_true(!config || json_object_get(config, "text"));
+	json_decref(config);
+	state_destroy(s, false);
+}
+
 /*
  * A process that writes configurations as fast as it can is killed at random
  * moments; what is found then is always whole.
@@ -465,6 +506,7 @@ int main(void)
 		STATE_TEST(leaves_what_is_no_file),
 		STATE_TEST(is_used_by_one),
 		STATE_TEST(needs_its_directory),
+		STATE_TEST(killed_in_the_first_configuration),
 		STATE_TEST(survives_sigkill),
 	};
 
