@@ -63,8 +63,18 @@ def test_ring_writer_in_a_learning_switch(glend, scaled):
 
 
 def test_every_way_of_lying_is_noticed(glend, scaled):
-    """Over some lives each reason that a ring can be closed for shows up."""
+    """
+    Over some lives each reason that a ring can be closed for shows up. The
+    dice, and which of two lies glend sees first, decide how many lives.
+    """
     glend.rpc("switch.add", switch="s", module="static", options=STATIC)
-    with Peer(glend, "bounce", "s:mirror"):
+    seen = set()
+
+    def all_seen():
         report = hostile(glend, "s:evil", scaled(3_000_000, 1_000_000))
-    assert set(report["reasons"]) == KNOWN
+        assert set(report["reasons"]) <= KNOWN
+        seen.update(report["reasons"])
+        return seen == KNOWN
+
+    with Peer(glend, "bounce", "s:mirror"):
+        glen.wait_until(all_seen, 120, "every reason")
