@@ -8,6 +8,10 @@
 
 #include "tx.h"
 
+enum {
+	PREFETCH = 4, /* slots ahead */
+};
+
 int receiver_init(struct receiver *r, const struct gen_opts *opts,
 		  struct glen_port *port)
 {
@@ -121,11 +125,14 @@ static uint32_t drain_checked(struct receiver *r, struct netmap_ring *ring,
 	r->now = clock_ns();
 	while (done < n && done < space) {
 		const uint8_t *packet;
-		uint32_t len, ahead = at + 4, slots;
+		uint32_t len, ahead = at + PREFETCH, slots;
 
 		if (ahead >= ring->num_slots)
 			ahead -= ring->num_slots;
-		__builtin_prefetch(NETMAP_BUF(ring, ring->slot[ahead].buf_idx));
+		/* The slots behind may just be being written. */
+		if (done + PREFETCH < space)
+			__builtin_prefetch(
+				NETMAP_BUF(ring, ring->slot[ahead].buf_idx));
 		slots = packet_at(ring, at, space - done, r->scratch, &packet,
 				  &len);
 		if (!slots)
