@@ -90,6 +90,7 @@ def test_help_names_every_command():
     ["capture", "sw0", "-c", "-1"], ["capture", "sw0", "tcp", "prot", "80"],
     ["apply"], ["wait"], ["wait", "sw0:a", "--timeout", "nan"],
     ["rpc", "version", "{"], ["completion", "fish"], ["--socket"],
+    ["port", "list", "\udcff"],
 ])
 def test_usage_errors(glend, args):
     text = fails(glend, USAGE, *args)

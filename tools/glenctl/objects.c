@@ -438,8 +438,12 @@ static int port_list_run(struct ctl *ctl, int argc, char **argv)
 	ret = no_options(ctl, argc, argv, 0, 1);
 	if (ret)
 		return ret;
-	if (argc > 1)
+	if (argc > 1) {
 		params = name_param("switch", argv[1]);
+		/* Without it the answer would be about all switches. */
+		if (!params)
+			return bad_usage(ctl, "the name is not UTF-8 text");
+	}
 	ret = call(ctl, "port.list", params, CALL_TIMEOUT_MS, &list);
 	if (ret)
 		return ret;
