@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/worker.h"
 #include "ctl/control.h"
 #include "ctl/methods.h"
 #include "include/glen/switch.h"
@@ -300,6 +301,28 @@ static bool forbidden(const char *method)
 	       !strcmp(method, "config.apply");
 }
 
+/*
+ * Nothing runs about once a second here as in glend, so what glend's timer
+ * tells modules and drivers they are told before they are asked. Not the
+ * program's own ports: after some ticks those close what it still watches.
+ */
+static void tick(struct glen_switch *sw)
+{
+	struct vswitch *vsw = engine_switches(sw->control.engine);
+	uint32_t now_s = worker_clock() / 1000000000;
+
+	for (; vsw; vsw = vsw->next) {
+		if (vsw->module->tick)
+			vsw->module->tick(vsw->module_state, now_s);
+		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++) {
+			struct port *port = vsw->ports[i];
+
+			if (port && port->ops->tick && !port->ops->attach_info)
+				port->ops->tick(port);
+		}
+	}
+}
+
 int glen_switch_command(struct glen_switch *sw, const char *method,
 			const char *params, char **result,
 			struct glen_error *error)
@@ -319,6 +342,7 @@ int glen_switch_command(struct glen_switch *sw, const char *method,
 	if (err)
 		return err;
 	error->code = 0; /* of an earlier call, maybe */
+	tick(sw);
 	err = method_call(&sw->control, method, object, &answer, error);
 	json_decref(object);
 	if (err == -ENOSYS && !error->code)

@@ -75,6 +75,35 @@ static void an_open_port_stays_its_users(void **state)
 	glen_port_close(port);
 }
 
+/* Ages are counted by the clock that glend's timer tells; here, by commands. */
+static void the_table_is_shown_without_a_timer(void **state)
+{
+	uint8_t frame[60] = { [0] = 0xff, [6] = 0x02, [11] = 0x07 };
+	const struct glen_packet packet = { frame, sizeof(frame) };
+	struct glen_error e = { 0 };
+	struct glen_port *a, *b;
+	char *text = NULL;
+
+	assert_int_equal(glen_switch_port_open(sw, &a, "a", NULL, &e), 0);
+	assert_int_equal(glen_switch_port_open(sw, &b, "b", NULL, &e), 0);
+	assert_int_equal(glen_send(a, 0, &packet, 1), 1);
+	while (glen_switch_poll(sw))
+		;
+	/* More often than glend's timer would close descriptors after. */
+	for (int i = 0; i < 8; i++) {
+		free(text);
+		assert_int_equal(glen_switch_command(sw, "fdb.show",
+						     "{\"switch\": \"s\"}",
+						     &text, &e),
+				 0);
+	}
+	assert_non_null(strstr(text, "02:00:00:00:00:07"));
+	free(text);
+	assert_int_equal(glen_wait(b, GLEN_RX, 1000), GLEN_RX);
+	glen_port_close(b);
+	glen_port_close(a);
+}
+
 static void starts_once(void **state)
 {
 	struct glen_error e = { 0 };
@@ -111,6 +140,8 @@ int main(void)
 			ports_of_other_drivers_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_open_port_stays_its_users,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_table_is_shown_without_a_timer, setup, teardown),
 		cmocka_unit_test_setup_teardown(starts_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_answer_or_say_why,
 						setup, teardown),
