@@ -46,10 +46,13 @@ static int done(json_t *object, json_t **result, struct glen_error *error)
 	return object ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
 
-/* Appends and takes object; returns NULL (and frees list) on failure. */
+/*
+ * Appends and takes object, also where there is no list; returns NULL (and
+ * frees list) on failure.
+ */
 static json_t *append(json_t *list, json_t *object)
 {
-	if (!list || !json_array_append_new(list, object))
+	if (!json_array_append_new(list, object))
 		return list;
 	json_decref(list);
 	return NULL;
