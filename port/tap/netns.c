@@ -89,6 +89,32 @@ int netns_call(const char *path, int (*function)(void *arg), void *arg,
 	return call.result;
 }
 
+/* True if text is prefix, a name that is not "." or "..", and suffix. */
+static bool is_name_in(const char *text, const char *prefix, const char *suffix)
+{
+	size_t before = strlen(prefix), len;
+
+	if (strncmp(text, prefix, before))
+		return false;
+	text += before;
+	len = strcspn(text, "/");
+	return len && strcmp(text + len, suffix) == 0 &&
+	       strspn(text, ".") < len;
+}
+
+/*
+ * Only where the kernel or root puts namespaces: to open a file of a file
+ * system that a user serves could take for ever, and glend waits for it.
+ */
+static bool is_netns_path(const char *text)
+{
+	return is_name_in(text, "/proc/", "/ns/net") ||
+	       is_name_in(text, "/run/netns/", "") ||
+	       is_name_in(text, "/var/run/netns/", "") ||
+	       is_name_in(text, "/run/docker/netns/", "") ||
+	       is_name_in(text, "/var/run/docker/netns/", "");
+}
+
 int netns_path(const char *text, char *path, struct glen_error *error)
 {
 	bool is_path = strchr(text, '/') != NULL;
@@ -99,14 +125,11 @@ int netns_path(const char *text, char *path, struct glen_error *error)
 				 "netns must be the name of a network "
 				 "namespace, not \"%s\"",
 				 text);
-	if (is_path &&
-	    (strstr(text, "/../") ||
-	     (strncmp(text, "/proc/", 6) && strncmp(text, "/run/netns/", 11) &&
-	      strncmp(text, "/var/run/", 9))))
+	if (is_path && !is_netns_path(text))
 		return error_set(error, -EINVAL,
 				 "netns must be a name as in \"ip netns\", "
-				 "/proc/PID/ns/net or a path in /run/netns or "
-				 "/var/run, not \"%s\"",
+				 "/proc/PID/ns/net or /run/netns/NAME or "
+				 "/run/docker/netns/NAME, not \"%.128s\"",
 				 text);
 	n = snprintf(path, TAP_PATH_SIZE, "%s%s", is_path ? "" : "/run/netns/",
 		     text);

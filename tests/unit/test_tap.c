@@ -63,6 +63,14 @@ static void namespaces_are_named(void **state)
 		"/run/netns/../x",
 		"/tmp/netns/blue",
 		"a/b",
+		/* A user may have mounted what never answers. */
+		"/proc/1/root/tmp/x",
+		"/proc/1/cwd/ns/net",
+		"/proc/self/stat",
+		"/proc/../ns/net",
+		"/var/run/user/1000/x",
+		"/run/netns/a/b",
+		"/run/netns/",
 	};
 	struct glen_error error;
 	char path[TAP_PATH_SIZE], lengthy[TAP_PATH_SIZE + 1];
@@ -71,6 +79,8 @@ static void namespaces_are_named(void **state)
 	assert_string_equal(path, "/run/netns/blue");
 	assert_int_equal(netns_path("/proc/1/ns/net", path, &error), 0);
 	assert_string_equal(path, "/proc/1/ns/net");
+	assert_int_equal(netns_path("/var/run/docker/netns/0f3c", path, &error),
+			 0);
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(netns_path(bad[i], path, &error), -EINVAL);
 	memset(lengthy, 'a', sizeof(lengthy));
