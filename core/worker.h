@@ -7,16 +7,27 @@
  *
  * A worker owns ingress rings. Each is polled or armed:
  *
- *            nothing for spin_ns, rx_arm() found nothing
+ *          nothing for a while (1), rx_arm() found nothing
  *   polled ----------------------------------------------> armed
  *          <----------------------------------------------
  *            edge on in_fd (epoll), or the set changed
  *
+ * (1) The spin budget of a ring: spin_ns, which doubles when a kick comes soon
+ * after it was armed and halves when one comes late, between SPIN_MIN_NS and
+ * spin_max_ns; SPIN_MAX_NS for a ring that brings SPIN_DENSE entries at once.
+ * spin_max_ns is SPIN_FEW_NS where there are fewer than SPIN_MANY_CPUS
+ * processors, else SPIN_MAX_NS.
+ *
  * A turn runs every polled ring once, one batch each, so a port that floods
  * cannot starve a port that whispers; armed rings cost nothing. A worker whose
- * poll list is empty goes off line for RCU and sleeps in epoll; a busy one asks
- * epoll every EPOLL_INTERVAL_NS, without sleeping, whether an armed ring was
- * kicked.
+ * poll list is empty goes off line for RCU and sleeps in epoll; one that is not
+ * asks epoll, without sleeping, whether an armed ring was kicked: after each
+ * turn that brought nothing, and every EPOLL_INTERVAL_NS when busy.
+ *
+ * In poll mode (glend --poll, and engine_poll() of an embedded switch) no ring
+ * is armed. One that brings nothing for its budget becomes cold: it lies behind
+ * the polled ones in the poll list, where a turn that brought packets looks at
+ * COLD_LOOKS cold rings and any other at all of them.
  *
  * The control thread says which rings a worker has by publishing a struct
  * worker_set; the worker notices at its next turn and rebuilds its poll list.

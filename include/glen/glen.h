@@ -34,8 +34,10 @@
  * If glend closes the port (glenctl port del, or because the client broke the
  * ring protocol) every call returns -ENOTCONN and glen_port_error() says why.
  *
- * Threads: different rings of a port may be used by different threads at the
- * same time; one ring and direction must not. glen_port_open(), _close() and
+ * Threads: different rings of a port, and the two directions of a ring, may be
+ * used by different threads at the same time; one ring and direction must not.
+ * glen_wait() and glen_arm() sync all rings and so are for programs with one
+ * thread per port; others use glen_wait_ring(). glen_port_open(), _close() and
  * glen_port_fd() are for one thread at a time.
  *
  * Errors: functions return 0 or a count, or -errno. Where a struct glen_error
@@ -103,7 +105,8 @@ struct glen_port;
  * it does not exist. On success *port is the caller's, to be given back with
  * glen_port_close(). Errors: -EINVAL (bad name or value), -EBUSY (the port is
  * in use), -ECONNREFUSED/-ENOENT (no glend listens), -EACCES, -ENOSPC (a table
- * is full), -ENOMEM.
+ * is full), -ENOMEM, -EMFILE, -ETIMEDOUT (glend does not answer), -EPROTO (it
+ * answers something else).
  */
 int glen_port_open(struct glen_port **port, const char *name,
 		   const struct glen_port_config *config,
@@ -129,7 +132,7 @@ const char *glen_port_name(const struct glen_port *port);
 /*
  * Publishes what the application did to TX ring i (head, cur), wakes glend if
  * it asked for it, and refreshes tail. Cheap when nothing changed. Returns 0,
- * or -ENOTCONN when glend closed the port for good.
+ * -ENOTCONN when glend closed the port for good, or -EINVAL if i is off.
  */
 int glen_txsync(struct glen_port *port, unsigned i);
 
@@ -145,24 +148,29 @@ enum {
 /*
  * Syncs all rings, then sleeps until one of events holds, timeout_ms passed
  * (-1: no limit), or a signal came. First spins for a while if that pays.
- * Returns the events that hold (0 on time-out), -EINTR, or -ENOTCONN.
+ * Returns the events that hold (0 on time-out), -EINTR, or -ENOTCONN; the first
+ * call makes an epoll descriptor, which may fail: -EMFILE, -ENOMEM.
  */
 int glen_wait(struct glen_port *port, unsigned events, int timeout_ms);
 
-/* As glen_wait(), but for ring i only; threads may wait for different rings. */
+/*
+ * As glen_wait(), but for ring pair i only, and syncing only the directions
+ * that events names; threads may wait for different rings. -EINVAL if i is off.
+ */
 int glen_wait_ring(struct glen_port *port, unsigned i, unsigned events,
 		   int timeout_ms);
 
 /*
  * A descriptor to poll for POLLIN, owned by the port, meaning "call
- * glen_arm() or a sync and look". Edges are only generated after glen_arm().
+ * glen_arm() or a sync and look". Edges are only generated after glen_arm(). Do
+ * not read from it. Returns it, or -EMFILE or -ENOMEM.
  */
 int glen_port_fd(struct glen_port *port);
 
 /*
  * For event loops: asks for a wake-up on events and looks once more. Returns
  * the events that hold already (then do not sleep), 0 if it is safe to sleep
- * on glen_port_fd(), or -ENOTCONN.
+ * on glen_port_fd(), -ENOTCONN, or what glen_port_fd() failed with.
  */
 int glen_arm(struct glen_port *port, unsigned events);
 
@@ -175,8 +183,9 @@ struct glen_packet {
 /*
  * Copies up to n packets into TX ring i and publishes them. A packet longer
  * than a buffer takes several slots (at most 64). Returns how many were
- * taken, from the front; fewer than n when the ring is full. -EMSGSIZE if the
- * first packet can never fit, -ENOTCONN.
+ * taken, from the front; fewer than n when the ring is full or the next one can
+ * not be taken. For the first: -EMSGSIZE if it can never fit, -EINVAL if its
+ * slot names a buffer that does not exist or i is off, -ENOTCONN.
  */
 int glen_send(struct glen_port *port, unsigned i,
 	      const struct glen_packet *packets, unsigned n);
@@ -185,7 +194,8 @@ int glen_send(struct glen_port *port, unsigned i,
  * Points packets[] at up to n packets in RX ring i without copying. They stay
  * valid until glen_release(). A packet that spans slots is copied together
  * into memory of the port (so at most one such packet is returned per call,
- * as the last). Returns the number, 0 if there is none, or -ENOTCONN.
+ * as the last). Returns the number, 0 if there is none, -ENOTCONN, -ENOMEM (for
+ * one that spans slots), or -EINVAL if i is off.
  */
 int glen_recv(struct glen_port *port, unsigned i, struct glen_packet *packets,
 	      unsigned n);
@@ -193,7 +203,10 @@ int glen_recv(struct glen_port *port, unsigned i, struct glen_packet *packets,
 /* Gives back all packets that glen_recv() returned for ring i. */
 void glen_release(struct glen_port *port, unsigned i);
 
-/* Asks glend for the port's counters. One control message; not for hot code. */
+/*
+ * Asks glend for the port's counters. One control message, not for hot code.
+ * Returns 0, -EAGAIN while the port reconnects, -ENOTCONN, or -ETIMEDOUT.
+ */
 int glen_port_stats(struct glen_port *port, struct glen_port_stats *stats);
 
 /* How often the port had to reconnect to a new glend. */

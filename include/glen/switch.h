@@ -49,7 +49,9 @@ int glen_switch_port_open(struct glen_switch *sw, struct glen_port **port,
 
 /*
  * Adds a port of another driver ("tap", "pcap", ...) with its options as a
- * JSON object in text form, as in glenctl port add. Removed by _port_del().
+ * JSON object in text form, as in glenctl port add. Removed by _port_del(),
+ * which refuses (-EBUSY) a port that this process has open. -EINVAL and what
+ * the kernel says are named in *error; -EEXIST, -ENOENT (no such port).
  */
 int glen_switch_port_add(struct glen_switch *sw, const char *name,
 			 const char *driver, const char *options,
@@ -58,20 +60,28 @@ int glen_switch_port_del(struct glen_switch *sw, const char *name,
 			 struct glen_error *error);
 
 /*
- * Runs every ingress ring once, one batch each. Returns the number of packets
- * taken from rings; 0 means there was nothing to do. Makes no system call for
- * shared-memory ports except to wake a sleeping reader.
+ * Runs the ingress rings that were busy lately once, one batch of up to 256
+ * packets each, and a few of the others; if those had nothing, all others.
+ * Returns the number of slots taken from rings; 0 means that no ring had
+ * anything. Makes no system call for shared-memory ports except to wake a
+ * sleeping reader. Not after glen_switch_start(), whose threads do it.
  */
 unsigned glen_switch_poll(struct glen_switch *sw);
 
-/* Starts n threads that run the switch and sleep when idle. */
+/*
+ * Starts n_threads (1 to 8) that run the switch and sleep when idle, until
+ * glen_switch_destroy(). -EINVAL, -EBUSY if it runs already, -EAGAIN.
+ */
 int glen_switch_start(struct glen_switch *sw, unsigned n_threads,
 		      struct glen_error *error);
 
 /*
  * Runs a control command ("fdb.show", "port.show", "stats", ...) with
  * parameters as JSON text or NULL. On success *result is a JSON text that the
- * caller frees with free(). The commands are those of docs/control.md.
+ * caller frees with free(). The commands are those of docs/control.md that
+ * need no daemon: not version, status, port.open, port.resume, port.wait,
+ * capture.start, and not switch.del, port.del, config.apply, for which there
+ * are functions here (-ENOSYS). Errors as there.
  */
 int glen_switch_command(struct glen_switch *sw, const char *method,
 			const char *params, char **result,
