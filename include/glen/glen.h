@@ -205,7 +205,8 @@ void glen_release(struct glen_port *port, unsigned i);
 
 /*
  * Asks glend for the port's counters. One control message, not for hot code.
- * Returns 0, -EAGAIN while the port reconnects, -ENOTCONN, or -ETIMEDOUT.
+ * Returns 0, -EAGAIN while the port reconnects, -ENOTCONN, -ETIMEDOUT, or
+ * -EPROTO.
  */
 int glen_port_stats(struct glen_port *port, struct glen_port_stats *stats);
 
