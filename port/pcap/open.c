@@ -147,8 +147,8 @@ static int pcap_port_open(struct port *port, struct port_args *args,
 		err = pcap_reader_open(&p->reader, o.read, o.factor, o.pps,
 				       o.laps, error);
 	if (!err && o.write)
-		err = pcap_writer_open(&p->writer, o.write, o.snaplen, port,
-				       error);
+		err = pcap_writer_open(&p->writer, o.write, o.snaplen,
+				       args->resume, port, error);
 	if (err)
 		goto err_close;
 	if (p->reader) {

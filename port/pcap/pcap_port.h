@@ -234,9 +234,12 @@ int pcap_reader_open(struct pcap_reader **reader, const char *path,
 		     struct glen_error *error);
 void pcap_reader_close(struct pcap_reader *rd);
 
-/* Makes (or empties) the file and starts its thread. */
+/*
+ * Makes (or empties) the file and starts its thread. resume: the port was there
+ * when glend died; what it recorded is set aside as FILE.1, FILE.2, ...
+ */
 int pcap_writer_open(struct pcap_writer **writer, const char *path,
-		     uint32_t snaplen, struct port *port,
+		     uint32_t snaplen, bool resume, struct port *port,
 		     struct glen_error *error);
 /* Writes what the ring still holds, then closes. */
 void pcap_writer_close(struct pcap_writer *wr);

@@ -15,6 +15,7 @@
 enum {
 	SECOND_NS = 1000000000,
 	TEXT_SIZE = 200,
+	ASIDE_MAX = 1000,   /* recordings of killed runs, plus 1 */
 	RELEASE_EVERY = 64, /* packets */
 	STREAM_BUF = 256 << 10,
 };
@@ -88,6 +89,33 @@ static void *writer_run(void *arg)
 	}
 }
 
+/*
+ * What glend recorded before it was killed is not overwritten when the port is
+ * made again: FILE becomes FILE.1, or the first number that is free.
+ */
+static int set_aside(const char *path, struct glen_error *error)
+{
+	char aside[PCAP_PATH_SIZE + 8];
+	struct stat st;
+
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+		return 0;
+	for (unsigned i = 1; i < ASIDE_MAX; i++) {
+		snprintf(aside, sizeof(aside), "%s.%u", path, i);
+		if (!lstat(aside, &st))
+			continue;
+		if (!rename(path, aside))
+			return 0;
+		return error_set(error, -errno,
+				 "cannot set the last run's %.*s aside: %s",
+				 TEXT_SIZE, path, strerror(errno));
+	}
+	return error_set(error, -EEXIST,
+			 "cannot set the last run's %.*s aside: there are %d "
+			 "others already",
+			 TEXT_SIZE, path, ASIDE_MAX - 1);
+}
+
 /* Only what can be written without blocking for ever may be opened. */
 static int file_make(struct pcap_writer *wr, struct glen_error *error)
 {
@@ -142,7 +170,7 @@ err_fd:
 }
 
 int pcap_writer_open(struct pcap_writer **writer, const char *path,
-		     uint32_t snaplen, struct port *port,
+		     uint32_t snaplen, bool resume, struct port *port,
 		     struct glen_error *error)
 {
 	struct pcap_writer *wr = aligned_alloc(64, (sizeof(*wr) + 63) &
@@ -165,7 +193,9 @@ int pcap_writer_open(struct pcap_writer **writer, const char *path,
 			  wr->path);
 		goto err_dead;
 	}
-	err = file_make(wr, error);
+	err = resume ? set_aside(wr->path, error) : 0;
+	if (!err)
+		err = file_make(wr, error);
 	if (err)
 		goto err_ring;
 	err = pcap_thread_start(&wr->thread, "glen-pcap-write", writer_run, wr);

@@ -137,3 +137,16 @@ def test_without_state_clients_give_up():
         glend.restart()
         client.process.wait(timeout=10)
         assert "s:a" in client.stop()["error"]
+
+
+def test_a_recording_outlives_glend(glend, tmp_path):
+    """What was written before the kill is set aside, not emptied."""
+    path = tmp_path / "out.pcap"
+    glend.rpc("port.add", port="s:file", driver="pcap", write=str(path))
+    with Peer(glend, "flood", "s:a"):
+        glen.wait_until(lambda: path.stat().st_size > 100, 30, "a recording")
+    glend.restart()
+    glen.wait_until(lambda: (tmp_path / "out.pcap.1").exists(), 30,
+                    "the old recording")
+    assert (tmp_path / "out.pcap.1").stat().st_size > 100
+    assert path.stat().st_size == 24
