@@ -257,9 +257,8 @@ static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
 }
 
 /*
- * Reads the members of params that drivers share out of the way: a driver
- * calls this with a format string of json_unpack_ex() and reports a bad or
- * unknown key by name. Returns 0 or -EINVAL with error filled.
+ * For open() and set(): refuses members of params that are not in the list
+ * known, which ends with NULL, by name. 0 or -EINVAL with error filled.
  */
 int params_check(json_t *params, const char *const *known,
 		 struct glen_error *error);

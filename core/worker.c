@@ -72,6 +72,7 @@ static __attribute__((noinline)) bool idle(struct worker *w, struct ingress *in)
 	}
 	in->armed = true;
 	in->armed_at_ns = w->now_ns;
+	in->burst /= 2; /* dense traffic has to show itself again */
 	return true;
 }
 
