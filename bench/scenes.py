@@ -286,7 +286,8 @@ def tap_bridge(options):
         # A power of two as the distance of buffers puts the first line of
         # every packet into one of 64 sets of the second-level cache.
         play.party("3:embed,layout=two,buf=2112")
-        slices = play.run(4, options.pairs)
+        play.party("4:embed,layout=one,buf=2112")
+        slices = play.run(5, options.pairs)
     to = "TAP + Linux bridge + TAP"
     yield Result("tap-bridge", compare(slices, 0, 1),
                  "process to process through glend, 60 B", to, 30, 60)
@@ -294,6 +295,8 @@ def tap_bridge(options):
                  "embedded, sender + switch on one core, 60 B", to)
     yield Result("tap-bridge-embedded", compare(slices, 3, 1),
                  "the same with buffers of 2,112 bytes", to, 60, 100)
+    yield Result("tap-bridge-embedded-one", compare(slices, 4, 1),
+                 "the same, receiver on that core as well", to, 60, 100)
 
 
 @scene("rtt")
