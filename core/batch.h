@@ -126,4 +126,23 @@ static inline void batch_one_seg_each(struct batch *b, unsigned n)
 	b->identity = true;
 }
 
+/*
+ * Bytes of VLAN tags (802.1Q, 802.1ad; at most two) in packet i's private
+ * header. An MTU counts payload: tags come on top.
+ */
+static inline uint32_t batch_tags_len(const struct batch *b, unsigned i)
+{
+	const uint8_t *hdr = b->hdr[i];
+	uint32_t tags = 0;
+
+	while (tags < 8 && 16 + tags <= b->hdr_len[i]) {
+		uint16_t type = hdr[12 + tags] << 8 | hdr[13 + tags];
+
+		if (type != 0x8100 && type != 0x88a8)
+			break;
+		tags += 4;
+	}
+	return tags;
+}
+
 #endif

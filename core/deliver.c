@@ -28,24 +28,11 @@ static void drop_in(struct ingress *in, struct batch *b, unsigned i,
 	b->verdict[i] = VERDICT_DROP | reason;
 }
 
-static uint32_t frame_tags(const struct batch *b, unsigned i)
-{
-	const uint8_t *p = b->hdr[i] + 12;
-	uint32_t tags = 0;
-
-	while (tags < 8 && ((p[0] == 0x81 && p[1] == 0) ||
-			    (p[0] == 0x88 && p[1] == 0xa8))) {
-		tags += 4;
-		p += 4;
-	}
-	return tags;
-}
-
 /* Length of the longest frame that packet i becomes on a wire. */
 static uint32_t frame_len(const struct batch *b, unsigned i)
 {
 	const struct offload *off = &b->off[i];
-	const uint8_t *type = b->hdr[i] + 12 + frame_tags(b, i);
+	const uint8_t *type = b->hdr[i] + 12 + batch_tags_len(b, i);
 	uint32_t len;
 
 	if (!b->offloads || off->gso_type == OFFLOAD_GSO_NONE)
@@ -69,7 +56,7 @@ static __attribute__((noinline)) unsigned drop_oversize(
 		unsigned i = list[k];
 		uint32_t len = frame_len(b, i);
 
-		if (len > max_len && len > max_len + frame_tags(b, i))
+		if (len > max_len && len > max_len + batch_tags_len(b, i))
 			tx_drop(ctx, i, DROP_OUT_OVERSIZE);
 		else
 			out[left++] = i;

@@ -5,21 +5,6 @@
 #include "core/offload.h"
 #include "core/worker.h"
 
-/* An MTU counts payload: tags of 802.1Q and 802.1ad come on top. */
-static uint32_t tags_len(const uint8_t *hdr, uint32_t len)
-{
-	uint32_t tags = 0;
-
-	while (tags < 8 && 16 + tags <= len) {
-		uint16_t type = hdr[12 + tags] << 8 | hdr[13 + tags];
-
-		if (type != 0x8100 && type != 0x88a8)
-			break;
-		tags += 4;
-	}
-	return tags;
-}
-
 /* One packet of several segments, or a module that wants long headers. */
 static __attribute__((noinline)) void gather_slow(struct batch *b, unsigned i)
 {
@@ -74,7 +59,7 @@ static enum drop refuse(struct batch *b, unsigned i, uint32_t max_len)
 	if (b->offloads && !offload_valid(b, i))
 		return DROP_IN_BAD_OFFLOAD;
 	if (b->len[i] > max_len && !is_gso(b, i) &&
-	    b->len[i] > max_len + tags_len(b->hdr[i], b->hdr_len[i]))
+	    b->len[i] > max_len + batch_tags_len(b, i))
 		return DROP_IN_OVERSIZE;
 	return DROP_N;
 }
