@@ -15,6 +15,7 @@ struct engine {
 	struct vswitch *switches;
 	unsigned n_switches;
 	unsigned next_worker; /* of the next ring */
+	int null_fd;	      /* for doorbells; -1: not yet open */
 };
 
 /* snapshot.c: builds, publishes and waits; -ENOMEM leaves the old one. */

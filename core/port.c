@@ -116,11 +116,15 @@ static int counters_alloc(struct port *port, struct glen_error *error)
 	return 0;
 }
 
+struct loop *port_loop(struct port *port)
+{
+	return port->sw->engine->config.loop;
+}
+
 /* Fills in what the driver's open() left to the core. */
 static int rings_init(struct port *port, struct glen_error *error)
 {
 	const struct port_hot *hot = port->ops->hot[isa_now()];
-	struct engine *e = port->sw->engine;
 
 	for (unsigned i = 0; i < port->n_in; i++) {
 		struct ingress *in = &port->in[i];
@@ -128,9 +132,8 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->port = port;
 		in->hot = hot;
 		in->ring = i;
-		ingress_assign(e, in);
-		in->spin_ns = in->worker->spin_max_ns / 2;
 	}
+	port->n_out_used = port->n_out;
 	for (unsigned i = 0; i < port->n_out; i++) {
 		port->out[i].port = port;
 		port->out[i].hot = hot;
@@ -160,7 +163,45 @@ static void rings_stop(struct port *port)
 	struct engine *e = port->sw->engine;
 
 	for (unsigned i = 0; i < e->n_workers; i++)
-		worker_del(e->workers[i], port);
+		worker_del(e->workers[i], port, NULL);
+}
+
+int port_in_start(struct ingress *in, int in_fd, struct glen_error *error)
+{
+	struct engine *e = in->port->sw->engine;
+	int err;
+
+	ingress_assign(e, in);
+	in->in_fd = in_fd;
+	in->armed = false;
+	in->idle_since_ns = 0;
+	in->burst = 0;
+	in->spin_ns = in->worker->spin_max_ns / 2;
+	err = worker_add(in->worker, in, error);
+	if (err) {
+		in->worker = NULL;
+		in->in_fd = -1;
+	}
+	return err;
+}
+
+void port_in_stop(struct ingress *in)
+{
+	if (!in->worker)
+		return;
+	worker_del(in->worker, in->port, in);
+	in->worker = NULL;
+	in->in_fd = -1;
+}
+
+void port_out_use(struct port *port, unsigned n)
+{
+	if (n == port->n_out_used)
+		return;
+	port->n_out_used = n;
+	/* Not yet, or no more, in the switch: nobody sends to it. */
+	if (port->sw->ports[port->index] == port)
+		snapshot_update_or_wait(port->sw);
 }
 
 /* What a port counted stays in the sums of its switch. */
@@ -187,8 +228,8 @@ static int port_plug(struct port *port, struct glen_error *error)
 	capture_port_add(port);
 	if (sw->module->port_add)
 		sw->module->port_add(sw->module_state, port);
-	for (unsigned i = 0; i < port->n_in; i++) {
-		err = worker_add(port->in[i].worker, &port->in[i], error);
+	for (unsigned i = 0; i < port->n_in && !port->starts_rings; i++) {
+		err = port_in_start(&port->in[i], port->in[i].in_fd, error);
 		if (err)
 			goto err_rings;
 	}

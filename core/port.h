@@ -24,6 +24,11 @@
  * -> drain (rx until empty, on the control thread) -> close. close() may free
  * everything; no hot callback runs any more.
  *
+ * A driver whose rings come and go while the port is open (a guest's queues)
+ * sets port->starts_rings in open(): then no ring is run until it says so with
+ * port_in_start(), and as many egress rings are used as port_out_use() says.
+ * Descriptors of its own it watches on the control thread with port_loop().
+ *
  * A peer that breaks a protocol: call port_break() with a reason and return.
  * rings of a broken port are not run any more and the control thread closes it.
  */
@@ -37,6 +42,7 @@
 #include "core/isa.h"
 #include "include/glen/glen.h"
 
+struct loop;
 struct vswitch;
 struct worker;
 struct port;
@@ -73,14 +79,15 @@ struct ingress {
 	void *drv;		    /* const: the driver's state of this ring */
 	struct counters *counters;  /* written by the worker */
 	uint16_t ring;		    /* const: ring number */
-	int in_fd;		/* const: edges wake the ring; -1: poll only */
-	struct worker *worker;	/* const while in use */
-	uint16_t worker_idx;	/* const while in use: its index */
-	bool armed;		/* not in the worker's poll list */
-	uint64_t idle_since_ns; /* when rx first brought nothing; 0: busy */
-	uint64_t armed_at_ns;	/* for the adaptive spin budget */
-	uint32_t spin_ns;	/* how long to poll before arming */
-	uint32_t burst;		/* mean of entries taken at once, lately */
+	int in_fd;		    /* const while in use: edges wake the ring;
+				 * -1: poll only. Control thread only */
+	struct worker *worker;	    /* const while in use; NULL: not started */
+	uint16_t worker_idx;	    /* const while in use: its index */
+	bool armed;		    /* not in the worker's poll list */
+	uint64_t idle_since_ns;	    /* when rx first brought nothing; 0: busy */
+	uint64_t armed_at_ns;	    /* for the adaptive spin budget */
+	uint32_t spin_ns;	    /* how long to poll before arming */
+	uint32_t burst;		    /* mean of entries taken at once, lately */
 } __attribute__((aligned(64)));
 
 /* Packets out of the switch. */
@@ -192,6 +199,8 @@ struct port {
 	void *drv;		    /* const: the driver's state */
 	uint16_t index;		    /* const: in the switch */
 	uint16_t n_in, n_out;	    /* const after open */
+	uint16_t n_out_used;	    /* rings that get packets; port_out_use() */
+	bool starts_rings;	    /* const after open: see port_in_start() */
 	unsigned caps;		    /* const after open: OFFLOAD_CAP_* */
 	unsigned mtu;		    /* payload limit, 0: none; control thread */
 	bool isolated;		    /* control thread */
@@ -255,6 +264,26 @@ static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
 		ctx->reason[i] = reason;
 	}
 }
+
+/* Control thread: the loop for a driver's own descriptors. */
+struct loop *port_loop(struct port *port);
+
+/*
+ * Control thread, drivers with starts_rings: the ring is run from now on, by
+ * one of the workers, and edges on in_fd (-1: none) wake it. It must not run.
+ * -ENOMEM and what epoll says leave it as it was, with error filled.
+ */
+int port_in_start(struct ingress *in, int in_fd, struct glen_error *error);
+/*
+ * Control thread: no worker touches the ring any more when this returns, and
+ * its in_fd is not watched. One that does not run is left alone.
+ */
+void port_in_stop(struct ingress *in);
+/*
+ * Control thread: packets are spread over the first n (at least 1) of the
+ * egress rings from now on; open() begins with all.
+ */
+void port_out_use(struct port *port, unsigned n);
 
 /*
  * For open() and set(): refuses members of params that are not in the list

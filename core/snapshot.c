@@ -51,7 +51,7 @@ static void snapshot_add(struct switch_snap *snap, struct port *port,
 
 	d->port = port;
 	d->egress0 = *egress;
-	d->n_out = port->n_out;
+	d->n_out = port->n_out_used;
 	for (unsigned r = 0; r < port->n_out; r++)
 		snap->egress[(*egress)++] = &port->out[r];
 	snap->isolated[port->index] = port->isolated;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/capture.h"
 #include "core/rcu.h"
@@ -39,6 +40,7 @@ int engine_create(struct engine **engine, const struct engine_config *config,
 		return error_set(error, -ENOMEM, "out of memory");
 	if (config)
 		e->config = *config;
+	e->null_fd = -1;
 	e->config.cpus = NULL; /* borrowed only during this call */
 	if (n > WORKERS_MAX || e->config.n_active > n) {
 		n = n > WORKERS_MAX ? n : e->config.n_active;
@@ -73,6 +75,8 @@ void engine_destroy(struct engine *e)
 	engine_stop(e);
 	for (unsigned i = 0; i <= e->n_workers; i++)
 		worker_destroy(e->workers[i]);
+	if (e->null_fd >= 0)
+		close(e->null_fd);
 	free(e);
 }
 
@@ -81,12 +85,15 @@ static int port_spread(struct engine *e, struct port *port,
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < e->n_workers; i++)
-		worker_del(e->workers[i], port);
-	for (unsigned i = 0; i < port->n_in; i++)
-		ingress_assign(e, &port->in[i]);
-	for (unsigned i = 0; i < port->n_in && !err; i++)
-		err = worker_add(port->in[i].worker, &port->in[i], error);
+	for (unsigned i = 0; i < port->n_in && !err; i++) {
+		struct ingress *in = &port->in[i];
+		int fd = in->in_fd;
+
+		if (!in->worker)
+			continue;
+		port_in_stop(in);
+		err = port_in_start(in, fd, error);
+	}
 	return err;
 }
 
@@ -224,7 +231,7 @@ json_t *engine_show_workers(struct engine *e)
 		json_array_append_new(
 			all,
 			json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, "
-				  "s:I}",
+				  "s:I, s:I}",
 				  "worker", (int)i, "cpu", w->cpu, "polled",
 				  polled, "armed",
 				  rings > polled ? rings - polled : 0, "turns",
@@ -233,7 +240,9 @@ json_t *engine_show_workers(struct engine *e)
 				  "packets",
 				  (json_int_t)read_count(&w->packets), "sleeps",
 				  (json_int_t)read_count(&w->sleeps), "wakeups",
-				  (json_int_t)read_count(&w->wakeups)));
+				  (json_int_t)read_count(&w->wakeups),
+				  "busy_ns",
+				  (json_int_t)read_count(&w->busy_ns)));
 	}
 	return all;
 }

@@ -51,6 +51,7 @@ struct switch_snap {
 };
 
 struct engine;
+struct loop;
 
 struct vswitch {
 	char name[PORT_NAME_SIZE];
@@ -73,6 +74,7 @@ struct engine_config {
 	unsigned n_active;  /* that get rings; 0 = all; see engine_spread() */
 	const int *cpus;    /* one per worker; NULL: not pinned */
 	bool poll;	    /* never arm, never sleep */
+	struct loop *loop;  /* the control thread's, for drivers; borrowed */
 	/* Called on any thread when a port broke; must only wake the control
 	 * thread, which then calls engine_broken(). NULL: nobody is told. */
 	void (*wake)(void *arg);
@@ -101,7 +103,8 @@ void engine_tick(struct engine *engine);
 /* The next port that broke and is still open, or NULL. */
 struct port *engine_broken(struct engine *engine);
 /* Per worker: {"worker", "cpu", "polled", "armed", "turns", "batches",
- * "packets", "sleeps", "wakeups"}. */
+ * "packets", "sleeps", "wakeups", "busy_ns"}; busy_ns is the time spent in
+ * turns over the rings that brought packets. */
 json_t *engine_show_workers(struct engine *engine);
 
 /* True if the name is 1..31 of [A-Za-z0-9_.-] and starts with a letter or

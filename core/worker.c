@@ -127,6 +127,8 @@ unsigned HOT(worker_turn)(struct worker *w)
 		worker_adopt(w);
 	w->now_ns = worker_clock();
 	count_add(&w->turns, 1);
+	if (w->busy_since_ns)
+		count_add(&w->busy_ns, w->now_ns - w->busy_since_ns);
 	for (uint32_t i = 0; i < w->n_polled;) {
 		struct ingress *in = w->polled[i];
 		unsigned n = HOT(run_ring)(w, in);
@@ -143,6 +145,7 @@ unsigned HOT(worker_turn)(struct worker *w)
 	}
 	if (__builtin_expect(w->n_cold != 0, 0))
 		used += cold_rings(w, used ? COLD_LOOKS : w->n_cold);
+	w->busy_since_ns = used ? w->now_ns : 0;
 	if (w->polled_shown != w->n_polled)
 		__atomic_store_n(&w->polled_shown, w->n_polled,
 				 __ATOMIC_RELAXED);

@@ -42,6 +42,7 @@
 #include <stdint.h>
 
 #include "core/batch.h"
+#include "core/doorbell.h"
 #include "core/port.h"
 #include "core/switch.h"
 
@@ -95,6 +96,7 @@ struct worker {
 	int wake_fd; /* const: eventfd; control wakes the worker */
 	_Atomic(struct worker_set *) set; /* written by control; RCU */
 	_Atomic bool stop;		  /* written by control */
+	struct doorbell doorbell;	  /* const once a driver needs it */
 
 	/* The worker's own. */
 	uint64_t generation;	 /* of the set adopted last */
@@ -106,7 +108,9 @@ struct worker {
 	uint64_t now_ns;
 	uint64_t epoll_at_ns; /* when a busy worker asks epoll again */
 	uint64_t turns, batches, packets, sleeps, wakeups; /* read by control */
-	uint64_t polled_shown; /* n_polled at the last turn; read by control */
+	uint64_t busy_ns; /* in turns that brought packets; read by control */
+	uint64_t busy_since_ns; /* start of such a turn; 0: it brought none */
+	uint64_t polled_shown;	/* n_polled at the last turn; read by control */
 
 	/* Scratch of deliver(). */
 	uint32_t epoch;	    /* of group_of */
@@ -143,11 +147,12 @@ void worker_stop(struct worker *w);
 void worker_wake(struct worker *w);
 /*
  * Control: hands a ring to the worker, whose in->worker is w already.
- * worker_del() takes all rings of a port back at once and returns when the
- * worker does not touch them any more.
+ * worker_del() takes one ring, or all rings of a port at once if in is NULL,
+ * back and returns when the worker does not touch them any more.
  */
 int worker_add(struct worker *w, struct ingress *in, struct glen_error *error);
-void worker_del(struct worker *w, const struct port *port);
+void worker_del(struct worker *w, const struct port *port,
+		const struct ingress *in);
 /* Worker: makes w->set the one it works with, if it is another one. */
 void worker_adopt(struct worker *w);
 /* Worker: collects kicks; may sleep up to timeout_ms (-1: no limit). */

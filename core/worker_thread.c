@@ -99,6 +99,7 @@ void worker_destroy(struct worker *w)
 		close(w->epfd);
 	if (w->wake_fd > 0)
 		close(w->wake_fd);
+	doorbell_fini(&w->doorbell);
 	free(atomic_load(&w->set));
 	free(w->group_of);
 	free(w);
@@ -153,8 +154,12 @@ static void handle_event(struct worker *w, uint32_t where)
 	}
 	if (where >= set->n || !set->ring[where])
 		return;
-	/* Rings of one port may share a descriptor. */
 	port = set->ring[where]->port;
+	if (port->starts_rings) {
+		ring_wake(w, set->ring[where]);
+		return;
+	}
+	/* Rings of one port may share a descriptor. */
 	for (unsigned i = 0; i < port->n_in; i++)
 		if (port->in[i].worker == w)
 			ring_wake(w, &port->in[i]);
@@ -304,13 +309,15 @@ int worker_add(struct worker *w, struct ingress *in, struct glen_error *error)
 	return 0;
 }
 
-void worker_del(struct worker *w, const struct port *port)
+void worker_del(struct worker *w, const struct port *port,
+		const struct ingress *in)
 {
 	struct worker_set *old = atomic_load(&w->set);
 	struct worker_set *set = set_copy(old, old->n);
 
 	for (unsigned i = 0; i < port->n_in; i++)
-		if (port->in[i].worker == w && port->in[i].in_fd >= 0)
+		if ((!in || in == &port->in[i]) && port->in[i].worker == w &&
+		    port->in[i].in_fd >= 0)
 			epoll_ctl(w->epfd, EPOLL_CTL_DEL, port->in[i].in_fd,
 				  NULL);
 	/* Without memory for a new set: wait until there is some. */
@@ -319,7 +326,8 @@ void worker_del(struct worker *w, const struct port *port)
 		set = set_copy(old, old->n);
 	}
 	for (uint32_t i = 0; i < set->n; i++)
-		if (set->ring[i] && set->ring[i]->port == port)
+		if (set->ring[i] && set->ring[i]->port == port &&
+		    (!in || set->ring[i] == in))
 			set->ring[i] = NULL;
 	set_replace(w, set);
 }

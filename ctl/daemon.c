@@ -406,6 +406,7 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 		.n_workers = o->workers,
 		.cpus = o->n_cpus ? o->cpus : NULL,
 		.poll = o->poll,
+		.loop = &d->loop,
 		.wake = daemon_wake,
 		.wake_arg = d,
 	};

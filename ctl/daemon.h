@@ -33,7 +33,7 @@
 
 #include "ctl/control.h"
 #include "ctl/log.h"
-#include "ctl/loop.h"
+#include "core/loop.h"
 #include "ctl/server.h"
 #include "ctl/state.h"
 

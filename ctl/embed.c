@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/loop.h"
 #include "core/worker.h"
 #include "ctl/control.h"
 #include "ctl/methods.h"
@@ -27,6 +28,7 @@ struct embedded {
 struct glen_switch {
 	struct control control;
 	char name[PORT_NAME_SIZE];
+	struct loop loop; /* of drivers' descriptors */
 	pthread_mutex_t lock;
 	struct embedded *ports;
 };
@@ -76,6 +78,7 @@ int glen_switch_create(struct glen_switch **out, const char *name,
 		.n_workers = THREADS_MAX,
 		.n_active = 1,
 		.poll = true,
+		.loop = &sw->loop,
 		.wake = wake,
 		.wake_arg = sw,
 	};
@@ -86,9 +89,14 @@ int glen_switch_create(struct glen_switch **out, const char *name,
 	if (!sw)
 		return error_set(error, -ENOMEM, "out of memory");
 	pthread_mutex_init(&sw->lock, NULL);
+	err = loop_init(&sw->loop);
+	if (err) {
+		error_set(error, err, "epoll: %s", strerror(-err));
+		goto err_free;
+	}
 	err = parse("options", options, &params, error);
 	if (err)
-		goto err_free;
+		goto err_loop;
 	err = engine_create(&sw->control.engine, &config, error);
 	if (err)
 		goto err_params;
@@ -105,6 +113,8 @@ err_engine:
 	engine_destroy(sw->control.engine);
 err_params:
 	json_decref(params);
+err_loop:
+	loop_fini(&sw->loop);
 err_free:
 	pthread_mutex_destroy(&sw->lock);
 	free(sw);
@@ -116,8 +126,19 @@ void glen_switch_destroy(struct glen_switch *sw)
 	if (!sw)
 		return;
 	engine_destroy(sw->control.engine);
+	loop_fini(&sw->loop);
 	pthread_mutex_destroy(&sw->lock);
 	free(sw);
+}
+
+int glen_switch_fd(struct glen_switch *sw)
+{
+	return sw->loop.fd;
+}
+
+int glen_switch_events(struct glen_switch *sw, int timeout_ms)
+{
+	return loop_turn(&sw->loop, timeout_ms);
 }
 
 /* The program closed its end: what it handed over is forwarded first. */
@@ -343,6 +364,7 @@ int glen_switch_command(struct glen_switch *sw, const char *method,
 		return err;
 	error->code = 0; /* of an earlier call, maybe */
 	tick(sw);
+	loop_turn(&sw->loop, 0);
 	err = method_call(&sw->control, method, object, &answer, error);
 	json_decref(object);
 	if (err == -ENOSYS && !error->code)

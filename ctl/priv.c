@@ -45,6 +45,8 @@ static const char *const allowed[] = {
 	"readlink", "readlinkat", "readv", "rename", "renameat", "renameat2",
 	"splice", "stat", "statfs", "statx", "unlink", "unlinkat", "vmsplice",
 	"write", "writev",
+	/* signals to guests, see core/doorbell.h */
+	"io_destroy", "io_setup", "io_submit",
 	/* memory */
 	"brk", "madvise", "memfd_create", "mincore", "mlock", "mremap",
 	"msync", "munlock", "munmap",

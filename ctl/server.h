@@ -41,7 +41,7 @@
 
 #include "ctl/jsonrpc.h"
 #include "ctl/log.h"
-#include "ctl/loop.h"
+#include "core/loop.h"
 
 enum {
 	SERVER_FDS_MAX = 4,

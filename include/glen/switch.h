@@ -69,6 +69,17 @@ int glen_switch_port_del(struct glen_switch *sw, const char *name,
 unsigned glen_switch_poll(struct glen_switch *sw);
 
 /*
+ * Ports with a control connection of their own ("vhost-user", "stream", ...)
+ * need somebody who listens to it: when the descriptor of glen_switch_fd(),
+ * which belongs to the switch, is readable (poll, epoll), call
+ * glen_switch_events(), a control function, which handles what there is and
+ * waits for it at most timeout_ms (0: not at all, -1: no limit). It returns 0
+ * or -errno. A switch with none of those ports does not need it.
+ */
+int glen_switch_fd(struct glen_switch *sw);
+int glen_switch_events(struct glen_switch *sw, int timeout_ms);
+
+/*
  * Starts n_threads (1 to 8) that run the switch and sleep when idle, until
  * glen_switch_destroy(). -EINVAL, -EBUSY if it runs already, -EAGAIN.
  */

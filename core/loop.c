@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // loop.c - the control thread's event loop.
-#include "ctl/loop.h"
+#include "core/loop.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 int loop_init(struct loop *loop)
@@ -66,4 +67,53 @@ int loop_turn(struct loop *loop, int timeout_ms)
 	}
 	loop->n_pending = 0;
 	return 0;
+}
+
+static void timer_ready(void *arg, uint32_t events)
+{
+	struct loop_timer *timer = arg;
+	uint64_t n;
+
+	/* One that was set anew meanwhile has nothing to read. */
+	if (read(timer->source.fd, &n, sizeof(n)) == sizeof(n))
+		timer->ready(timer->arg);
+}
+
+int loop_timer_init(struct loop *loop, struct loop_timer *timer,
+		    void (*ready)(void *arg), void *arg)
+{
+	int err;
+
+	timer->source.fd = timerfd_create(CLOCK_MONOTONIC,
+					  TFD_CLOEXEC | TFD_NONBLOCK);
+	timer->source.ready = timer_ready;
+	timer->source.arg = timer;
+	timer->ready = ready;
+	timer->arg = arg;
+	if (timer->source.fd < 0)
+		return -errno;
+	err = loop_add(loop, &timer->source, EPOLLIN);
+	if (err) {
+		close(timer->source.fd);
+		timer->source.fd = -1;
+	}
+	return err;
+}
+
+void loop_timer_set(struct loop_timer *timer, unsigned in_ms)
+{
+	struct itimerspec when = {
+		.it_value = { in_ms / 1000, in_ms % 1000 * 1000000L },
+	};
+
+	timerfd_settime(timer->source.fd, 0, &when, NULL);
+}
+
+void loop_timer_fini(struct loop *loop, struct loop_timer *timer)
+{
+	if (timer->source.fd < 0)
+		return;
+	loop_del(loop, &timer->source);
+	close(timer->source.fd);
+	timer->source.fd = -1;
 }
