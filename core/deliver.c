@@ -110,12 +110,14 @@ static __attribute__((noinline)) void send_offloads(
 	struct worker *w, struct egress *e, struct tx_ctx *ctx,
 	const struct batch *b, const uint16_t *list, unsigned n)
 {
+	unsigned caps = atomic_load_explicit(&e->port->caps,
+					     memory_order_relaxed);
 	unsigned start = 0;
 
 	for (unsigned k = 0; k < n; k++) {
 		unsigned i = list[k];
 
-		if (!(offload_needs(&b->off[i]) & ~e->port->caps))
+		if (!(offload_needs(&b->off[i]) & ~caps))
 			continue;
 		if (start < k)
 			e->hot->tx(e, ctx, b, list + start, k - start);

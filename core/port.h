@@ -201,7 +201,8 @@ struct port {
 	uint16_t n_in, n_out;	    /* const after open */
 	uint16_t n_out_used;	    /* rings that get packets; port_out_use() */
 	bool starts_rings;	    /* const after open: see port_in_start() */
-	unsigned caps;		    /* const after open: OFFLOAD_CAP_* */
+	_Atomic unsigned caps;	    /* OFFLOAD_CAP_*: what it takes; read by
+				     * workers, written by control */
 	unsigned mtu;		    /* payload limit, 0: none; control thread */
 	bool isolated;		    /* control thread */
 	bool configured;	    /* outlives its client; control thread */
