@@ -13,7 +13,9 @@
  *   client.c    the connection; errors to sentences and exit codes
  *   options.c   key=value words to JSON
  *   table.c     aligned tables, human units
- *   objects.c   status, switch, port, module, driver
+ *   print.c     results that are no table of their own
+ *   objects.c   status, switch, module, driver
+ *   port.c      port
  *   fdb.c       fdb
  *   stats.c     stats;  counters.c turns its answers into rows for top as well
  *   top.c       top
@@ -108,6 +110,17 @@ void sort_by(json_t *array, const char *key);
 const char *get_str(const json_t *object, const char *key);
 uint64_t get_u64(const json_t *object, const char *key);
 bool get_bool(const json_t *object, const char *key);
+
+/* print.c */
+
+/* An object as "key=value key=value"; freed by the caller. */
+char *pairs(const json_t *object);
+/* All members of an object, one per line. */
+void print_members(const json_t *object);
+/* The object of one member. */
+json_t *name_param(const char *key, const char *name);
+/* Calls glend and prints the members of what comes back. */
+int show(struct ctl *ctl, const char *method, json_t *params);
 
 /* options.c */
 
