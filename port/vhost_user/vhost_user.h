@@ -201,15 +201,17 @@ struct vhost_queue {
 			 * index of the ring */
 	uint16_t used;	/* next entry to give back, as the guest sees it */
 	uint16_t seen;	/* split: avail->idx when we looked last */
-	bool avail_wrap, used_wrap;    /* packed; both begin true */
-	uint16_t signalled;	       /* split: used when we called last */
-	uint32_t region;	       /* of ring->mem, hit last; a hint */
-	_Atomic uint32_t rarp;	       /* ingress: announce this many times */
-	uint64_t n_kicks;	       /* ingress worker: kicks that woke us */
+	bool avail_wrap, used_wrap; /* packed; both begin true */
+	uint16_t signalled;	    /* split: used when we called last */
+	uint32_t region;	    /* of ring->mem, hit last; a hint */
+	_Atomic uint32_t rarp; /* ingress: announce rarp_mac this many times */
+	uint8_t rarp_mac[6];   /* control, while rarp is 0 */
+	uint64_t n_kicks;      /* ingress worker: kicks that woke us */
 	const struct vhost_ring *held; /* ingress: between rx and rx_done */
 	union {
 		struct { /* ingress */
 			struct vhost_taken taken[BATCH_MAX];
+			uint8_t rarp_frame[64]; /* the worker's */
 		};
 		struct {		       /* egress */
 			struct lease_queue q;  /* its lock guards the rest */

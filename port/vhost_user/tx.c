@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// tx.c - packets into a guest's receive queues.
+#include "core/copy.h"
+#include "core/offload.h"
+#include "core/vnet_hdr.h"
+#include "core/worker.h"
+#include "port/vhost_user/packed.h"
+#include "port/vhost_user/split.h"
+
+enum {
+	/* A buffer this long takes whole 64-byte blocks of any header. */
+	HDR_ROOM = HDR_MAX,
+};
+
+/* What was reserved; on the worker's stack, so never initialized whole. */
+struct out {
+	struct vhost_queue *q;
+	const struct vhost_ring *r;
+	struct tx_ctx *ctx;
+	uint32_t start, lease;
+	uint32_t entries;    /* of the lease: chains, or packed descriptors */
+	struct packed_at at; /* packed: where it starts */
+	bool oldest;	     /* packed: may be shown as it is written */
+};
+
+/* Of packets that take one descriptor each. */
+struct out_simple {
+	uint8_t *ptr[BATCH_MAX];
+	uint16_t id[BATCH_MAX];
+};
+
+struct out_packet {
+	uint16_t i; /* in the batch */
+	uint16_t chain0, n_chains, buf0;
+};
+
+/* Of packets in general. */
+struct out_any {
+	unsigned n_packets, n_chains, n_bufs;
+	struct out_packet packet[BATCH_MAX];
+	struct vhost_chain chain[OUT_CHAINS];
+	struct vhost_buf buf[OUT_BUFS];
+};
+
+/* With the lock: promises what was read, which was n entries. */
+static inline void out_take(struct out *o, uint32_t n)
+{
+	struct vhost_queue *q = o->q;
+
+	o->start = q->q.reserved;
+	o->oldest = q->q.reserved == q->q.published;
+	o->entries = n;
+	o->lease = lease_take(&q->q, n);
+}
+
+/* With the lock: the lease was of chains that are to be shown later. */
+static __attribute__((noinline)) void note_chain(struct out *o, uint16_t slot,
+						 uint16_t descs)
+{
+	o->q->chain_descs[slot] = descs;
+}
+
+/*
+ * With the lock: writes the flags of the chains between a place and n
+ * descriptors behind it, those of the first one last.
+ */
+static __attribute__((noinline)) void show_later(struct vhost_queue *q,
+						 const struct vhost_ring *r,
+						 struct packed_at at,
+						 uint32_t n)
+{
+	struct packed_at first = at;
+	bool any = false;
+
+	while (n) {
+		uint16_t descs = q->chain_descs[at.slot];
+		uint16_t *flags = (uint16_t *)&r->pdesc[at.slot].rest + 3;
+
+		if (any)
+			shm_store16(flags,
+				    at.wrap ? PACKED_AVAIL | PACKED_USED : 0);
+		any = true;
+		n -= descs;
+		packed_move(r, &at, descs);
+	}
+	if (any)
+		shm_store_release16((uint16_t *)&r->pdesc[first.slot].rest + 3,
+				    first.wrap ? PACKED_AVAIL | PACKED_USED :
+						 0);
+}
+
+/* With the lock, the packed ring's oldest lease being done. */
+static inline bool out_show_packed(struct out *o)
+{
+	struct vhost_queue *q = o->q;
+	uint32_t old = o->start, n = q->q.published - old;
+	struct packed_at at = o->at;
+	uint32_t shown = o->oldest ? o->entries : 0;
+
+	if (__builtin_expect(n != shown, 0)) {
+		packed_move(o->r, &at, shown);
+		show_later(q, o->r, at, n - shown);
+	}
+	return packed_published(q, o->r, n);
+}
+
+static __attribute__((noinline)) void call_rx(struct out *o)
+{
+	if (o->r->call_fd < 0)
+		return;
+	count_add(&o->ctx->counters->kicks, 1);
+	doorbell_ring(&o->ctx->worker->doorbell, o->r->call_fd);
+}
+
+/* The lease is written. */
+static inline void out_publish(struct out *o)
+{
+	struct vhost_queue *q = o->q;
+	bool call = false;
+
+	lease_lock(&q->q);
+	if (lease_done(&q->q, o->lease))
+		call = o->r->packed ? out_show_packed(o) :
+				      split_publish(q, o->r, q->q.published);
+	lease_unlock(&q->q);
+	if (__builtin_expect(call, 0))
+		call_rx(o);
+}
+
+/*
+ * With the lock: takes up to n chains that are one descriptor of at least need
+ * bytes. 0: there is none, or what there is is not so simple.
+ */
+static inline unsigned split_take_simple(struct out *o, struct out_simple *s,
+					 unsigned n, uint32_t need)
+{
+	const struct vhost_ring *r = o->r;
+	struct vhost_queue *q = o->q;
+	int have = split_available(q, r, n);
+	unsigned i;
+
+	for (i = 0; (int)i < have && i < n; i++) {
+		uint16_t head = split_head(q, r, i);
+		uint64_t addr, rest;
+
+		if (head >= r->size)
+			break;
+		addr = shm_load64(&r->desc[head].addr);
+		rest = shm_load64(&r->desc[head].rest);
+		if ((uint16_t)(rest >> 32) != VRING_DESC_F_WRITE ||
+		    desc_len(rest) < need)
+			break;
+		s->ptr[i] = vhost_at(r->mem, &q->region, addr, desc_len(rest));
+		if (!s->ptr[i])
+			break;
+		__builtin_prefetch(s->ptr[i] + r->hdr_len, 1);
+		s->id[i] = head;
+	}
+	q->avail += i;
+	return i;
+}
+
+/*
+ * With the lock: how many descriptors may be under way yet. More than there
+ * are only a guest could want that makes available what it has not got back.
+ */
+static inline uint32_t packed_room(const struct vhost_queue *q,
+				   const struct vhost_ring *r)
+{
+	return r->size - (q->q.reserved - q->q.published);
+}
+
+static inline unsigned packed_take_simple(struct out *o, struct out_simple *s,
+					  unsigned n, uint32_t need)
+{
+	const struct vhost_ring *r = o->r;
+	struct vhost_queue *q = o->q;
+	struct packed_at at = packed_avail(q);
+	bool oldest = q->q.reserved == q->q.published;
+	unsigned i;
+
+	o->at = at;
+	n = n < packed_room(q, r) ? n : packed_room(q, r);
+	for (i = 0; i < n; i++) {
+		/* pairs with the guest's release of the flags */
+		uint64_t rest = shm_load_acquire64(&r->pdesc[at.slot].rest);
+
+		if (!packed_is_avail(rest, at.wrap) ||
+		    (rest >> 48 & (VRING_DESC_F_NEXT | VRING_DESC_F_WRITE |
+				   VRING_DESC_F_INDIRECT)) !=
+			    VRING_DESC_F_WRITE ||
+		    desc_len(rest) < need || packed_id(rest) >= r->size)
+			break;
+		s->ptr[i] = vhost_at(r->mem, &q->region,
+				     shm_load64(&r->pdesc[at.slot].addr),
+				     desc_len(rest));
+		if (!s->ptr[i])
+			break;
+		__builtin_prefetch(s->ptr[i] + r->hdr_len, 1);
+		s->id[i] = packed_id(rest);
+		if (__builtin_expect(!oldest, 0))
+			note_chain(o, at.slot, 1);
+		packed_move(r, &at, 1);
+	}
+	q->avail = at.slot;
+	q->avail_wrap = at.wrap;
+	return i;
+}
+
+/* Packet i, of one segment at most, to a buffer that is long enough. */
+static inline void write_simple(uint8_t *d, uint32_t hdr_len,
+				const struct batch *b, unsigned i)
+{
+	const uint8_t *hdr = b->hdr[i];
+	uint32_t h = b->hdr_len[i];
+
+	/* No offloads; num_buffers, where there is one, is 1. */
+	*(word64 *)d = 0;
+	if (hdr_len == VHOST_HDR_LEN)
+		*(word32 *)(d + 8) = 1 << 16;
+	else
+		*(word16 *)(d + 8) = 0;
+	d += hdr_len;
+	copy64(d, hdr);
+	if (b->len[i] <= 64)
+		return;
+	if (h > 64)
+		copy64(d + 64, hdr + 64);
+	if (b->len[i] > h) {
+		const struct seg *s = &b->seg[b->seg0[i]];
+
+		copy_bytes(d + h, s->ptr, s->len);
+	}
+}
+
+/*
+ * The second word of the used descriptor at a place; without the flags that
+ * show it if the lease is not the oldest.
+ */
+static inline uint64_t out_word(const struct out *o, uint16_t id, uint32_t len,
+				bool wrap)
+{
+	uint64_t word = packed_used_word(id, len, wrap);
+
+	if (__builtin_expect(o->oldest, 1))
+		return word;
+	return word ^ (uint64_t)PACKED_USED << 48;
+}
+
+/* Delivers up to n packets that need no more than one descriptor each. */
+static unsigned tx_simple(struct out *o, const struct batch *b,
+			  const uint16_t *list, unsigned n, uint32_t need)
+{
+	const struct vhost_ring *r = o->r;
+	struct out_simple s;
+	struct packed_at at;
+	uint64_t bytes = 0;
+
+	lease_lock(&o->q->q);
+	check_hint(o->q, r);
+	n = r->packed ? packed_take_simple(o, &s, n, need) :
+			split_take_simple(o, &s, n, need);
+	if (n)
+		out_take(o, n);
+	lease_unlock(&o->q->q);
+	if (!n)
+		return 0;
+	for (unsigned k = 0; k < n; k++) {
+		write_simple(s.ptr[k], r->hdr_len, b, list[k]);
+		bytes += b->len[list[k]];
+	}
+	if (!r->packed) {
+		for (unsigned k = 0; k < n; k++)
+			split_give(r, o->start + k, s.id[k],
+				   r->hdr_len + b->len[list[k]]);
+	} else {
+		at = o->at;
+		for (unsigned k = 1; k < n; k++) {
+			packed_move(r, &at, 1);
+			packed_give(r, at.slot,
+				    out_word(o, s.id[k],
+					     r->hdr_len + b->len[list[k]],
+					     at.wrap));
+		}
+		packed_show(r, o->at.slot,
+			    out_word(o, s.id[0], r->hdr_len + b->len[list[0]],
+				     o->at.wrap));
+	}
+	count_add(&o->ctx->counters->packets, n);
+	count_add(&o->ctx->counters->bytes, bytes);
+	out_publish(o);
+	return n;
+}
+
+/* Where the reading of chains has come to. */
+struct reader {
+	unsigned ahead;	     /* split: chains read */
+	struct packed_at at; /* packed */
+	uint32_t entries;
+};
+
+/* With the lock: reads the next chain into a. */
+static enum chain_status read_chain(struct out *o, struct out_any *a,
+				    struct reader *rd)
+{
+	struct vhost_chain *c = &a->chain[a->n_chains];
+	struct vhost_buf *buf = &a->buf[a->n_bufs];
+	unsigned room = OUT_BUFS - a->n_bufs;
+	enum chain_status status;
+
+	if (a->n_chains == OUT_CHAINS)
+		return CHAIN_TOO_MANY;
+	if (o->r->packed) {
+		status = packed_read(o->q, o->r, rd->at, VRING_DESC_F_WRITE,
+				     buf, room, c);
+	} else {
+		int have = split_available(o->q, o->r, rd->ahead + 1);
+
+		if (have < 0)
+			return CHAIN_BAD;
+		if ((unsigned)have <= rd->ahead)
+			return CHAIN_NONE;
+		status = split_read(o->q, o->r, rd->ahead, VRING_DESC_F_WRITE,
+				    buf, room, c);
+	}
+	if (status != CHAIN_GOOD)
+		return status;
+	if (o->r->packed &&
+	    rd->entries + c->taken.descs > packed_room(o->q, o->r))
+		return CHAIN_NONE;
+	if (!c->len) {
+		vhost_queue_fail(o->q, "a chain for a packet has no room");
+		return CHAIN_BAD;
+	}
+	if (o->r->packed)
+		packed_move(o->r, &rd->at, c->taken.descs);
+	rd->ahead++;
+	rd->entries += o->r->packed ? c->taken.descs : 1;
+	a->n_chains++;
+	a->n_bufs += c->n_bufs;
+	return CHAIN_GOOD;
+}
+
+/* With the lock: reads the chains for packet i. On failure a is as before. */
+static enum chain_status read_packet(struct out *o, struct out_any *a,
+				     struct reader *rd, const struct batch *b,
+				     unsigned i)
+{
+	struct reader before = *rd;
+	struct out_packet *p = &a->packet[a->n_packets];
+	uint64_t need = o->r->hdr_len + b->len[i], got = 0;
+	enum chain_status status;
+
+	p->i = i;
+	p->chain0 = a->n_chains;
+	p->buf0 = a->n_bufs;
+	do {
+		status = read_chain(o, a, rd);
+		if (status == CHAIN_GOOD)
+			got += a->chain[a->n_chains - 1].len;
+	} while (status == CHAIN_GOOD && got < need && o->r->mergeable);
+	if (status == CHAIN_GOOD && got >= need) {
+		p->n_chains = a->n_chains - p->chain0;
+		a->n_packets++;
+		return CHAIN_GOOD;
+	}
+	*rd = before;
+	a->n_chains = p->chain0;
+	a->n_bufs = p->buf0;
+	/* One chain, and too short; or the tables are full. */
+	if (status == CHAIN_GOOD)
+		return CHAIN_TOO_MANY;
+	return status;
+}
+
+/*
+ * With the lock: reserves chains for packets of the list until they, or the
+ * tables, are used up. Returns how many packets have been dealt with; those
+ * that cannot be had by this guest are dropped.
+ */
+static unsigned reserve_any(struct out *o, struct out_any *a,
+			    const struct batch *b, const uint16_t *list,
+			    unsigned n)
+{
+	struct reader rd = { 0, packed_avail(o->q), 0 };
+	unsigned k;
+
+	a->n_packets = a->n_chains = a->n_bufs = 0;
+	o->at = rd.at;
+	for (k = 0; k < n; k++) {
+		unsigned i = list[k];
+		enum chain_status status;
+
+		if (b->offloads && offload_needs(&b->off[i]) & ~o->r->takes) {
+			tx_drop(o->ctx, i, DROP_OUT_BAD_OFFLOAD);
+			continue;
+		}
+		status = read_packet(o, a, &rd, b, i);
+		if (status == CHAIN_TOO_MANY && !a->n_packets)
+			tx_drop(o->ctx, i, DROP_OUT_SEGMENTS);
+		else if (status != CHAIN_GOOD)
+			break;
+	}
+	if (!a->n_packets)
+		return k;
+	if (o->r->packed) {
+		bool oldest = o->q->q.reserved == o->q->q.published;
+
+		for (unsigned c = 0; c < a->n_chains && !oldest; c++)
+			note_chain(o, a->chain[c].slot,
+				   a->chain[c].taken.descs);
+		o->q->avail = rd.at.slot;
+		o->q->avail_wrap = rd.at.wrap;
+	} else {
+		o->q->avail += rd.ahead;
+	}
+	out_take(o, rd.entries);
+	return k;
+}
+
+/* Where the next byte of a packet goes. */
+struct out_cursor {
+	const struct vhost_buf *buf;
+	uint32_t used; /* of it */
+};
+
+static inline void cursor_put(struct out_cursor *c, const uint8_t *src,
+			      uint32_t len)
+{
+	while (len) {
+		uint32_t n = c->buf->len - c->used;
+
+		if (!n) {
+			c->buf++;
+			c->used = 0;
+			continue;
+		}
+		n = n < len ? n : len;
+		copy_bytes(c->buf->ptr + c->used, src, n);
+		c->used += n;
+		src += n;
+		len -= n;
+	}
+}
+
+/* Writes one packet to its chains and says how long each has become. */
+static void write_any(struct out *o, struct out_any *a,
+		      const struct out_packet *p, const struct batch *b)
+{
+	static const struct offload none;
+	struct out_cursor c = { &a->buf[p->buf0], 0 };
+	const struct seg *seg = &b->seg[b->seg0[p->i]];
+	uint32_t left = o->r->hdr_len + b->len[p->i];
+	uint8_t hdr[VNET_HDR_LEN_BUFFERS];
+
+	vnet_hdr_write(hdr, sizeof(hdr), b->offloads ? &b->off[p->i] : &none);
+	vnet_hdr_put16(hdr + VNET_HDR_LEN, p->n_chains);
+	cursor_put(&c, hdr, o->r->hdr_len);
+	cursor_put(&c, b->hdr[p->i], b->hdr_len[p->i]);
+	for (unsigned s = 0; s < b->n_seg[p->i]; s++)
+		cursor_put(&c, seg[s].ptr, seg[s].len);
+	for (unsigned k = 0; k < p->n_chains; k++) {
+		struct vhost_chain *chain = &a->chain[p->chain0 + k];
+
+		chain->written = chain->len < left ? chain->len : left;
+		left -= chain->written;
+	}
+	if (__builtin_expect(!o->r->log, 1))
+		return;
+	for (const struct vhost_buf *buf = &a->buf[p->buf0]; buf <= c.buf;
+	     buf++)
+		log_write(o->r->log, buf->gpa, buf < c.buf ? buf->len : c.used);
+}
+
+/* Writes the used entries of all chains. */
+static void give_any(struct out *o, const struct out_any *a)
+{
+	const struct vhost_chain *first = &a->chain[0];
+	struct packed_at at = o->at;
+
+	for (unsigned k = 0; k < a->n_chains && !o->r->packed; k++)
+		split_give(o->r, o->start + k, a->chain[k].taken.id,
+			   a->chain[k].written);
+	if (!o->r->packed)
+		return;
+	for (unsigned k = 1; k < a->n_chains; k++) {
+		const struct vhost_chain *c = &a->chain[k];
+
+		packed_move(o->r, &at, c[-1].taken.descs);
+		packed_give(o->r, at.slot,
+			    out_word(o, c->taken.id, c->written, at.wrap));
+	}
+	packed_show(o->r, o->at.slot,
+		    out_word(o, first->taken.id, first->written, o->at.wrap));
+}
+
+/* Delivers packets of any kind. Returns how many have been dealt with. */
+static __attribute__((noinline)) unsigned tx_any(struct out *o,
+						 const struct batch *b,
+						 const uint16_t *list,
+						 unsigned n)
+{
+	struct out_any a;
+	uint64_t bytes = 0;
+
+	lease_lock(&o->q->q);
+	check_hint(o->q, o->r);
+	n = reserve_any(o, &a, b, list, n);
+	lease_unlock(&o->q->q);
+	if (!a.n_packets)
+		return n;
+	for (unsigned k = 0; k < a.n_packets; k++) {
+		write_any(o, &a, &a.packet[k], b);
+		bytes += b->len[a.packet[k].i];
+	}
+	give_any(o, &a);
+	count_add(&o->ctx->counters->packets, a.n_packets);
+	count_add(&o->ctx->counters->bytes, bytes);
+	out_publish(o);
+	return n;
+}
+
+void HOT(vhost_tx)(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
+		   const uint16_t *list, unsigned n)
+{
+	struct vhost_queue *q = e->drv;
+	struct out o = { .q = q, .r = ring_of(q), .ctx = ctx };
+	bool simple = o.r && !b->multi_seg && !b->offloads && !o.r->log;
+	uint32_t need = b->most > HDR_ROOM ? b->most : HDR_ROOM;
+	enum drop why;
+
+	while (o.r && n) {
+		unsigned done = 0;
+
+		if (simple)
+			done = tx_simple(&o, b, list, n, need + o.r->hdr_len);
+		if (!done)
+			done = tx_any(&o, b, list, n);
+		if (!done)
+			break;
+		list += done;
+		n -= done;
+	}
+	if (__builtin_expect(!n, 1))
+		return;
+	why = ring_of(q) ? DROP_OUT_NO_ROOM : DROP_OUT_LINK_DOWN;
+	for (unsigned k = 0; k < n; k++)
+		tx_drop(ctx, list[k], why);
+}
