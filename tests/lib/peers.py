@@ -23,9 +23,12 @@ class Peer:
         argv = [binary("peer"), "--socket", glend.socket]
         for name, value in options.items():
             argv += ["--" + name.replace("_", "-"), str(value)]
+        self.launch([*argv, role, *ports], wait)
+
+    def launch(self, argv, wait):
         self.report = None
         self.process = subprocess.Popen(
-            [*argv, role, *ports], stdin=subprocess.PIPE, text=True,
+            argv, stdin=subprocess.PIPE, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=die_with_parent)
         if wait:
@@ -74,6 +77,21 @@ class Peer:
             self.kill9()
         else:
             self.stop()
+
+
+class VhostPeer(Peer):
+    """
+    vhost_peer check PATH PATH: two guests without a machine. Options as for a
+    Peer; one that is True is given without a value.
+    """
+
+    def __init__(self, *paths, wait=True, **options):
+        argv = [binary("vhost_peer")]
+        for name, value in options.items():
+            argv.append("--" + name.replace("_", "-"))
+            if value is not True:
+                argv.append(str(value))
+        self.launch([*argv, "check", *paths], wait)
 
 
 def assert_intact(report, doubled=0):
