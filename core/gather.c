@@ -125,5 +125,6 @@ void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 		bytes += b->len[i];
 	count_add(&in->counters->packets, b->n);
 	count_add(&in->counters->bytes, bytes);
-	b->most = most;
+	/* Longer ones were refused. Who adds to it relies on a small number. */
+	b->most = most < PACKET_LEN_MAX ? most : PACKET_LEN_MAX;
 }

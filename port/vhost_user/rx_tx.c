@@ -99,9 +99,11 @@ static inline unsigned packed_rx_fast(struct vhost_queue *q,
 	const struct vhost_mem *mem = r->mem;
 	uint32_t hdr_len = r->hdr_len, size = r->size;
 	struct packed_at at = packed_avail(q);
-	unsigned i;
+	/* More only a guest could offer that offers again what it has not got
+	 * back: the walk must not lap itself. */
+	unsigned i, most = size < BATCH_MAX ? size : BATCH_MAX;
 
-	for (i = 0; i < BATCH_MAX; i++) {
+	for (i = 0; i < most; i++) {
 		/* pairs with the guest's release of the flags */
 		uint64_t rest = shm_load_acquire64(&r->pdesc[at.slot].rest);
 		uint64_t addr;
@@ -183,6 +185,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 	/* A packet of the most segments and a header of its own. */
 	struct vhost_buf buf[PACKET_SEGS_MAX + 1];
 	struct packed_at at = packed_avail(q);
+	uint32_t descs = 0;
 	unsigned used = 0;
 
 	b->identity = false;
@@ -196,6 +199,10 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 					       PACKET_SEGS_MAX + 1, &c);
 
 		if (status == CHAIN_BAD || status == CHAIN_NONE)
+			break;
+		/* As in packed_rx_fast(): one lap at most. */
+		descs += c.taken.descs;
+		if (r->packed && descs > r->size)
 			break;
 		q->taken[used++] = c.taken;
 		if (r->packed)
