@@ -90,7 +90,11 @@ def test_help_names_every_command():
     ["capture", "sw0", "-c", "-1"], ["capture", "sw0", "tcp", "prot", "80"],
     ["apply"], ["wait"], ["wait", "sw0:a", "--timeout", "nan"],
     ["rpc", "version", "{"], ["completion", "fish"], ["--socket"],
-    ["port", "list", "\udcff"],
+    ["port", "list", "\udcff"], ["port", "add", "sw0:a", "tap", "--show"],
+    ["port", "add", "sw0:a", "tap", "--show", "qemu"],
+    ["port", "add", "sw0:a", "vhost-user", "--show", "xen"],
+    ["port", "add", "sw0:a", "vhost-user", "--memory", "big"],
+    ["port", "add", "sw0:a", "vhost-user", "--model", "e1000"],
 ])
 def test_usage_errors(glend, args):
     text = fails(glend, USAGE, *args)
@@ -464,3 +468,6 @@ def test_bash_completion(glend):
     assert "learn" in complete(glend, "glenctl switch add s1 ")
     assert complete(glend, "glenctl stats --ra") == {"--rate"}
     assert complete(glend, "glenctl --json fdb show ") == {"sw0"}
+    assert complete(glend, "glenctl port show --show ") == {"qemu", "libvirt"}
+    assert complete(glend, "glenctl port show --memory 2G ") == {"sw0:a"}
+    assert "--model" in complete(glend, "glenctl port add sw0:b --m")

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/glenctl/attach.h"
 #include "tools/glenctl/counters.h"
 #include "tools/glenctl/glenctl.h"
 #include "tools/glenctl/packet.h"
@@ -294,6 +295,191 @@ static void any_bytes_are_described(void **state)
 		free(describe(ping, len));
 }
 
+/* Words of attach_qemu() in one line; freed by the caller. */
+static char *qemu(const char *port, const struct attach_options *o)
+{
+	json_t *object = json_loads(port, 0, NULL), *words;
+	const char *why = "";
+	char *text = NULL;
+	size_t size;
+	FILE *file;
+
+	assert_non_null(object);
+	words = attach_qemu(object, o, &why);
+	json_decref(object);
+	if (!words)
+		return strdup(why);
+	file = open_memstream(&text, &size);
+	attach_print_words(file, words, "\n");
+	fclose(file);
+	json_decref(words);
+	return text;
+}
+
+static json_t *libvirt(const char *port, const struct attach_options *o)
+{
+	json_t *object = json_loads(port, 0, NULL), *elements;
+	const char *why = "";
+
+	assert_non_null(object);
+	elements = attach_libvirt(object, o, &why);
+	json_decref(object);
+	return elements;
+}
+
+#define VHOST(more)                                                     \
+	"{\"port\": \"s0:vm1\", \"driver\": \"vhost-user\","            \
+	" \"in_rings\": 1, \"mtu\": 0, \"mac\": \"52:54:00:00:00:07\"," \
+	" \"vhost\": {\"path\": \"/run/vm1\"" more "}}"
+
+static void qemu_connects_where_glend_listens(void **state)
+{
+	struct attach_options o = { .memory = "2G" };
+	char *text = qemu(VHOST(", \"mode\": \"server\", \"queues\": 1"), &o);
+
+	assert_string_equal(
+		text,
+		"-object memory-backend-memfd,id=glen-mem,size=2G,share=on\n"
+		"-machine memory-backend=glen-mem\n"
+		"-chardev socket,id=glen-s0-vm1,path=/run/vm1,reconnect=1\n"
+		"-netdev vhost-user,id=glen-s0-vm1,chardev=glen-s0-vm1,"
+		"queues=1\n"
+		"-device virtio-net-pci,netdev=glen-s0-vm1,"
+		"mac=52:54:00:00:00:07,rx_queue_size=1024,tx_queue_size=1024");
+	free(text);
+}
+
+static void qemu_listens_where_glend_connects(void **state)
+{
+	struct attach_options o = { .memory = "none" };
+	char *text = qemu("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
+			  " \"mtu\": 9000, \"mac\": \"52:54:00:00:00:07\","
+			  " \"path\": \"/a,b\", \"vhost\": {\"mode\":"
+			  " \"client\", \"queues\": 4, \"packed\": true}}",
+			  &o);
+
+	assert_string_equal(
+		text,
+		"-chardev socket,id=glen-s0-v,path=/a,,b,server=on,wait=off\n"
+		"-netdev vhost-user,id=glen-s0-v,chardev=glen-s0-v,queues=4\n"
+		"-device virtio-net-pci,netdev=glen-s0-v,"
+		"mac=52:54:00:00:00:07,host_mtu=9000,mq=on,vectors=10,"
+		"packed=on,rx_queue_size=1024,tx_queue_size=1024");
+	free(text);
+}
+
+static void unknown_sizes_are_seen(void **state)
+{
+	struct attach_options o = { 0 };
+	char *text = qemu(VHOST(""), &o);
+
+	assert_non_null(strstr(text, "size=" ATTACH_SIZE ","));
+	free(text);
+}
+
+static void libvirt_gets_the_same(void **state)
+{
+	struct attach_options o = { 0 };
+	json_t *e = libvirt(VHOST(", \"mode\": \"server\", \"queues\": 2"), &o);
+
+	assert_string_equal(get_str(e, "memoryBacking"),
+			    "<memoryBacking>\n"
+			    "  <source type='memfd'/>\n"
+			    "  <access mode='shared'/>\n"
+			    "</memoryBacking>\n");
+	assert_string_equal(
+		get_str(e, "interface"),
+		"<interface type='vhostuser'>\n"
+		"  <mac address='52:54:00:00:00:07'/>\n"
+		"  <source type='unix' path='/run/vm1' mode='client'>\n"
+		"    <reconnect enabled='yes' timeout='1'/>\n"
+		"  </source>\n"
+		"  <model type='virtio'/>\n"
+		"  <driver queues='2' rx_queue_size='1024' "
+		"tx_queue_size='1024'/>\n"
+		"</interface>\n");
+	json_decref(e);
+	o.memory = "none";
+	e = libvirt("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
+		    " \"mtu\": 1500, \"vhost\": {\"path\": \"/a'<&\\n>\","
+		    " \"mode\": \"client\", \"queues\": 1, \"packed\": true}}",
+		    &o);
+	assert_null(json_object_get(e, "memoryBacking"));
+	assert_non_null(strstr(get_str(e, "interface"),
+			       "path='/a&apos;&lt;&amp;&#10;&gt;' "
+			       "mode='server'/>\n"));
+	assert_non_null(strstr(get_str(e, "interface"),
+			       "packed='on'/>\n"
+			       "  <mtu size='1500'/>"));
+	json_decref(e);
+}
+
+/* The MAC address among QEMU's words; freed by the caller. */
+static char *mac_of(const char *port, const char *host)
+{
+	struct attach_options o = { .host = host };
+	char *text = qemu(port, &o), *mac;
+
+	assert_non_null(strstr(text, ",mac="));
+	mac = strndup(strstr(text, ",mac=") + 5, 17);
+	free(text);
+	return mac;
+}
+
+static void ports_without_a_mac_get_one_each(void **state)
+{
+	static const char vm1[] = "{\"port\": \"s0:vm1\", \"mac\": \"\","
+				  " \"driver\": \"vhost-user\","
+				  " \"path\": \"/a\"}";
+	static const char vm2[] = "{\"port\": \"s0:vm2\", \"mac\": \"\","
+				  " \"driver\": \"vhost-user\","
+				  " \"path\": \"/a\"}";
+	char *one = mac_of(vm1, "x"), *again = mac_of(vm1, "x");
+	char *two = mac_of(vm2, "x"), *elsewhere = mac_of(vm1, "y");
+
+	assert_string_equal(one, again);
+	assert_string_not_equal(one, two);
+	assert_string_not_equal(one, elsewhere);
+	/* Locally administered, and no group. */
+	assert_int_equal(strtol(one, NULL, 16) & 3, 2);
+	assert_int_equal(strlen(one), 17);
+	free(one);
+	free(again);
+	free(two);
+	free(elsewhere);
+}
+
+static void words_are_quoted_for_a_shell(void **state)
+{
+	json_t *words = json_pack("[s, s, s, s]", "-a", "x y", "-b", "it's");
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	assert_true(attach_print_words(file, words, " "));
+	fclose(file);
+	assert_string_equal(text, "-a 'x y' -b 'it'\\''s'");
+	free(text);
+	json_decref(words);
+}
+
+static void other_ports_are_refused(void **state)
+{
+	struct attach_options o = { 0 };
+	char *text = qemu("{\"port\": \"s0:t\", \"driver\": \"tap\"}", &o);
+
+	assert_non_null(strstr(text, "not for virtual machines"));
+	free(text);
+	assert_null(libvirt("{\"port\": \"s0:t\", \"driver\": \"tap\"}", &o));
+	text = qemu("{\"port\": \"s0:t\", \"driver\": \"vhost-user\"}", &o);
+	assert_non_null(strstr(text, "socket"));
+	free(text);
+	o.model = "e1000";
+	text = qemu(VHOST(""), &o);
+	assert_non_null(strstr(text, "virtio-net"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +492,13 @@ int main(void)
 		cmocka_unit_test(sums_name_the_top_reason),
 		cmocka_unit_test(packets_are_described),
 		cmocka_unit_test(any_bytes_are_described),
+		cmocka_unit_test(qemu_connects_where_glend_listens),
+		cmocka_unit_test(qemu_listens_where_glend_connects),
+		cmocka_unit_test(unknown_sizes_are_seen),
+		cmocka_unit_test(libvirt_gets_the_same),
+		cmocka_unit_test(ports_without_a_mac_get_one_each),
+		cmocka_unit_test(words_are_quoted_for_a_shell),
+		cmocka_unit_test(other_ports_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("glenctl", tests, NULL, NULL);

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // port.c - ports: make, change, remove, show.
+#include <ctype.h>
+#include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "tools/glenctl/attach.h"
 #include "tools/glenctl/glenctl.h"
 #include "tools/glenctl/table.h"
 
 /* Values that look like numbers but are names. */
 static const char *const port_strings[] = { "mac",  "ifname", "netns", "file",
 					    "path", "bridge", NULL };
+
+#define ATTACH_HELP                                                          \
+	"\nOptions, for ports of virtual machines:\n"                        \
+	"  --show qemu      only QEMU's arguments, in one line\n"            \
+	"  --show libvirt   only elements of a libvirt domain\n"             \
+	"  --memory SIZE    of the guest's memory, such as 2G. It must be\n" \
+	"                   shared, so it is among the arguments. none:\n"   \
+	"                   leave it out, for a guest's second interface\n"  \
+	"  --model NAME     of the interface in QEMU (virtio-net-pci)\n"
 
 static const char port_add_help[] =
 	"Makes a port SWITCH:NAME that stays until port del; the switch is made\n"
@@ -18,10 +31,12 @@ static const char port_add_help[] =
 	"isolated=true (exchanges nothing with other isolated ports).\n"
 	"A VALUE is taken as JSON if it is a number, true, false, a [list] or\n"
 	"\"quoted\"; anything else is text.\n"
-	"\nExamples:\n"
+	"\nFor a port of a virtual machine (vhost-user, stream, dgram) it prints how\n"
+	"QEMU is to be started.\n" ATTACH_HELP "\nExamples:\n"
 	"  glenctl port add vale0:tap0 tap\n"
 	"  glenctl port add vale0:tap0 tap ifname=tap0 netns=blue queues=2\n"
-	"  glenctl port add vale0:guest shm mtu=1500 isolated=true\n";
+	"  glenctl port add vale0:guest shm mtu=1500 isolated=true\n"
+	"  glenctl port add vale0:vm1 vhost-user path=/run/glen/vm1 queues=2\n";
 
 static const char port_set_help[] =
 	"Changes mtu, mac, isolated or the driver's options of a live port.\n"
@@ -36,9 +51,12 @@ static const char port_del_help[] =
 	"  glenctl port del vale0:tap0\n";
 
 static const char port_show_help[] =
-	"Shows one port with everything its driver says about it.\n"
-	"\nExample:\n"
-	"  glenctl port show vale0:tap0\n";
+	"Shows one port with everything its driver says about it.\n" ATTACH_HELP
+	"\nExamples:\n"
+	"  glenctl port show vale0:tap0\n"
+	"  qemu-system-x86_64 -m 2G ... \\\n"
+	"    $(glenctl port show vale0:vm1 --show qemu --memory 2G)\n"
+	"  glenctl port show vale0:vm1 --show libvirt\n";
 
 static const char port_list_help[] =
 	"Lists all ports, or those of one switch. STAYS: until port del, even\n"
@@ -47,22 +65,205 @@ static const char port_list_help[] =
 	"  glenctl port list\n"
 	"  glenctl port list vale0 --json | jq -r '.[] | select(.link).port'\n";
 
+/* What port add and port show are told about virtual machines. */
+struct guest_options {
+	enum { SHOW_ALL, SHOW_QEMU, SHOW_LIBVIRT } what;
+	struct attach_options attach;
+	bool given; /* any of them */
+	char host[64];
+};
+
+/* What tells this host from others, so that guests' addresses differ. */
+static void fill_host(struct guest_options *o)
+{
+	FILE *file = fopen("/etc/machine-id", "re");
+
+	if (!file || !fgets(o->host, sizeof(o->host), file))
+		gethostname(o->host, sizeof(o->host) - 1);
+	if (file)
+		fclose(file);
+	o->attach.host = o->host;
+}
+
+/* A size as QEMU reads it, such as 2G. */
+static bool is_size(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits;
+
+	return digits && (!*unit || (strchr("kKMGT", *unit) && !unit[1]));
+}
+
+static int take_option(const struct ctl *ctl, struct guest_options *o, int c,
+		       char **argv)
+{
+	switch (c) {
+	case 's':
+		if (!strcmp(optarg, "qemu"))
+			o->what = SHOW_QEMU;
+		else if (!strcmp(optarg, "libvirt"))
+			o->what = SHOW_LIBVIRT;
+		else
+			return bad_usage(ctl,
+					 "--show takes qemu or libvirt, not "
+					 "\"%s\"",
+					 optarg);
+		return 0;
+	case 'm':
+		o->attach.memory = optarg;
+		if (strcmp(optarg, "none") && !is_size(optarg))
+			return bad_usage(ctl,
+					 "--memory takes a size such as 2G, or "
+					 "none, not \"%s\"",
+					 optarg);
+		return 0;
+	case 'M':
+		o->attach.model = optarg;
+		if (strspn(optarg, "abcdefghijklmnopqrstuvwxyz0123456789-_") !=
+			    strlen(optarg) ||
+		    !*optarg)
+			return bad_usage(ctl, "\"%s\" is no name of a model",
+					 optarg);
+		return 0;
+	}
+	return bad_option(ctl, argv);
+}
+
+/* The other words are argv[optind..] then. */
+static int guest_options(const struct ctl *ctl, int argc, char **argv, int min,
+			 int max, struct guest_options *o)
+{
+	static const struct option longs[] = {
+		{ "show", required_argument, NULL, 's' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ "model", required_argument, NULL, 'M' },
+		{ 0 },
+	};
+	int c, ret = 0;
+
+	*o = (struct guest_options){ .what = SHOW_ALL };
+	opterr = 0;
+	while (!ret && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		ret = take_option(ctl, o, c, argv);
+		o->given = true;
+	}
+	if (!ret)
+		ret = check_args(ctl, argc - optind + 1, min, max);
+	fill_host(o);
+	return ret;
+}
+
+/* Whether the options, if any, fit a driver. */
+static int check_driver(const struct ctl *ctl, const char *driver,
+			const struct guest_options *o)
+{
+	const char *why = attach_refuses(driver, &o->attach);
+
+	return o->given && why ?
+		       bad_usage(ctl,
+				 "--show, --memory, --model with driver %s: %s",
+				 driver, why) :
+		       0;
+}
+
+static void print_libvirt(const json_t *elements)
+{
+	const char *memory = get_str(elements, "memoryBacking");
+
+	if (*memory)
+		printf("<!-- in <domain> -->\n%s<!-- in <devices> -->\n",
+		       memory);
+	fputs(get_str(elements, "interface"), stdout);
+}
+
+static void print_qemu(const json_t *words)
+{
+	if (attach_print_words(stdout, words, " "))
+		fputs("glenctl: the path is quoted for a shell: paste it, or "
+		      "use eval; $(...) alone does not do\n",
+		      stderr);
+	putchar('\n');
+}
+
+/* What is said unasked when a port was added. */
+static void print_hint(const json_t *port, const json_t *words, bool size)
+{
+	printf("QEMU attaches a guest to %s with\n\n  ", get_str(port, "port"));
+	attach_print_words(stdout, words, " \\\n  ");
+	printf("\n\n");
+	if (!size)
+		puts("where " ATTACH_SIZE
+		     " is the size of the guest's memory, as in -m "
+		     "(--memory fills it in).");
+	printf("For libvirt: glenctl port show %s --show libvirt\n",
+	       get_str(port, "port"));
+}
+
+/*
+ * Prints what the other end of the port needs; with --json the port with it.
+ * Takes port. added: it is new, and a person should be told.
+ */
+static int print_guest(const struct ctl *ctl, json_t *port,
+		       const struct guest_options *o, bool added)
+{
+	const char *memory = o->attach.memory, *why = "";
+	json_t *qemu = attach_qemu(port, &o->attach, &why);
+	json_t *libvirt = attach_libvirt(port, &o->attach, &why);
+	int ret = EXIT_OK;
+
+	if ((!qemu && o->what != SHOW_LIBVIRT) ||
+	    (!libvirt && o->what != SHOW_QEMU)) {
+		ret = complain(EXIT_REFUSED, "port %s: %s",
+			       get_str(port, "port"), why);
+	} else if (ctl->json && o->what != SHOW_ALL) {
+		ret = print_json(
+			json_incref(o->what == SHOW_QEMU ? qemu : libvirt));
+	} else if (ctl->json) {
+		json_object_set(port, "qemu", qemu);
+		json_object_set(port, "libvirt", libvirt);
+		ret = print_json(json_incref(port));
+	} else if (o->what == SHOW_QEMU) {
+		print_qemu(qemu);
+	} else if (o->what == SHOW_LIBVIRT) {
+		print_libvirt(libvirt);
+	} else if (added) {
+		print_hint(port, qemu, memory != NULL);
+	} else {
+		print_members(port);
+	}
+	json_decref(qemu);
+	json_decref(libvirt);
+	json_decref(port);
+	return ret;
+}
+
 static int port_add_run(struct ctl *ctl, int argc, char **argv)
 {
-	json_t *params;
-	int ret = no_options(ctl, argc, argv, 2, -1);
+	struct guest_options o;
+	json_t *params, *port;
+	bool guest;
+	int ret = guest_options(ctl, argc, argv, 2, -1, &o);
 
 	if (ret)
 		return ret;
-	if (strchr(argv[2], '='))
+	argc -= optind;
+	argv += optind;
+	if (strchr(argv[1], '='))
 		return bad_usage(ctl, "the driver is missing before %s",
-				 argv[2]);
-	params = json_pack("{s:s, s:s}", "port", argv[1], "driver", argv[2]);
-	if (add_options(ctl, params, argc - 3, argv + 3, port_strings)) {
+				 argv[1]);
+	guest = attach_driver(argv[1]);
+	ret = check_driver(ctl, argv[1], &o);
+	if (ret)
+		return ret;
+	params = json_pack("{s:s, s:s}", "port", argv[0], "driver", argv[1]);
+	if (add_options(ctl, params, argc - 2, argv + 2, port_strings)) {
 		json_decref(params);
 		return EXIT_USAGE;
 	}
-	return call_quiet(ctl, "port.add", params);
+	if (!guest)
+		return call_quiet(ctl, "port.add", params);
+	ret = call(ctl, "port.add", params, CALL_TIMEOUT_MS, &port);
+	return ret ? ret : print_guest(ctl, port, &o, true);
 }
 
 static int port_set_run(struct ctl *ctl, int argc, char **argv)
@@ -90,9 +291,24 @@ static int port_del_run(struct ctl *ctl, int argc, char **argv)
 
 static int port_show_run(struct ctl *ctl, int argc, char **argv)
 {
-	int ret = no_options(ctl, argc, argv, 1, 1);
+	struct guest_options o;
+	json_t *port;
+	int ret = guest_options(ctl, argc, argv, 1, 1, &o);
 
-	return ret ? ret : show(ctl, "port.show", name_param("port", argv[1]));
+	if (!ret)
+		ret = call(ctl, "port.show", name_param("port", argv[optind]),
+			   CALL_TIMEOUT_MS, &port);
+	if (ret)
+		return ret;
+	ret = check_driver(ctl, get_str(port, "driver"), &o);
+	if (!ret && attach_driver(get_str(port, "driver")))
+		return print_guest(ctl, port, &o, false);
+	if (!ret && ctl->json)
+		return print_json(port);
+	if (!ret)
+		print_members(port);
+	json_decref(port);
+	return ret;
 }
 
 static void port_row(struct table *t, const json_t *p)
@@ -145,14 +361,14 @@ static int port_list_run(struct ctl *ctl, int argc, char **argv)
 }
 
 const struct command port_commands[] = {
-	{ "add", "SWITCH:NAME DRIVER [KEY=VALUE...]", "make a port",
+	{ "add", "SWITCH:NAME DRIVER [KEY=VALUE...] [OPTIONS]", "make a port",
 	  port_add_help, port_add_run, NULL },
 	{ "del", "SWITCH:NAME", "close a port", port_del_help, port_del_run,
 	  NULL },
 	{ "set", "SWITCH:NAME KEY=VALUE...", "change a live port",
 	  port_set_help, port_set_run, NULL },
-	{ "show", "SWITCH:NAME", "one port", port_show_help, port_show_run,
-	  NULL },
+	{ "show", "SWITCH:NAME [OPTIONS]", "one port", port_show_help,
+	  port_show_run, NULL },
 	{ "list", "[SWITCH]", "all ports", port_list_help, port_list_run,
 	  NULL },
 	{ NULL },
