@@ -66,7 +66,7 @@ struct dummy {
 /* Options as given. */
 struct options {
 	long in_rings, out_rings, slots, buf_size, caps;
-	bool overread, sink, link, manual;
+	bool overread, sink, link, manual, starts;
 };
 
 static void packet_free(struct in_packet *p)
@@ -413,8 +413,9 @@ static int options_read(json_t *params, struct options *o,
 			struct glen_error *error)
 {
 	static const char *const known[] = {
-		"in_rings", "out_rings", "slots", "buf_size", "caps",
-		"overread", "sink",	 "link",  "manual",   NULL
+		"in_rings", "out_rings", "slots", "buf_size",
+		"caps",	    "overread",	 "sink",  "link",
+		"manual",   "starts",	 NULL
 	};
 	int err = params_check(params, known, error);
 
@@ -442,6 +443,8 @@ static int options_read(json_t *params, struct options *o,
 		err = params_bool(params, "link", true, &o->link, error);
 	if (!err)
 		err = params_bool(params, "manual", false, &o->manual, error);
+	if (!err)
+		err = params_bool(params, "starts", false, &o->starts, error);
 	if (!err && (o->slots & (o->slots - 1)))
 		err = error_set(error, -EINVAL,
 				"slots must be a power of two, not %ld",
@@ -488,6 +491,7 @@ static int dummy_open(struct port *port, struct port_args *args,
 	port->n_in = d->n_in;
 	port->n_out = d->n_out;
 	port->caps = o.caps;
+	port->starts_rings = o.starts;
 	port->drv = d;
 	return 0;
 
@@ -513,16 +517,18 @@ static bool dummy_link(struct port *port)
 const struct port_ops dummy_port_ops = {
 	.name = "dummy",
 	.summary = "for tests: packets come from and go to function calls",
-	.options = "in_rings=N    ingress rings, 0..16 (1)\n"
-		   "out_rings=N   egress rings, 0..16 (1)\n"
-		   "slots=N       per ring, a power of two (256)\n"
-		   "buf_size=N    longest packet taken (131072)\n"
-		   "caps=BITS     offloads taken, as bits (0)\n"
-		   "overread=BOOL 64 bytes may be read at any segment (false)\n"
-		   "sink=BOOL     egress packets are counted and forgotten "
-		   "(false)\n"
-		   "link=BOOL     link state (true)\n"
-		   "manual=BOOL   rings are always polled (false)\n",
+	.options =
+		"in_rings=N    ingress rings, 0..16 (1)\n"
+		"out_rings=N   egress rings, 0..16 (1)\n"
+		"slots=N       per ring, a power of two (256)\n"
+		"buf_size=N    longest packet taken (131072)\n"
+		"caps=BITS     offloads taken, as bits (0)\n"
+		"overread=BOOL 64 bytes may be read at any segment (false)\n"
+		"sink=BOOL     egress packets are counted and forgotten "
+		"(false)\n"
+		"link=BOOL     link state (true)\n"
+		"manual=BOOL   rings are always polled (false)\n"
+		"starts=BOOL   rings run only once they are started (false)\n",
 	.open = dummy_open,
 	.close = dummy_close,
 	.link = dummy_link,
