@@ -150,7 +150,7 @@ struct vhost_ring {
 	struct packed_desc *pdesc;
 	struct packed_event *driver_event; /* the guest writes */
 	struct packed_event *device_event; /* we write */
-	/* Offloads, OFFLOAD_CAP_*: what the guest may send, and what it takes. */
+	/* OFFLOAD_CAP_*: what the guest may send, and what it takes. */
 	unsigned sends, takes;
 	int call_fd; /* an eventfd, the front end's; -1: none */
 	const struct vhost_mem *mem;
