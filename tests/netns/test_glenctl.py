@@ -95,6 +95,7 @@ def test_help_names_every_command():
     ["port", "add", "sw0:a", "vhost-user", "--show", "xen"],
     ["port", "add", "sw0:a", "vhost-user", "--memory", "big"],
     ["port", "add", "sw0:a", "vhost-user", "--model", "e1000"],
+    ["port", "add", "sw0:a", "vhost-user", "--queues", "17"],
 ])
 def test_usage_errors(glend, args):
     text = fails(glend, USAGE, *args)

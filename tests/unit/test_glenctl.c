@@ -327,15 +327,16 @@ static json_t *libvirt(const char *port, const struct attach_options *o)
 	return elements;
 }
 
+/* A port with two queues and an address. */
 #define VHOST(more)                                                     \
 	"{\"port\": \"s0:vm1\", \"driver\": \"vhost-user\","            \
-	" \"in_rings\": 1, \"mtu\": 0, \"mac\": \"52:54:00:00:00:07\"," \
+	" \"in_rings\": 2, \"mtu\": 0, \"mac\": \"52:54:00:00:00:07\"," \
 	" \"vhost\": {\"path\": \"/run/vm1\"" more "}}"
 
 static void qemu_connects_where_glend_listens(void **state)
 {
-	struct attach_options o = { .memory = "2G" };
-	char *text = qemu(VHOST(", \"mode\": \"server\", \"queues\": 1"), &o);
+	struct attach_options o = { .memory = "2G", .queues = 1 };
+	char *text = qemu(VHOST(", \"mode\": \"server\""), &o);
 
 	assert_string_equal(
 		text,
@@ -351,11 +352,11 @@ static void qemu_connects_where_glend_listens(void **state)
 
 static void qemu_listens_where_glend_connects(void **state)
 {
-	struct attach_options o = { .memory = "none" };
+	struct attach_options o = { .memory = "none", .packed = true };
 	char *text = qemu("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
 			  " \"mtu\": 9000, \"mac\": \"52:54:00:00:00:07\","
 			  " \"path\": \"/a,b\", \"vhost\": {\"mode\":"
-			  " \"client\", \"queues\": 4, \"packed\": true}}",
+			  " \"client\"}, \"in_rings\": 4}",
 			  &o);
 
 	assert_string_equal(
@@ -377,10 +378,37 @@ static void unknown_sizes_are_seen(void **state)
 	free(text);
 }
 
+/* A port takes up to 16 pairs unless it is told otherwise. */
+static void queues_fit_guest_and_port(void **state)
+{
+	static const char any[] = "{\"port\": \"s0:v\", \"in_rings\": 16,"
+				  " \"driver\": \"vhost-user\","
+				  " \"path\": \"/a\"}";
+	struct attach_options o = { 0 };
+	char *text = qemu(any, &o);
+
+	assert_non_null(strstr(text, ",queues=1\n"));
+	assert_null(strstr(text, "mq=on"));
+	free(text);
+	o.queues = 16;
+	text = qemu(any, &o);
+	assert_non_null(strstr(text, ",queues=16\n"));
+	assert_non_null(strstr(text, ",mq=on,vectors=34,"));
+	free(text);
+	o.queues = 3;
+	text = qemu(VHOST(""), &o);
+	assert_non_null(strstr(text, "fewer queues"));
+	free(text);
+	o = (struct attach_options){ .packed = true };
+	text = qemu(VHOST(", \"packed\": false"), &o);
+	assert_non_null(strstr(text, "no packed"));
+	free(text);
+}
+
 static void libvirt_gets_the_same(void **state)
 {
 	struct attach_options o = { 0 };
-	json_t *e = libvirt(VHOST(", \"mode\": \"server\", \"queues\": 2"), &o);
+	json_t *e = libvirt(VHOST(", \"mode\": \"server\""), &o);
 
 	assert_string_equal(get_str(e, "memoryBacking"),
 			    "<memoryBacking>\n"
@@ -400,9 +428,10 @@ static void libvirt_gets_the_same(void **state)
 		"</interface>\n");
 	json_decref(e);
 	o.memory = "none";
+	o.packed = true;
 	e = libvirt("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
 		    " \"mtu\": 1500, \"vhost\": {\"path\": \"/a'<&\\n>\","
-		    " \"mode\": \"client\", \"queues\": 1, \"packed\": true}}",
+		    " \"mode\": \"client\"}, \"in_rings\": 1}",
 		    &o);
 	assert_null(json_object_get(e, "memoryBacking"));
 	assert_non_null(strstr(get_str(e, "interface"),
@@ -495,6 +524,7 @@ int main(void)
 		cmocka_unit_test(qemu_connects_where_glend_listens),
 		cmocka_unit_test(qemu_listens_where_glend_connects),
 		cmocka_unit_test(unknown_sizes_are_seen),
+		cmocka_unit_test(queues_fit_guest_and_port),
 		cmocka_unit_test(libvirt_gets_the_same),
 		cmocka_unit_test(ports_without_a_mac_get_one_each),
 		cmocka_unit_test(words_are_quoted_for_a_shell),

@@ -12,6 +12,7 @@
 enum {
 	MTU_MIN = 68,
 	HOST_MTU_MAX = 65535, /* 16 bits in virtio's configuration */
+	QUEUES_ANY = 16,      /* a port's default: whatever the guest has */
 	QUEUE_SIZE = 1024,    /* QEMU's most; its default of 256 drops bursts */
 };
 
@@ -90,7 +91,7 @@ static void fill_id(struct facts *f)
 static int fill(struct facts *f, const json_t *port,
 		const struct attach_options *o, const char **why)
 {
-	const json_t *n;
+	const json_t *packed;
 
 	*f = (struct facts){ .name = get_str(port, "port"),
 			     .driver = get_str(port, "driver"),
@@ -99,10 +100,19 @@ static int fill(struct facts *f, const json_t *port,
 	f->server = !strcmp(json_string_value(fact(port, "vhost", "mode")) ?:
 				    "server",
 			    "server");
-	f->packed = json_is_true(fact(port, "vhost", "packed"));
-	n = fact(port, "vhost", "queues");
-	f->queues = n ? (uint64_t)json_integer_value(n) :
-			get_u64(port, "in_rings");
+	f->packed = o->packed;
+	packed = fact(port, "vhost", "packed");
+	if (f->packed && json_is_false(packed)) {
+		*why = "it offers no packed virtqueues";
+		return -1;
+	}
+	f->queues = get_u64(port, "in_rings");
+	if (o->queues > f->queues) {
+		*why = "it has fewer queues (option queues=)";
+		return -1;
+	}
+	if (o->queues || f->queues == QUEUES_ANY)
+		f->queues = o->queues ? o->queues : 1;
 	f->mtu = get_u64(port, "mtu");
 	if (f->mtu < MTU_MIN || f->mtu > HOST_MTU_MAX)
 		f->mtu = 0;

@@ -27,8 +27,11 @@ struct attach_options {
 	const char *memory; /* size of the guest's memory, as in "2G"; NULL: not
 			     * known; "none": leave the memory out, another
 			     * interface of the guest has brought it */
-	const char *model;  /* of the interface, as QEMU names it; NULL: the
-			     * driver's default. vhost-user has one only */
+	const char *model;  /* of the interface, as QEMU names it; NULL:
+			     * virtio-net-pci */
+	unsigned queues;    /* pairs, at most the port's; 0: as many as the
+			     * port, but one if it leaves the number open */
+	bool packed;	    /* packed virtqueues; QEMU's default is split */
 	const char *host; /* what tells this host from others; for addresses */
 };
 

@@ -20,6 +20,8 @@ static const char *const port_strings[] = { "mac",  "ifname", "netns", "file",
 	"  --memory SIZE    of the guest's memory, such as 2G. It must be\n" \
 	"                   shared, so it is among the arguments. none:\n"   \
 	"                   leave it out, for a guest's second interface\n"  \
+	"  --queues N       queue pairs: as many as virtual processors\n"    \
+	"  --packed         packed virtqueues\n"                             \
 	"  --model NAME     of the interface in QEMU (virtio-net-pci)\n"
 
 static const char port_add_help[] =
@@ -97,6 +99,8 @@ static bool is_size(const char *text)
 static int take_option(const struct ctl *ctl, struct guest_options *o, int c,
 		       char **argv)
 {
+	long value;
+
 	switch (c) {
 	case 's':
 		if (!strcmp(optarg, "qemu"))
@@ -116,6 +120,14 @@ static int take_option(const struct ctl *ctl, struct guest_options *o, int c,
 					 "--memory takes a size such as 2G, or "
 					 "none, not \"%s\"",
 					 optarg);
+		return 0;
+	case 'q':
+		if (parse_long(ctl, "--queues", optarg, 1, 16, &value))
+			return EXIT_USAGE;
+		o->attach.queues = value;
+		return 0;
+	case 'p':
+		o->attach.packed = true;
 		return 0;
 	case 'M':
 		o->attach.model = optarg;
@@ -137,6 +149,8 @@ static int guest_options(const struct ctl *ctl, int argc, char **argv, int min,
 		{ "show", required_argument, NULL, 's' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "model", required_argument, NULL, 'M' },
+		{ "queues", required_argument, NULL, 'q' },
+		{ "packed", no_argument, NULL, 'p' },
 		{ 0 },
 	};
 	int c, ret = 0;
@@ -160,8 +174,7 @@ static int check_driver(const struct ctl *ctl, const char *driver,
 	const char *why = attach_refuses(driver, &o->attach);
 
 	return o->given && why ?
-		       bad_usage(ctl,
-				 "--show, --memory, --model with driver %s: %s",
+		       bad_usage(ctl, "--show and its kind, driver %s: %s",
 				 driver, why) :
 		       0;
 }
@@ -213,8 +226,9 @@ static int print_guest(const struct ctl *ctl, json_t *port,
 
 	if ((!qemu && o->what != SHOW_LIBVIRT) ||
 	    (!libvirt && o->what != SHOW_QEMU)) {
-		ret = complain(EXIT_REFUSED, "port %s: %s",
-			       get_str(port, "port"), why);
+		ret = complain(EXIT_REFUSED, "port %s%s: %s",
+			       get_str(port, "port"),
+			       added ? " was added, but" : "", why);
 	} else if (ctl->json && o->what != SHOW_ALL) {
 		ret = print_json(
 			json_incref(o->what == SHOW_QEMU ? qemu : libvirt));
