@@ -18,6 +18,7 @@ enum {
 	/* Descriptors of a chain. Packets have at most PACKET_SEGS_MAX pieces;
 	 * without a bound a guest could keep a worker busy with long chains. */
 	CHAIN_STEPS_MAX = 256,
+	RX_STEPS_MAX = 4096, /* of one batch */
 };
 
 #define CHAIN_TOO_LONG "a chain has more than 256 descriptors or no end"
@@ -34,6 +35,7 @@ struct vhost_chain {
 	struct vhost_taken taken;
 	uint16_t n_bufs;
 	uint16_t slot;	  /* packed: its first ring entry */
+	uint16_t steps;	  /* descriptors looked at */
 	uint32_t len;	  /* of all buffers; at most UINT32_MAX */
 	uint32_t written; /* egress: bytes for the used entry */
 };
@@ -116,6 +118,7 @@ static inline enum chain_status walk_end(const struct walk *w,
 					 struct vhost_chain *c)
 {
 	c->len = w->len < UINT32_MAX ? w->len : UINT32_MAX;
+	c->steps = w->steps;
 	c->written = 0;
 	if (w->n > w->room)
 		return CHAIN_TOO_MANY;

@@ -186,11 +186,12 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 	struct vhost_buf buf[PACKET_SEGS_MAX + 1];
 	struct packed_at at = packed_avail(q);
 	uint32_t descs = 0;
-	unsigned used = 0;
+	unsigned used = 0, steps = 0;
 
 	b->identity = false;
 	b->n = b->n_segs = 0;
-	while (used < n && b->n_segs + PACKET_SEGS_MAX + 1 <= BATCH_SEGS) {
+	while (used < n && steps < RX_STEPS_MAX &&
+	       b->n_segs + PACKET_SEGS_MAX + 1 <= BATCH_SEGS) {
 		struct vhost_chain c;
 		enum chain_status status =
 			r->packed ? packed_read(q, r, at, 0, buf,
@@ -200,6 +201,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 
 		if (status == CHAIN_BAD || status == CHAIN_NONE)
 			break;
+		steps += c.steps;
 		/* As in packed_rx_fast(): one lap at most. */
 		descs += c.taken.descs;
 		if (r->packed && descs > r->size)

@@ -10,6 +10,10 @@
 enum {
 	/* A buffer this long takes whole 64-byte blocks of any header. */
 	HDR_ROOM = HDR_MAX,
+	/* A packet may take this many descriptors, and one more for so many
+	 * bytes of it: drivers offer 1.5 KiB or a page and more at once. */
+	STEPS_MIN = 32,
+	STEP_BYTES = 128,
 };
 
 /* What was reserved; on the worker's stack, so never initialized whole. */
@@ -328,8 +332,9 @@ static enum chain_status read_chain(struct out *o, struct out_any *a,
 	if (o->r->packed &&
 	    rd->entries + c->taken.descs > packed_room(o->q, o->r))
 		return CHAIN_NONE;
-	if (!c->len) {
-		vhost_queue_fail(o->q, "a chain for a packet has no room");
+	if (c->len < o->r->hdr_len) {
+		vhost_queue_fail(o->q, "a receive buffer is shorter than the "
+				       "header of a packet");
 		return CHAIN_BAD;
 	}
 	if (o->r->packed)
@@ -349,6 +354,8 @@ static enum chain_status read_packet(struct out *o, struct out_any *a,
 	struct reader before = *rd;
 	struct out_packet *p = &a->packet[a->n_packets];
 	uint64_t need = o->r->hdr_len + b->len[i], got = 0;
+	/* Else a guest with tiny buffers makes others wait for its packets. */
+	int steps = STEPS_MIN + need / STEP_BYTES;
 	enum chain_status status;
 
 	p->i = i;
@@ -356,8 +363,15 @@ static enum chain_status read_packet(struct out *o, struct out_any *a,
 	p->buf0 = a->n_bufs;
 	do {
 		status = read_chain(o, a, rd);
-		if (status == CHAIN_GOOD)
-			got += a->chain[a->n_chains - 1].len;
+		if (status != CHAIN_GOOD)
+			break;
+		got += a->chain[a->n_chains - 1].len;
+		steps -= a->chain[a->n_chains - 1].steps;
+		if (steps < 0) {
+			vhost_queue_fail(o->q, "its receive buffers are too "
+					       "small for packets");
+			status = CHAIN_BAD;
+		}
 	} while (status == CHAIN_GOOD && got < need && o->r->mergeable);
 	if (status == CHAIN_GOOD && got >= need) {
 		p->n_chains = a->n_chains - p->chain0;
