@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// sigbus.c - replaces mappings that fault by zeros, from a signal handler.
+#include "port/vhost_user/sigbus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* start is 0 while the node is free; it is written last and cleared first. */
+struct sigbus_watch {
+	struct sigbus_watch *next; /* const */
+	_Atomic uintptr_t start, end;
+	_Atomic(_Atomic bool *) hit;
+	_Atomic int fd;
+};
+
+static _Atomic(struct sigbus_watch *) watches;
+static struct sigaction before;
+static bool installed;
+
+/* The watch that covers the address; in the handler. */
+static struct sigbus_watch *find(uintptr_t address)
+{
+	struct sigbus_watch *w = atomic_load(&watches);
+
+	for (; w; w = w->next) {
+		uintptr_t start = atomic_load(&w->start);
+
+		if (start && address >= start &&
+		    address < atomic_load(&w->end) &&
+		    start == atomic_load(&w->start))
+			return w;
+	}
+	return NULL;
+}
+
+/* What would have happened without us. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+	if (before.sa_flags & SA_SIGINFO)
+		before.sa_sigaction(signal, info, context);
+	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
+		before.sa_handler(signal);
+	else
+		sigaction(signal, &before, NULL); /* faults again, and dies */
+}
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+	/* A SIGBUS that somebody sent has no address. */
+	struct sigbus_watch *w = info->si_code > 0 ?
+					 find((uintptr_t)info->si_addr) :
+					 NULL;
+	uintptr_t start;
+
+	if (!w) {
+		pass_on(signal, info, context);
+		errno = saved;
+		return;
+	}
+	start = atomic_load(&w->start);
+	if (mmap((void *)start, atomic_load(&w->end) - start,
+		 PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+		 0) == MAP_FAILED) {
+		pass_on(signal, info, context);
+		errno = saved;
+		return;
+	}
+	atomic_store(atomic_load(&w->hit), true);
+	(void)!write(atomic_load(&w->fd), &one, sizeof(one));
+	errno = saved;
+}
+
+int sigbus_init(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
+	};
+
+	if (installed)
+		return 0;
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, NULL, &before) ||
+	    sigaction(SIGBUS, &action, NULL))
+		return -errno;
+	installed = true;
+	return 0;
+}
+
+struct sigbus_watch *sigbus_add(void *start, size_t size, _Atomic bool *hit,
+				int fd)
+{
+	struct sigbus_watch *w = atomic_load(&watches);
+
+	while (w && atomic_load(&w->start))
+		w = w->next;
+	if (!w) {
+		w = calloc(1, sizeof(*w));
+		if (!w)
+			return NULL;
+		w->next = atomic_load(&watches);
+		atomic_store(&watches, w);
+	}
+	atomic_store(&w->fd, fd);
+	atomic_store(&w->hit, hit);
+	atomic_store(&w->end, (uintptr_t)start + size);
+	atomic_store(&w->start, (uintptr_t)start);
+	return w;
+}
+
+void sigbus_del(struct sigbus_watch *w)
+{
+	if (w)
+		atomic_store(&w->start, 0);
+}
