@@ -68,6 +68,7 @@ static inline unsigned split_rx_fast(struct vhost_queue *q,
 	uint32_t hdr_len = r->hdr_len, size = r->size;
 	unsigned i;
 
+	split_used_ahead(r, q->avail, n);
 	for (i = 0; i < n; i++) {
 		uint16_t head = split_head(q, r, i);
 		uint64_t addr, rest;

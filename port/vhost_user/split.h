@@ -126,6 +126,14 @@ static enum chain_status split_read(struct vhost_queue *q,
 	return walk_end(&w, c);
 }
 
+/* The n used entries from at on will be written soon. */
+static inline void split_used_ahead(const struct vhost_ring *r, uint32_t at,
+				    unsigned n)
+{
+	for (unsigned i = 0; i < n; i += 64 / sizeof(r->used->ring[0]))
+		__builtin_prefetch(&r->used->ring[(at + i) & r->mask], 1);
+}
+
 /* Writes the used entry number at. */
 static inline void split_give(const struct vhost_ring *r, uint32_t at,
 			      uint32_t id, uint32_t len)

@@ -143,6 +143,7 @@ static inline unsigned split_take_simple(struct out *o, struct out_simple *s,
 	int have = split_available(q, r, n);
 	unsigned i;
 
+	split_used_ahead(r, q->q.reserved, n);
 	for (i = 0; (int)i < have && i < n; i++) {
 		uint16_t head = split_head(q, r, i);
 		uint64_t addr, rest;
@@ -157,6 +158,7 @@ static inline unsigned split_take_simple(struct out *o, struct out_simple *s,
 		s->ptr[i] = vhost_at(r->mem, &q->region, addr, desc_len(rest));
 		if (!s->ptr[i])
 			break;
+		__builtin_prefetch(s->ptr[i], 1);
 		__builtin_prefetch(s->ptr[i] + r->hdr_len, 1);
 		s->id[i] = head;
 	}
@@ -200,6 +202,7 @@ static inline unsigned packed_take_simple(struct out *o, struct out_simple *s,
 				     desc_len(rest));
 		if (!s->ptr[i])
 			break;
+		__builtin_prefetch(s->ptr[i], 1);
 		__builtin_prefetch(s->ptr[i] + r->hdr_len, 1);
 		s->id[i] = packed_id(rest);
 		if (__builtin_expect(!oldest, 0))
