@@ -32,8 +32,10 @@ struct loop {
 int loop_init(struct loop *loop);
 void loop_fini(struct loop *loop);
 
-/* events: EPOLLIN, EPOLLOUT; level-triggered. Returns 0 or -errno. */
+/* events: EPOLLIN, EPOLLOUT; level-triggered. Returns 0 or -errno. With
+ * EPOLLONESHOT it is called once, and then not before the next loop_set(). */
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
+/* Any thread, as long as the source stays in the loop. */
 int loop_set(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_del(struct loop *loop, struct loop_source *source);
 

@@ -3,6 +3,7 @@
 #include "core/port.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "core/offload.h"
 #include "core/rcu.h"
 #include "lib/error.h"
+
+enum { PORT_LOG_SIZE = 256 };
 
 void port_break(struct port *port, const char *reason)
 {
@@ -114,6 +117,20 @@ static int counters_alloc(struct port *port, struct glen_error *error)
 		c += per_out;
 	}
 	return 0;
+}
+
+void port_log(struct port *port, const char *format, ...)
+{
+	const struct engine_config *config = &port->sw->engine->config;
+	char text[PORT_LOG_SIZE];
+	va_list args;
+
+	if (!config->log)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	config->log(config->log_arg, port, text);
 }
 
 struct loop *port_loop(struct port *port)

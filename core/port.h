@@ -266,6 +266,13 @@ static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
 	}
 }
 
+/*
+ * Control thread: something happened to the port that its user may want to
+ * know, such as that a peer came or why it went. glend logs it, rate-limited.
+ */
+void port_log(struct port *port, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Control thread: the loop for a driver's own descriptors. */
 struct loop *port_loop(struct port *port);
 

@@ -79,6 +79,9 @@ struct engine_config {
 	 * thread, which then calls engine_broken(). NULL: nobody is told. */
 	void (*wake)(void *arg);
 	void *wake_arg;
+	/* Control thread: what port_log() was called with. NULL: unheard */
+	void (*log)(void *arg, const struct port *port, const char *text);
+	void *log_arg;
 };
 
 int engine_create(struct engine **engine, const struct engine_config *config,

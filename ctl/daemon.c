@@ -301,6 +301,15 @@ static void daemon_wake(void *arg)
 	(void)!write(d->wake.fd, &one, sizeof(one));
 }
 
+static void daemon_port_log(void *arg, const struct port *port,
+			    const char *text)
+{
+	struct daemon *d = arg;
+
+	log_limited(&d->port_limit, LOG_LEVEL_INFO, "port %s:%s: %s",
+		    port->sw->name, port->name, text);
+}
+
 static void on_wake(void *arg, uint32_t events)
 {
 	struct daemon *d = arg;
@@ -409,6 +418,8 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 		.loop = &d->loop,
 		.wake = daemon_wake,
 		.wake_arg = d,
+		.log = daemon_port_log,
+		.log_arg = d,
 	};
 	int err = engine_create(&d->engine, &config, error);
 

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// socket.c - addresses that drivers listen at or connect to.
+#include "core/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/error.h"
+
+enum {
+	LOCK_TRIES = 50,
+	LOCK_PAUSE_MS = 2,
+	HOST_SIZE = INET6_ADDRSTRLEN + IF_NAMESIZE + 2,
+};
+
+int socket_addr_unix(struct socket_addr *a, const char *key, const char *path,
+		     struct glen_error *error)
+{
+	size_t len = strlen(path);
+
+	if (path[0] != '/')
+		return error_set(error, -EINVAL,
+				 "%s must be an absolute path, as /run/glen/x; "
+				 "glend does not run where you are",
+				 key);
+	if (len >= sizeof(a->un.sun_path))
+		return error_set(error, -ENAMETOOLONG,
+				 "%s has %zu bytes, a socket's may have %zu: "
+				 "choose a shorter one, or make a symbolic "
+				 "link to its directory",
+				 key, len, sizeof(a->un.sun_path) - 1);
+	memset(a, 0, sizeof(*a));
+	a->un.sun_family = AF_UNIX;
+	memcpy(a->un.sun_path, path, len);
+	a->len = offsetof(struct sockaddr_un, sun_path) + len + 1;
+	return 0;
+}
+
+static int inet_bad(const char *key, struct glen_error *error)
+{
+	return error_set(error, -EINVAL,
+			 "%s must be ADDRESS:PORT in numbers, as "
+			 "192.0.2.1:5000, [2001:db8::1]:5000 or *:5000",
+			 key);
+}
+
+/* Takes text apart at its last colon; host without brackets. 0 or -EINVAL. */
+static int inet_split(const char *text, char *host, unsigned long *port)
+{
+	const char *colon = strrchr(text, ':');
+	char *end;
+	size_t len;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return -EINVAL;
+	*port = strtoul(colon + 1, &end, 10);
+	len = colon - text;
+	if (*end || *port > 65535 || *port == 0)
+		return -EINVAL;
+	if (text[0] == '[') {
+		if (len < 2 || text[len - 1] != ']')
+			return -EINVAL;
+		text++;
+		len -= 2;
+	} else if (memchr(text, ':', len)) {
+		return -EINVAL; /* IPv6 without brackets */
+	}
+	if (len >= HOST_SIZE)
+		return -EINVAL;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	return 0;
+}
+
+int socket_addr_inet(struct socket_addr *a, const char *key, const char *text,
+		     struct glen_error *error)
+{
+	char host[HOST_SIZE], *scope;
+	unsigned long port;
+
+	memset(a, 0, sizeof(*a));
+	if (inet_split(text, host, &port))
+		return inet_bad(key, error);
+	if (text[0] != '[') {
+		a->in.sin_family = AF_INET;
+		a->in.sin_port = htons(port);
+		a->len = sizeof(a->in);
+		if (!host[0] || !strcmp(host, "*"))
+			a->in.sin_addr.s_addr = htonl(INADDR_ANY);
+		else if (inet_pton(AF_INET, host, &a->in.sin_addr) != 1)
+			return inet_bad(key, error);
+		return 0;
+	}
+	scope = strchr(host, '%');
+	if (scope) {
+		*scope++ = '\0';
+		a->in6.sin6_scope_id = if_nametoindex(scope);
+		if (!a->in6.sin6_scope_id)
+			return error_set(error, -ENODEV,
+					 "%s: there is no interface %s", key,
+					 scope);
+	}
+	a->in6.sin6_family = AF_INET6;
+	a->in6.sin6_port = htons(port);
+	a->len = sizeof(a->in6);
+	if (inet_pton(AF_INET6, host, &a->in6.sin6_addr) != 1)
+		return inet_bad(key, error);
+	return 0;
+}
+
+void socket_addr_text(const struct socket_addr *a, char text[SOCKET_TEXT_SIZE])
+{
+	char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE] = "";
+	size_t start = offsetof(struct sockaddr_un, sun_path);
+
+	text[0] = '\0';
+	if (a->any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->in.sin_addr, host, sizeof(host));
+		snprintf(text, SOCKET_TEXT_SIZE, "%s:%u", host,
+			 ntohs(a->in.sin_port));
+	} else if (a->any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
+		if (a->in6.sin6_scope_id)
+			if_indextoname(a->in6.sin6_scope_id, scope);
+		snprintf(text, SOCKET_TEXT_SIZE, "[%s%s%s]:%u", host,
+			 scope[0] ? "%" : "", scope, ntohs(a->in6.sin6_port));
+	} else if (a->any.sa_family == AF_UNIX && a->len > start) {
+		snprintf(text, SOCKET_TEXT_SIZE, "%.*s", (int)(a->len - start),
+			 a->un.sun_path);
+	}
+}
+
+int socket_mode(const char *text, mode_t def, mode_t *mode,
+		struct glen_error *error)
+{
+	char *end;
+	unsigned long value;
+
+	*mode = def;
+	if (!text)
+		return 0;
+	value = strtoul(text, &end, 8);
+	if (end == text || *end || value > 0777 || (value & 0600) != 0600)
+		return error_set(error, -EINVAL,
+				 "access must be an octal file mode with at "
+				 "least 0600, as 0660");
+	*mode = value;
+	return 0;
+}
+
+/* Locks the directory of path, for as long as the descriptor is open. Without
+ * that (no right to read it, or somebody holds it for long) it works, too. */
+static int directory_lock(const char *path)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *slash = strrchr(path, '/');
+	struct timespec pause = { 0, LOCK_PAUSE_MS * 1000000L };
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path) + 1, path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
+static int in_use(const char *path, pid_t pid, struct glen_error *error)
+{
+	if (pid > 0)
+		return error_set(error, -EADDRINUSE,
+				 "process %ld lives at %s: stop it, connect to "
+				 "it instead, or choose another path",
+				 (long)pid, path);
+	return error_set(error, -EADDRINUSE,
+			 "another process lives at %s: stop it, connect to it "
+			 "instead, or choose another path",
+			 path);
+}
+
+/* Removes a stale socket file; refuses whatever else is at the path. */
+static int path_clear(const struct socket_addr *a, int type,
+		      struct glen_error *error)
+{
+	const char *path = a->un.sun_path;
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+	struct stat st;
+	int fd, err = 0;
+
+	if (lstat(path, &st))
+		return 0; /* bind() says it better */
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(error, -EEXIST,
+				 "%s exists and is not a socket: remove it, or "
+				 "choose another path",
+				 path);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set(error, -errno, "cannot make a socket: %s",
+				 strerror(errno));
+	if (!connect(fd, &a->any, a->len)) {
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+		err = in_use(path, peer.pid, error);
+	} else if (errno == EAGAIN || errno == EPROTOTYPE || errno == EPERM) {
+		err = in_use(path, 0, error);
+	} else if (errno != ECONNREFUSED && errno != ENOENT) {
+		err = error_set(error, -errno,
+				"cannot see whether somebody lives at %s: %s",
+				path, strerror(errno));
+	} else if (unlink(path) && errno != ENOENT) {
+		err = error_set(
+			error, -errno,
+			"nobody lives at %s, but it cannot be replaced: "
+			"%s",
+			path, strerror(errno));
+	}
+	close(fd);
+	return err;
+}
+
+static int bind_failed(const struct socket_addr *a, int err,
+		       struct glen_error *error)
+{
+	char text[SOCKET_TEXT_SIZE];
+
+	socket_addr_text(a, text);
+	if (a->any.sa_family == AF_UNIX && (err == EACCES || err == EPERM))
+		return error_set(error, -EACCES,
+				 "cannot make %s: glend's user (uid %u) may "
+				 "not write to its directory; choose another",
+				 text, (unsigned)geteuid());
+	if (a->any.sa_family == AF_UNIX && err == ENOENT)
+		return error_set(error, -ENOENT,
+				 "cannot make %s: its directory does not exist",
+				 text);
+	if (a->any.sa_family != AF_UNIX && err == EADDRINUSE)
+		return error_set(error, -EADDRINUSE,
+				 "%s is in use by another socket: choose "
+				 "another port",
+				 text);
+	if (err == EADDRNOTAVAIL)
+		return error_set(error, -EADDRNOTAVAIL,
+				 "%s is no address of this host", text);
+	if (err == EACCES)
+		return error_set(error, -EACCES,
+				 "no permission to use %s: ports below 1024 "
+				 "are for the privileged",
+				 text);
+	return error_set(error, -err, "cannot bind to %s: %s", text,
+			 strerror(err));
+}
+
+/* bind(), and for a file: gives it the mode and notes it. */
+static int bind_file(int fd, const struct socket_addr *a, mode_t mode,
+		     struct socket_file *file, struct glen_error *error)
+{
+	struct stat st;
+
+	/* The file gets these rights, less the umask's: nobody who may not
+	 * can connect before the rest is added. */
+	if (fchmod(fd, mode) || bind(fd, &a->any, a->len))
+		return bind_failed(a, errno, error);
+	if (lstat(a->un.sun_path, &st))
+		return error_set(error, -errno, "%s disappeared: %s",
+				 a->un.sun_path, strerror(errno));
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+	if ((st.st_mode & 0777) == mode || !chmod(a->un.sun_path, mode))
+		return 0;
+	return error_set(error, -errno, "cannot set the mode of %s: %s",
+			 a->un.sun_path, strerror(errno));
+}
+
+static int bind_unix(int fd, const struct socket_addr *a, int type, mode_t mode,
+		     struct socket_file *file, struct glen_error *error)
+{
+	int lock = directory_lock(a->un.sun_path);
+	int err = path_clear(a, type, error);
+
+	if (!err)
+		err = bind_file(fd, a, mode, file, error);
+	if (err)
+		socket_unlink(a, file);
+	if (lock >= 0)
+		close(lock);
+	return err;
+}
+
+int socket_bind(const struct socket_addr *a, int type, mode_t mode,
+		struct socket_file *file, struct glen_error *error)
+{
+	int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+	int one = 1, err = 0;
+
+	*file = (struct socket_file){ 0 };
+	if (fd < 0)
+		return error_set(error, -errno, "cannot make a socket: %s",
+				 strerror(errno));
+	if (a->any.sa_family == AF_UNIX) {
+		err = bind_unix(fd, a, type, mode, file, error);
+	} else {
+		/* Else a new glend could not listen for a minute where the
+		 * last one's connections linger. */
+		if (type == SOCK_STREAM)
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
+				   sizeof(one));
+		if (bind(fd, &a->any, a->len))
+			err = bind_failed(a, errno, error);
+	}
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+void socket_unlink(const struct socket_addr *a, const struct socket_file *file)
+{
+	struct stat st;
+
+	if (!file->ino || lstat(a->un.sun_path, &st))
+		return;
+	if (st.st_ino == file->ino && st.st_dev == file->dev)
+		unlink(a->un.sun_path);
+}
+
+static void buffer_set(int fd, int option, int force, int size)
+{
+	if (size && setsockopt(fd, SOL_SOCKET, force, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size));
+}
+
+void socket_buffers(int fd, int send_size, int receive_size)
+{
+	buffer_set(fd, SO_SNDBUF, SO_SNDBUFFORCE, send_size);
+	buffer_set(fd, SO_RCVBUF, SO_RCVBUFFORCE, receive_size);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* socket.h - addresses that drivers listen at or connect to. */
+#ifndef CORE_SOCKET_H
+#define CORE_SOCKET_H
+/*
+ * Unix sockets by path, inet sockets by "HOST:PORT". Names are never looked
+ * up: that could block the control thread for a minute.
+ *
+ * A socket file outlives a process that was killed. Whoever binds to its path
+ * tries to connect first: nobody there, and the file is stale and replaced;
+ * somebody there, and it is left alone. The directory is locked meanwhile, so
+ * two who find the same stale file do not replace each other's.
+ *
+ * All of it is for the control thread. Sockets are non-blocking and CLOEXEC.
+ */
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "include/glen/glen.h"
+
+enum { SOCKET_TEXT_SIZE = 128 };
+
+struct socket_addr {
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_storage room;
+	};
+	socklen_t len;
+};
+
+/* Which file a socket was bound to; ino 0: to none. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * Fills *a with the absolute path, or with "1.2.3.4:5", "[2001:db8::1]:5",
+ * "[fe80::1%eth0]:5" or, for any address of this host, "*:5". key is the
+ * option's name, for the message. 0 or -EINVAL, -ENAMETOOLONG.
+ */
+int socket_addr_unix(struct socket_addr *a, const char *key, const char *path,
+		     struct glen_error *error);
+int socket_addr_inet(struct socket_addr *a, const char *key, const char *text,
+		     struct glen_error *error);
+
+/* As a user would write it; "" for a Unix socket without a name. */
+void socket_addr_text(const struct socket_addr *a, char text[SOCKET_TEXT_SIZE]);
+
+/* "access": the mode of a socket file as octal text; absent: def. */
+int socket_mode(const char *text, mode_t def, mode_t *mode,
+		struct glen_error *error);
+
+/*
+ * Makes a socket of the type (SOCK_STREAM, SOCK_DGRAM) bound to a; a file gets
+ * the mode, before anybody can connect, and is noted in *file. Returns the
+ * descriptor, or -errno with a sentence: -EADDRINUSE if somebody lives there,
+ * -EACCES, ...
+ */
+int socket_bind(const struct socket_addr *a, int type, mode_t mode,
+		struct socket_file *file, struct glen_error *error);
+
+/* Removes the file of a bound Unix socket if it is still the same one. */
+void socket_unlink(const struct socket_addr *a, const struct socket_file *file);
+
+/* Asks for buffers of so many bytes, beyond the limit if glend may do so. */
+void socket_buffers(int fd, int send_size, int receive_size);
+
+#endif
