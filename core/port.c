@@ -14,7 +14,7 @@
 #include "core/rcu.h"
 #include "lib/error.h"
 
-enum { PORT_LOG_SIZE = 256 };
+enum { PORT_LOG_SIZE = 384 };
 
 void port_break(struct port *port, const char *reason)
 {
