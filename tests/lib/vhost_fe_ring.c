@@ -230,15 +230,15 @@ static int make_table(struct fe_queue *q, const struct fe_buf *bufs, unsigned n,
 	table->write = false;
 	d = fe_at(q->fe, table->gpa, size);
 	for (unsigned i = 0; i < n; i++) {
+		uint16_t flags = bufs[i].write ? FE_WRITE : 0;
+		bool more = i + 1 < n;
+
 		d[i].addr = bufs[i].gpa;
 		d[i].len = bufs[i].len;
-		d[i].flags = bufs[i].write ? FE_WRITE : 0;
-		d[i].next = 0;
-		/* Tables of packed rings are in order, without links. */
-		if (!q->packed && i + 1 < n) {
-			d[i].flags |= FE_NEXT;
-			d[i].next = (uint16_t)(i + 1);
-		}
+		/* Tables of packed rings are in order, without links, and have
+		 * the flags at the end of a descriptor. */
+		d[i].flags = q->packed ? 0 : flags | (more ? FE_NEXT : 0);
+		d[i].next = q->packed ? flags : more ? (uint16_t)(i + 1) : 0;
 	}
 	return 0;
 }
