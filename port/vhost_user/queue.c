@@ -173,6 +173,59 @@ static void ring_quiet(const struct vhost_ring *r)
 	}
 }
 
+static uint16_t packed_flags(const struct vhost_ring *r, uint16_t slot)
+{
+	return shm_load64(&r->pdesc[slot].rest) >> 48;
+}
+
+/*
+ * Whether anything was ever given back in a packed ring: until then drivers
+ * leave the USED bit alone, and in later laps there is always one that is set.
+ */
+static bool packed_is_worn(const struct vhost_ring *r)
+{
+	for (unsigned i = 0; i < r->size; i++)
+		if (packed_flags(r, i) >> VRING_PACKED_DESC_F_USED & 1)
+			return true;
+	return false;
+}
+
+/* Whether what is at this place has not been given back yet. */
+static bool packed_is_next(const struct vhost_ring *r, uint16_t slot, bool wrap)
+{
+	uint16_t flags;
+
+	if (slot >= r->size)
+		return false;
+	flags = packed_flags(r, slot);
+	return (flags >> VRING_PACKED_DESC_F_AVAIL & 1) != wrap ||
+	       (flags >> VRING_PACKED_DESC_F_USED & 1) != wrap;
+}
+
+/*
+ * Where a packed virtqueue was when we, or the glend before, lost the front
+ * end, which cannot know. The guest may have made the ring anew meanwhile; then
+ * nobody has given anything back in it. False: what the front end says counts.
+ */
+static bool place_saved(const struct vhost_port *vp, unsigned i,
+			const struct vhost_ring *r,
+			struct vhost_saved_queue *at)
+{
+	struct vhost_saved_queue saved = vp->saved->queue[i];
+
+	if (!saved.valid || !vp->saved->packed || !packed_is_worn(r))
+		return false;
+	*at = saved;
+	at->avail = at->used;
+	at->avail_wrap = at->used_wrap;
+	if (packed_is_next(r, at->used, at->used_wrap))
+		return true;
+	/* It ended between giving back and saying so. */
+	at->avail = at->used = saved.avail;
+	at->avail_wrap = at->used_wrap = saved.avail_wrap;
+	return packed_is_next(r, at->used, at->used_wrap);
+}
+
 /*
  * Where a virtqueue begins that is set up anew. Returns NULL or what is wrong.
  *
@@ -180,10 +233,11 @@ static void ring_quiet(const struct vhost_ring *r)
  * is taken again. Packed: the base, whose upper half (not all front ends fill
  * it in) is what has been used.
  */
-static const char *place(const struct vhost_setup *s, struct vhost_ring *r,
+static const char *place(const struct vhost_port *vp, unsigned i,
+			 const struct vhost_ring *r,
 			 struct vhost_saved_queue *at)
 {
-	uint16_t low = s->base, high = s->base >> 16;
+	uint16_t low = vp->setup[i].base, high = vp->setup[i].base >> 16;
 	uint16_t word = high ? high : low;
 
 	*at = (struct vhost_saved_queue){ .valid = 1 };
@@ -191,11 +245,24 @@ static const char *place(const struct vhost_setup *s, struct vhost_ring *r,
 		at->avail = at->used = shm_load16(&r->used->idx);
 		return NULL;
 	}
+	if (place_saved(vp, i, r, at))
+		return NULL;
 	at->avail = at->used = word & INDEX_MASK;
 	at->avail_wrap = at->used_wrap = word >> 15;
 	if (at->used >= r->size)
 		return "its base is not an index of the ring";
 	return NULL;
+}
+
+/* The state file's record becomes one of this kind of rings. */
+static void save_kind(struct vhost_port *vp, bool packed)
+{
+	if (vp->saved->packed == packed)
+		return;
+	for (unsigned i = 0; i < VHOST_QUEUES_MAX; i++)
+		if (!vp->setup[i].running)
+			vp->saved->queue[i].valid = 0;
+	vp->saved->packed = packed;
 }
 
 static void note_failure(struct vhost_port *vp, unsigned i, const char *why)
@@ -216,7 +283,7 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	struct vhost_setup *s = &vp->setup[i];
 	struct vhost_queue *q = &vp->queue[i];
 	struct vhost_saved_queue at = vhost_queue_at(q);
-	const char *why = s->placed ? NULL : place(s, r, &at);
+	const char *why = s->placed ? NULL : place(vp, i, r, &at);
 
 	if (why)
 		return why;
@@ -226,6 +293,7 @@ static const char *start(struct vhost_port *vp, unsigned i,
 		if (!q->chain_descs)
 			return "out of memory";
 	}
+	save_kind(vp, r->packed);
 	*q->saved = at;
 	s->placed = s->running = true;
 	s->started++;

@@ -182,6 +182,9 @@ void vhost_socket_close(struct vhost_port *vp);
 void vhost_socket_again(struct vhost_port *vp);
 
 /* show.c */
+
 void vhost_show(struct port *port, json_t *o);
+/* What is wrong with a guest that seems to work and does not; NULL: nothing. */
+const char *vhost_problem(const struct vhost_port *vp);
 
 #endif
