@@ -210,6 +210,9 @@ static int change_region(struct vhost_port *vp, struct vhost_message *m)
 	vhost_memory_copy(next, &vp->memory);
 	if (m->request == VHOST_REM_MEM_REG)
 		err = vhost_memory_remove(next, &m->slot.region, &vp->error);
+	else if (m->n_fds == 1 &&
+		 vhost_memory_again(next, &m->slot.region, m->fds[0]))
+		err = 0;
 	else if (m->n_fds == 1)
 		err = vhost_memory_add(next, &m->slot.region, m->fds[0],
 				       &faults, &vp->error);

@@ -153,8 +153,10 @@ void vhost_unmap(struct vhost_map *map)
 void vhost_memory_copy(struct vhost_memory *to, struct vhost_memory *from)
 {
 	to->n = from->n;
+	to->n_owed = from->n_owed;
 	to->mem = NULL;
 	memcpy(to->piece, from->piece, from->n * sizeof(from->piece[0]));
+	memcpy(to->owed, from->owed, from->n_owed * sizeof(from->owed[0]));
 	for (unsigned i = 0; i < to->n; i++)
 		to->piece[i].map->users++;
 }
@@ -205,6 +207,29 @@ static int region_check(const struct vhost_memory *m,
 	return 0;
 }
 
+bool vhost_memory_again(struct vhost_memory *m,
+			const struct vhost_wire_region *r, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	for (unsigned i = 0; i < m->n; i++) {
+		const struct vhost_region *o = &m->piece[i].region;
+		const struct vhost_map *map = m->piece[i].map;
+
+		if (o->gpa != r->gpa || o->size != r->size ||
+		    o->uva != r->uva || map->offset != r->offset ||
+		    map->dev != st.st_dev || map->ino != st.st_ino)
+			continue;
+		if (m->piece[i].added == VHOST_PAIRS_MAX)
+			return false;
+		m->piece[i].added++;
+		return true;
+	}
+	return false;
+}
+
 int vhost_memory_add(struct vhost_memory *m, const struct vhost_wire_region *r,
 		     int fd, const struct vhost_faults *faults,
 		     struct glen_error *error)
@@ -230,20 +255,50 @@ int vhost_memory_add(struct vhost_memory *m, const struct vhost_wire_region *r,
 	m->piece[at] = (struct vhost_piece){
 		{ r->gpa, r->size, r->uva, map->base },
 		map,
+		1,
 	};
 	m->n++;
 	return 0;
+}
+
+/* True if it was a removal that had to come and changes nothing. */
+static bool was_owed(struct vhost_memory *m, const struct vhost_wire_region *r)
+{
+	for (unsigned i = 0; i < m->n_owed; i++) {
+		struct vhost_owed *o = &m->owed[i];
+
+		if (o->gpa != r->gpa || o->size != r->size || o->uva != r->uva)
+			continue;
+		if (!--o->times)
+			*o = m->owed[--m->n_owed];
+		return true;
+	}
+	return false;
 }
 
 int vhost_memory_remove(struct vhost_memory *m,
 			const struct vhost_wire_region *r,
 			struct glen_error *error)
 {
+	if (was_owed(m, r))
+		return 0;
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct vhost_region *o = &m->piece[i].region;
+		unsigned more = m->piece[i].added - 1;
 
 		if (o->gpa != r->gpa || o->size != r->size || o->uva != r->uva)
 			continue;
+		if (more && m->n_owed == VHOST_REGIONS_MAX)
+			return error_set(error, -ENOSPC,
+					 "memory regions were added more often "
+					 "than removed");
+		if (more)
+			m->owed[m->n_owed++] = (struct vhost_owed){
+				r->gpa,
+				r->size,
+				r->uva,
+				more,
+			};
 		map_put(m->piece[i].map);
 		m->n--;
 		memmove(&m->piece[i], &m->piece[i + 1],
@@ -272,7 +327,7 @@ void vhost_memory_fini(struct vhost_memory *m)
 	for (unsigned i = 0; i < m->n; i++)
 		map_put(m->piece[i].map);
 	free(m->mem);
-	m->n = 0;
+	m->n = m->n_owed = 0;
 	m->mem = NULL;
 }
 

@@ -23,6 +23,11 @@
  *   ... virtqueues change over, rcu_wait() ...
  *   vhost_memory_fini(&old);       maps that next shares stay
  *
+ * QEMU up to 8 tells of each change once per queue pair: all of them add the
+ * same region, all of them remove it, one after the other. So a region that is
+ * added again as it is there is only counted; the first removal removes it, and
+ * as many more as it was added are owed: they find nothing and are no error.
+ *
  * Limits: VHOST_REGIONS_MAX regions, VHOST_BYTES_MAX bytes in all.
  */
 #include <stdatomic.h>
@@ -70,11 +75,19 @@ void vhost_unmap(struct vhost_map *map);
 struct vhost_piece {
 	struct vhost_region region;
 	struct vhost_map *map;
+	unsigned added; /* how often */
+};
+
+/* A region that is gone and will be removed so many times more. */
+struct vhost_owed {
+	uint64_t gpa, size, uva;
+	unsigned times;
 };
 
 struct vhost_memory {
-	unsigned n;
+	unsigned n, n_owed;
 	struct vhost_piece piece[VHOST_REGIONS_MAX]; /* ascending gpa */
+	struct vhost_owed owed[VHOST_REGIONS_MAX];
 	struct vhost_mem *mem; /* made by vhost_memory_seal() */
 };
 
@@ -84,6 +97,9 @@ void vhost_memory_copy(struct vhost_memory *to, struct vhost_memory *from);
 int vhost_memory_add(struct vhost_memory *m, const struct vhost_wire_region *r,
 		     int fd, const struct vhost_faults *faults,
 		     struct glen_error *error);
+/* True if the region is there already, of the same file; then it is counted. */
+bool vhost_memory_again(struct vhost_memory *m,
+			const struct vhost_wire_region *r, int fd);
 /* Removes the region with this gpa, size and uva; -ENOENT with a sentence. */
 int vhost_memory_remove(struct vhost_memory *m,
 			const struct vhost_wire_region *r,
