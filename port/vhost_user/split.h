@@ -134,12 +134,15 @@ static inline void split_used_ahead(const struct vhost_ring *r, uint32_t at,
 		__builtin_prefetch(&r->used->ring[(at + i) & r->mask], 1);
 }
 
-/* Writes the used entry number at. */
+/* A used entry as one word; the entries are aligned to 4 bytes only. */
+typedef uint64_t __attribute__((may_alias, aligned(4))) split_used_word;
+
+/* Writes the used entry number at, which the index shows later. */
 static inline void split_give(const struct vhost_ring *r, uint32_t at,
 			      uint32_t id, uint32_t len)
 {
-	__atomic_store_n((shm_slot_word *)&r->used->ring[at & r->mask],
-			 id | (uint64_t)len << 32, __ATOMIC_RELAXED);
+	*(split_used_word *)&r->used->ring[at & r->mask] = id | (uint64_t)len
+									<< 32;
 }
 
 /* The entries [old, now) of the used ring and its index are written. */
