@@ -23,8 +23,8 @@ static bool take_offload(const struct vhost_ring *r, struct batch *b,
 	}
 	if (!vnet_hdr_read(hdr, off))
 		return true;
-	if (!(r->sends & OFFLOAD_CAP_CSUM))
-		off->flags = 0;
+	/* Only a device may say that it checked a checksum. */
+	off->flags &= OFFLOAD_NEEDS_CSUM;
 	b->offloads |= off->flags || off->gso_type;
 	return !(offload_needs(off) & ~r->sends);
 }
