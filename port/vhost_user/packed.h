@@ -203,7 +203,17 @@ static inline bool packed_published(struct vhost_queue *q,
 	return passed_event(off, at.slot, at.slot - n);
 }
 
-/* Asks for a kick; true if there is something to take already. */
+static inline void packed_disarm(const struct vhost_ring *r)
+{
+	shm_store16(&r->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	if (__builtin_expect(r->log != NULL, 0))
+		log_ring(r->log, r->log_event_gpa, 0, 4);
+}
+
+/*
+ * Asks for a kick. True if there is something to take already; then no kicks
+ * are asked for.
+ */
 static inline bool packed_arm(struct vhost_queue *q, const struct vhost_ring *r)
 {
 	struct packed_at at = packed_avail(q);
@@ -222,14 +232,10 @@ static inline bool packed_arm(struct vhost_queue *q, const struct vhost_ring *r)
 		log_ring(r->log, r->log_event_gpa, 0, 4);
 	/* pairs with the guest's fence behind its change of a descriptor */
 	shm_full_fence();
-	return packed_is_avail(shm_load64(&r->pdesc[at.slot].rest), at.wrap);
-}
-
-static inline void packed_disarm(const struct vhost_ring *r)
-{
-	shm_store16(&r->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	if (__builtin_expect(r->log != NULL, 0))
-		log_ring(r->log, r->log_event_gpa, 0, 4);
+	if (!packed_is_avail(shm_load64(&r->pdesc[at.slot].rest), at.wrap))
+		return false;
+	packed_disarm(r);
+	return true;
 }
 
 #endif

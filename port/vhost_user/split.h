@@ -184,7 +184,19 @@ static __attribute__((noinline)) void split_log_arm(const struct vhost_ring *r)
 	log_ring(r->log, r->log_gpa, 4 + 8 * (uint64_t)r->size, 2);
 }
 
-/* Asks for a kick; true if there is something to take already. */
+static inline void split_disarm(const struct vhost_ring *r)
+{
+	if (r->event_idx)
+		return;
+	shm_store16(&r->used->flags, VRING_USED_F_NO_NOTIFY);
+	if (__builtin_expect(r->log != NULL, 0))
+		split_log_arm(r);
+}
+
+/*
+ * Asks for a kick. True if there is something to take already; then no kicks
+ * are asked for (with event indexes one may come).
+ */
 static inline bool split_arm(struct vhost_queue *q, const struct vhost_ring *r)
 {
 	if (r->event_idx)
@@ -195,16 +207,10 @@ static inline bool split_arm(struct vhost_queue *q, const struct vhost_ring *r)
 		split_log_arm(r);
 	/* pairs with the guest's fence behind its change of the index */
 	shm_full_fence();
-	return shm_load16(&r->avail->idx) != q->avail;
-}
-
-static inline void split_disarm(const struct vhost_ring *r)
-{
-	if (r->event_idx)
-		return;
-	shm_store16(&r->used->flags, VRING_USED_F_NO_NOTIFY);
-	if (__builtin_expect(r->log != NULL, 0))
-		split_log_arm(r);
+	if (shm_load16(&r->avail->idx) == q->avail)
+		return false;
+	split_disarm(r);
+	return true;
 }
 
 #endif
