@@ -34,6 +34,7 @@ static inline int split_available(struct vhost_queue *q,
 	q->seen = shm_load_acquire16(&r->avail->idx);
 	n = q->seen - q->avail;
 	if (__builtin_expect(n > r->size, 0)) {
+		q->seen = q->avail;
 		vhost_queue_fail(q, "the available index is further ahead than "
 				    "the ring is long");
 		return -1;
