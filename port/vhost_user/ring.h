@@ -173,9 +173,11 @@ typedef uint64_t __attribute__((may_alias)) saved_word;
 static inline void save_indexes(struct vhost_queue *q)
 {
 	struct vhost_saved_queue at = vhost_queue_at(q);
+	uint64_t word;
 
-	__atomic_store_n((saved_word *)q->saved, *(saved_word *)&at,
-			 __ATOMIC_RELAXED);
+	_Static_assert(sizeof(at) == sizeof(word), "saved as one word");
+	memcpy(&word, &at, sizeof(word));
+	__atomic_store_n((saved_word *)q->saved, word, __ATOMIC_RELAXED);
 }
 
 /* Virtio 1.2, 2.7.7.2: did the step from old to now pass the event? */
