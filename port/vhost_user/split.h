@@ -142,8 +142,9 @@ typedef uint64_t __attribute__((may_alias, aligned(4))) split_used_word;
 static inline void split_give(const struct vhost_ring *r, uint32_t at,
 			      uint32_t id, uint32_t len)
 {
-	*(split_used_word *)&r->used->ring[at & r->mask] = id | (uint64_t)len
-									<< 32;
+	uint64_t word = id | (uint64_t)len << 32;
+
+	*(split_used_word *)&r->used->ring[at & r->mask] = word;
 }
 
 /* The entries [old, now) of the used ring and its index are written. */
