@@ -85,6 +85,8 @@ static inline unsigned split_rx_fast(struct vhost_queue *q,
 		p = vhost_at(mem, &q->region, addr, len);
 		if (!p)
 			break;
+		/* DPDK has the header in a line of its own. */
+		__builtin_prefetch(p);
 		__builtin_prefetch(p + hdr_len);
 		q->taken[i] = (struct vhost_taken){ head, 1 };
 		b->seg[i].ptr = p;
@@ -120,6 +122,7 @@ static inline unsigned packed_rx_fast(struct vhost_queue *q,
 		p = vhost_at(mem, &q->region, addr, len);
 		if (!p)
 			break;
+		__builtin_prefetch(p);
 		__builtin_prefetch(p + hdr_len);
 		q->taken[i] = (struct vhost_taken){ packed_id(rest), 1 };
 		b->seg[i].ptr = p;
