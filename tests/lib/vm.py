@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # vm.py - QEMU guests for tests: boot, run commands, QMP, migrate, kill.
 """
-    with Guest(1, vhost_user(path)) as a, Guest(2, vhost_user(other)) as b:
+    with Rig() as rig:
+        a, b = rig.guest(1), rig.guest(2)
         a.up()
         b.up()
         assert a.ping(b.ip) == 0
+
+A Rig is a private glend with one switch, sw0; guest N is on its port vmN.
 
 Guests run under TCG, so that no KVM is needed; they are slow, and only what
 they do counts, never how fast. Guest number N has the MAC 52:54:00:00:00:NN
@@ -30,13 +33,17 @@ import subprocess
 import tempfile
 import time
 
-from glen import BUILD, SOURCE, die_with_parent, wait_until
+from glen import BUILD, SOURCE, Glend, die_with_parent, wait_until
 
 QEMU = "qemu-system-x86_64"
-BOOT_TIMEOUT = 120.0
+BOOT_TIMEOUT = 200.0
 RUN_TIMEOUT = 120.0
 # Debian's QEMU 7.2 crashes when vhost-user uses MSI-X under TCG: INTx it is.
 NO_MSIX = "vectors=0"
+# On a busy machine the guest would miss ticks of the timer that it tries out,
+# and panic; with memory slots it would set 64 MiB aside for DMA below 4 GiB.
+KERNEL_ARGS = ("console=ttyS0 quiet panic=-1 no_timer_check nowatchdog "
+               "swiotlb=noforce")
 
 alive = []
 
@@ -118,9 +125,17 @@ class Line:
         self.sock = None
         self.data = b""
 
-    def accept(self, timeout):
-        self.listener.settimeout(timeout)
-        self.sock = self.listener.accept()[0]
+    def accept(self, process, timeout):
+        """Waits for QEMU, but not if it has ended."""
+        def came():
+            with contextlib.suppress(BlockingIOError):
+                self.sock = self.listener.accept()[0]
+            if process.poll() is not None:
+                raise ConnectionError(f"exit {process.returncode}")
+            return self.sock
+
+        self.listener.setblocking(False)
+        wait_until(came, timeout, self.path)
         self.listener.close()
 
     def more(self, deadline):
@@ -234,8 +249,9 @@ class Job:
 class Guest:
     """
     One QEMU. memory in MiB; slots: how many DIMMs may be plugged in; shared:
-    whether its memory can be mapped by others; reboots: whether a reboot
-    starts it again; incoming: wait for a migration; args: more arguments.
+    whether its memory can be mapped by others, None: attach says where it
+    lies; reboots: whether a reboot starts it again; incoming: wait for a
+    migration; args: more arguments.
     """
 
     def __init__(self, number, attach, memory=96, smp=1, slots=0,
@@ -253,11 +269,8 @@ class Guest:
         boot = os.path.join(BUILD, "guest", kernel)
         size = f"{memory}M" + (f",slots={slots},maxmem=1G" if slots else "")
         self.argv = [
-            QEMU, "-accel", "tcg", "-M", "q35,memory-backend=mem",
-            "-m", size, "-smp", str(smp), "-nodefaults", "-no-user-config",
-            "-display", "none",
-            "-object", f"memory-backend-memfd,id=mem,size={memory}M"
-            + options(share=shared),
+            QEMU, "-accel", "tcg", "-M", "q35", "-m", size, "-smp", str(smp),
+            "-nodefaults", "-no-user-config", "-display", "none",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=agent,path={self.agent.path}",
             "-serial", "chardev:agent",
@@ -266,8 +279,12 @@ class Guest:
             "-device", "pcie-root-port,id=rp0,chassis=1,slot=1",
             "-kernel", os.path.join(boot, "vmlinuz"),
             "-initrd", os.path.join(boot, "initrd"),
-            "-append", "console=ttyS0 quiet panic=-1",
+            "-append", KERNEL_ARGS,
             *attach(number), *args]
+        if shared is not None:
+            self.argv += ["-machine", "memory-backend=mem", "-object",
+                          f"memory-backend-memfd,id=mem,size={memory}M"
+                          + options(share=shared)]
         if not reboots:
             self.argv.append("-no-reboot")
         if incoming:
@@ -284,7 +301,7 @@ class Guest:
     def accept(self):
         try:
             for line in (self.agent, self.qmp.line):
-                line.accept(BOOT_TIMEOUT)
+                line.accept(self.process, BOOT_TIMEOUT)
             self.qmp.greet()
         except (OSError, ConnectionError) as error:
             text = self.log()
@@ -426,3 +443,78 @@ def lost(text):
                       text)
     assert found, f"this is not what ping prints:\n{text}"
     return int(found[1]) - int(found[2])
+
+
+class Rig:
+    """A glend and its guests; they end together."""
+
+    name = "glend"
+
+    def __init__(self, workers=1):
+        self.glend = Glend(workers=workers)
+        self.guests = []
+        alive.append(self)
+
+    def path(self, number):
+        """The socket of guest NUMBER's port."""
+        return os.path.join(self.glend.dir, f"vm{number}")
+
+    def port(self, number, mode="server", **params):
+        """Adds a guest's port; mode: glend's side of the socket."""
+        name = f"sw0:vm{number}"
+        self.glend.rpc("port.add", port=name, driver="vhost-user",
+                       path=self.path(number), mode=mode, **params)
+        return name
+
+    def show(self, number):
+        return self.glend.rpc("port.show", port=f"sw0:vm{number}")
+
+    def stats(self, number, rings=False):
+        """Of a guest's port; "in" is what the guest sent."""
+        return self.glend.rpc("stats", port=f"sw0:vm{number}",
+                              rings=rings)["ports"][0]
+
+    def start(self, number, attach, **params):
+        """Starts a guest attached to anything."""
+        guest = Guest(number, attach, **params)
+        self.guests.append(guest)
+        return guest
+
+    def guest(self, number, mode="server", port=None, **params):
+        """
+        Adds a port and starts a guest on it. port: its number, if it is not
+        the guest's; the rest is as for again().
+        """
+        self.port(port or number, mode)
+        return self.again(number, mode, port, **params)
+
+    def again(self, number, mode="server", port=None, queues=1, nic=(),
+              **params):
+        """
+        Starts a guest on a port that is there already. nic: options of its
+        interface; the rest is as for Guest.
+        """
+        role = "client" if mode == "server" else "server"
+        return self.start(number, vhost_user(self.path(port or number), role,
+                                             queues, **dict(nic)), **params)
+
+    def link(self, number, up, timeout=30.0):
+        """Waits until the link of a guest's port is up or down."""
+        wait_until(lambda: self.show(number)["link"] == up, timeout,
+                   f"link of vm{number} {'up' if up else 'down'}")
+
+    def log(self):
+        return self.glend.log_text()
+
+    def close(self, check=True):
+        for guest in self.guests:
+            guest.close()
+        if self in alive:
+            alive.remove(self)
+        self.glend.stop(check=check)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close(check=kind is None)
