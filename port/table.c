@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/port.h"
+#include "port/dgram/dgram.h"
 #include "port/dummy/dummy.h"
 #include "port/pcap/pcap_port.h"
 #include "port/shm/shm.h"
@@ -11,13 +12,8 @@
 #include "port/vhost_user/vhost_user.h"
 
 static const struct port_ops *const drivers[] = {
-	&shm_port_ops,
-	&tap_port_ops,
-	&vhost_port_ops,
-	&stream_port_ops,
-	&pcap_port_ops,
-	&dummy_port_ops,
-	NULL,
+	&shm_port_ops,	 &tap_port_ops,	 &vhost_port_ops, &stream_port_ops,
+	&dgram_port_ops, &pcap_port_ops, &dummy_port_ops, NULL,
 };
 
 const struct port_ops *const *port_drivers(void)
