@@ -9,7 +9,7 @@
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
 
-enum { NOFD = 1 << 8, INDEX = 0xff };
+enum { NOFD = 1 << 8, INDEX = 0xff, RARPS = 3 };
 
 #define F(bit) (1ULL << (bit))
 
@@ -230,6 +230,7 @@ static int set_log_base(struct vhost_port *vp, struct vhost_message *m)
 {
 	struct vhost_faults faults = faults_of(vp);
 	struct vhost_map map, old = vp->log_map;
+	struct vhost_log *next;
 	int err;
 
 	if (!vhost_has_protocol(vp, VHOST_PROTOCOL_LOG_SHMFD) || m->n_fds != 1)
@@ -246,11 +247,11 @@ static int set_log_base(struct vhost_port *vp, struct vhost_message *m)
 				 "the dirty log is too small for the guest's "
 				 "memory");
 	}
-	/* Workers must not see half of a change. */
+	/* Workers may be using the one before until they have the rings. */
+	next = vp->log == vp->logs ? vp->logs + 1 : vp->logs;
+	*next = (struct vhost_log){ map.base, map.size };
 	vp->log_map = map;
-	vp->log.bits = NULL;
-	vhost_queues_update(vp, UINT32_MAX);
-	vp->log = (struct vhost_log){ map.base, map.size };
+	vp->log = next;
 	vhost_queues_update(vp, UINT32_MAX);
 	vhost_unmap(&old);
 	m->u64 = 0;
@@ -417,6 +418,25 @@ static int set_enable(struct vhost_port *vp, struct vhost_message *m)
 	return 0;
 }
 
+/* The guest has moved here; on older front ends nobody else says so. */
+static int send_rarp(struct vhost_port *vp, struct vhost_message *m)
+{
+	struct vhost_queue *q = &vp->queue[1];
+	int kick_fd = vp->setup[1].kick_fd;
+
+	if (m->bytes[0] & 1)
+		return error_set(&vp->error, -EINVAL,
+				 "SEND_RARP came with a group address");
+	/* A second time while the first is under way says nothing new. */
+	if (atomic_load(&q->rarp))
+		return 0;
+	memcpy(q->rarp_mac, m->bytes, sizeof(q->rarp_mac));
+	atomic_store_explicit(&q->rarp, RARPS, memory_order_release);
+	if (kick_fd >= 0)
+		doorbell_ring(vp->doorbell, kick_fd);
+	return 0;
+}
+
 static int set_mtu(struct vhost_port *vp, struct vhost_message *m)
 {
 	if (m->u64 < 68 || m->u64 > 65535)
@@ -504,6 +524,12 @@ static const struct rule {
 	[VHOST_GET_QUEUE_NUM] = { get_queue_num, 0, 8, 0, true,
 				  1 + VHOST_PROTOCOL_MQ },
 	[VHOST_SET_VRING_ENABLE] = { set_enable, 8, 8, 0, false, 0 },
+	[VHOST_SEND_RARP] = { send_rarp, 8, 8, 0, false,
+			      1 + VHOST_PROTOCOL_RARP },
+	[VHOST_GET_INFLIGHT_FD] = { vhost_inflight_get, 20, 24, 0, true,
+				    1 + VHOST_PROTOCOL_INFLIGHT_SHMFD },
+	[VHOST_SET_INFLIGHT_FD] = { vhost_inflight_set, 20, 24, 1, false,
+				    1 + VHOST_PROTOCOL_INFLIGHT_SHMFD },
 	[VHOST_NET_SET_MTU] = { set_mtu, 8, 8, 0, false,
 				1 + VHOST_PROTOCOL_MTU },
 	[VHOST_SET_BACKEND_REQ_FD] = { set_request_fd, 0, 8, 1, false,
@@ -553,5 +579,7 @@ int vhost_handle(struct vhost_port *vp, bool *replies, int *fd)
 		m->size = sizeof(m->u64);
 	err = rule->handle(vp, m);
 	*replies = !err && rule->replies;
+	if (m->request == VHOST_GET_INFLIGHT_FD && !err)
+		*fd = vp->inflight_fd;
 	return err;
 }

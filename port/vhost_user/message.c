@@ -87,6 +87,15 @@ static int fds_take(struct vhost_link *l, struct msghdr *msg, const char **why)
 	return 0;
 }
 
+/* The other side has hung up. */
+static int closed(const struct vhost_link *l, const char **why)
+{
+	if (l->in_len)
+		return fail(why, -ECONNRESET,
+			    "the connection ended within a message");
+	return fail(why, -ENOTCONN, "the front end closed the connection");
+}
+
 /* Reads up to len bytes. Returns how many came, or -errno; -EAGAIN: none. */
 static ssize_t receive(struct vhost_link *l, void *to, size_t len,
 		       const char **why)
@@ -105,23 +114,16 @@ static ssize_t receive(struct vhost_link *l, void *to, size_t len,
 	ssize_t n = recvmsg(l->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	int err;
 
-	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
-			return -EAGAIN;
-		return fail(why, -errno,
-			    errno == ECONNRESET ?
-				    "the front end closed the connection" :
-				    "reading from the socket failed");
-	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	if (n < 0 && errno != ECONNRESET)
+		return fail(why, -errno, "reading from the socket failed");
+	if (n < 0)
+		return closed(l, why);
 	err = fds_take(l, &msg, why);
 	if (err)
 		return err;
-	if (!n)
-		return fail(why, -ECONNRESET,
-			    l->in_len ? "the connection ended within a "
-					"message" :
-					"the front end closed the connection");
-	return n;
+	return n ? n : closed(l, why);
 }
 
 /* The header is complete. */
@@ -209,12 +211,12 @@ int vhost_link_flush(struct vhost_link *l, const char **why)
 		n = sendmsg(l->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return fail(why, -ENOTCONN,
+				    "the front end closed the connection");
 		if (n < 0)
 			return fail(why, -errno,
-				    errno == EPIPE || errno == ECONNRESET ?
-					    "the front end closed the "
-					    "connection" :
-					    "writing to the socket failed");
+				    "writing to the socket failed");
 		l->out_fd = -1;
 		l->out_sent += n;
 		if (l->out_sent == l->out_len)

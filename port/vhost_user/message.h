@@ -165,7 +165,8 @@ void vhost_link_fini(struct vhost_link *link);
 
 /*
  * 1: link->in is a whole message. 0: there is none yet. -errno: the connection
- * is over, *why says why in a sentence (a literal).
+ * is over, *why says why in a sentence (a literal); -ENOTCONN: the front end
+ * has ended it properly.
  */
 int vhost_link_read(struct vhost_link *link, const char **why);
 /* The message was dealt with. */

@@ -132,7 +132,7 @@ static int vhost_open(struct port *port, struct port_args *args,
 	vp->port = port;
 	vp->loop = port_loop(port);
 	vp->link.fd = vp->source.fd = vp->listener.fd = vp->faults.fd = -1;
-	vp->retry.source.fd = vp->request_fd = -1;
+	vp->retry.source.fd = vp->request_fd = vp->inflight_fd = -1;
 	vp->saved = args->saved ? args->saved : &vp->own_saved;
 	if (!args->resume)
 		memset(vp->saved, 0, sizeof(*vp->saved));

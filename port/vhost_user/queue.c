@@ -137,8 +137,8 @@ static struct vhost_ring *ring_make(const struct vhost_port *vp, unsigned i,
 	r->takes = vhost_takes(vp->features);
 	r->call_fd = s->call_fd;
 	r->mem = vp->memory.mem;
-	if (vp->log.bits && vhost_has(vp, VHOST_F_LOG_ALL_BIT))
-		r->log = &vp->log;
+	if (vhost_has(vp, VHOST_F_LOG_ALL_BIT))
+		r->log = vp->log;
 	*why = r->packed ? packed_find(vp, s, r) : split_find(vp, s, r);
 	if (!*why)
 		return r;

@@ -20,10 +20,12 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 	vhost_queues_forget(vp);
 	vhost_memory_fini(&vp->memory);
 	vhost_unmap(&vp->log_map);
-	vp->log = (struct vhost_log){ 0 };
+	vp->log = NULL;
 	if (vp->request_fd >= 0)
 		close(vp->request_fd);
-	vp->request_fd = -1;
+	if (vp->inflight_fd >= 0)
+		close(vp->inflight_fd);
+	vp->request_fd = vp->inflight_fd = -1;
 	vhost_link_fini(&vp->link);
 	vp->features = vp->protocol = 0;
 	vp->status = 0;
@@ -103,8 +105,9 @@ static void on_socket(void *arg, uint32_t events)
 	if (err < 0) {
 		char reason[sizeof(vp->last_error.text)];
 
+		/* It may lie in what is cleared. */
 		snprintf(reason, sizeof(reason), "%s", why);
-		vhost_session_end(vp, reason);
+		vhost_session_end(vp, err == -ENOTCONN ? NULL : reason);
 		return;
 	}
 	watch(vp);

@@ -110,8 +110,10 @@ struct vhost_port {
 	int request_fd;	 /* SET_BACKEND_REQ_FD; -1: none */
 	struct vhost_memory memory;
 	struct vhost_map log_map;
-	struct vhost_log log;	 /* bits NULL: none */
-	struct glen_error error; /* of the message being handled */
+	struct vhost_log logs[2]; /* the one that is used, and the next */
+	struct vhost_log *log;	  /* NULL: none */
+	int inflight_fd;	  /* on its way to the front end; -1: none */
+	struct glen_error error;  /* of the message being handled */
 
 	/* Told by workers and the SIGBUS handler. */
 	struct loop_source faults; /* an eventfd */
@@ -173,6 +175,12 @@ void vhost_queues_check(struct vhost_port *vp);
 uint32_t vhost_queue_base(const struct vhost_port *vp, unsigned i);
 /* All of them; what one knows of a front end is forgotten. */
 void vhost_queues_forget(struct vhost_port *vp);
+
+/* inflight.c: GET_INFLIGHT_FD, whose reply takes inflight_fd along, and
+ * SET_INFLIGHT_FD. */
+
+int vhost_inflight_get(struct vhost_port *vp, struct vhost_message *m);
+int vhost_inflight_set(struct vhost_port *vp, struct vhost_message *m);
 
 /* socket.c */
 

@@ -228,7 +228,7 @@ static void session_show(const struct vhost_port *vp, json_t *o)
 		json_object_set_new(o, "guest_mtu", json_integer(vp->mtu));
 	json_object_set_new(o, "memory", memory_show(&vp->memory));
 	json_object_set_new(o, "migrating",
-			    json_boolean(vp->log.bits &&
+			    json_boolean(vp->log &&
 					 vhost_has(vp, VHOST_F_LOG_ALL_BIT)));
 	for (unsigned i = 0; i < 2 * vp->n_pairs; i++)
 		if (vp->setup[i].size || vp->setup[i].kicked)

@@ -74,8 +74,7 @@ static void on_listener(void *arg, uint32_t events)
 			return;
 		/* The one before may have gone and not been looked at yet. */
 		if (vhost_connected(vp) && has_hung_up(vp))
-			vhost_session_end(vp, "the front end closed the "
-					      "connection");
+			vhost_session_end(vp, NULL);
 		if (vhost_connected(vp)) {
 			vp->refused++;
 			close(fd);
