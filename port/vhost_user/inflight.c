@@ -134,21 +134,18 @@ int vhost_inflight_get(struct vhost_port *vp, struct vhost_message *m)
 static unsigned count(const struct vhost_map *map, bool packed, unsigned queues,
 		      unsigned size)
 {
+	size_t head = packed ? sizeof(struct part_packed) :
+			       sizeof(struct part_split);
+	size_t entry = packed ? sizeof(struct entry_packed) :
+				sizeof(struct entry_split);
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < queues; i++) {
-		const uint8_t *part = map->base + i * part_size(packed, size);
+		const uint8_t *at = map->base + i * part_size(packed, size);
 
-		for (unsigned k = 0; k < size; k++) {
-			const uint8_t *entry =
-				packed ?
-					part + sizeof(struct part_packed) +
-						k * sizeof(struct entry_packed) :
-					part + sizeof(struct part_split) +
-						k * sizeof(struct entry_split);
-
-			n += __atomic_load_n(entry, __ATOMIC_RELAXED) != 0;
-		}
+		at += head;
+		for (unsigned k = 0; k < size; k++, at += entry)
+			n += __atomic_load_n(at, __ATOMIC_RELAXED) != 0;
 	}
 	return n;
 }
@@ -159,21 +156,20 @@ int vhost_inflight_set(struct vhost_port *vp, struct vhost_message *m)
 	const struct vhost_wire_inflight *w = &m->inflight;
 	bool packed = vhost_has(vp, VIRTIO_F_RING_PACKED);
 	struct vhost_map map;
+	uint64_t need;
 	unsigned n;
 	int err = check(vp, w);
 
 	if (err)
 		return err;
-	if (m->n_fds != 1 ||
-	    w->size < w->queues * part_size(packed, w->queue_size))
-		return error_set(
-			&vp->error, -EINVAL,
-			"memory for descriptors in flight came with "
-			"%u descriptors and %llu bytes, %llu of which "
-			"are needed",
-			m->n_fds, (unsigned long long)w->size,
-			(unsigned long long)(w->queues *
-					     part_size(packed, w->queue_size)));
+	need = w->queues * part_size(packed, w->queue_size);
+	if (m->n_fds != 1 || w->size < need)
+		return error_set(&vp->error, -EINVAL,
+				 "memory for descriptors in flight came with "
+				 "%u descriptors and %llu bytes, %llu of which "
+				 "are needed",
+				 m->n_fds, (unsigned long long)w->size,
+				 (unsigned long long)need);
 	err = vhost_map(&map, "memory for descriptors in flight", m->fds[0],
 			w->offset, w->size, &faults, &vp->error);
 	if (err)

@@ -12,20 +12,24 @@
 #include "port/vhost_user/session.h"
 #include "port/vhost_user/sigbus.h"
 
+enum { MODE = 0660 };
+
 _Static_assert(sizeof(struct vhost_saved) <= PORT_SAVED_SIZE,
 	       "the state file's record is large enough");
 
 static int options(struct vhost_port *vp, json_t *params,
 		   struct glen_error *error)
 {
-	static const char *const known[] = { "path",   "mode",	   "queues",
-					     "packed", "offloads", NULL };
-	const char *path, *mode;
+	static const char *const known[] = { "path",   "mode",	 "access",
+					     "queues", "packed", "offloads",
+					     NULL };
+	const char *path, *mode, *access;
 	long queues;
 	int err = params_check(params, known, error);
 
 	err = err ?: params_str(params, "path", &path, error);
 	err = err ?: params_str(params, "mode", &mode, error);
+	err = err ?: params_str(params, "access", &access, error);
 	err = err   ?:
 		      params_int(params, "queues", VHOST_PAIRS_MAX, 1,
 				 VHOST_PAIRS_MAX, &queues, error);
@@ -39,21 +43,15 @@ static int options(struct vhost_port *vp, json_t *params,
 		return error_set(error, -EINVAL,
 				 "path is missing: the socket that the virtual "
 				 "machine uses, as path=/run/vm1.sock");
-	if (strlen(path) >= sizeof(vp->addr.sun_path))
-		return error_set(error, -ENAMETOOLONG,
-				 "path has %zu characters; the name of a "
-				 "socket may have %zu",
-				 strlen(path), sizeof(vp->addr.sun_path) - 1);
 	if (mode && strcmp(mode, "server") && strcmp(mode, "client"))
 		return error_set(error, -EINVAL,
 				 "mode \"%.20s\": there is server (glend "
 				 "listens) and client (glend connects)",
 				 mode);
-	vp->addr.sun_family = AF_UNIX;
-	strcpy(vp->addr.sun_path, path);
 	vp->client = mode && !strcmp(mode, "client");
 	vp->n_pairs = queues;
-	return 0;
+	err = socket_addr_unix(&vp->addr, "path", path, error);
+	return err ?: socket_mode(access, MODE, &vp->access, error);
 }
 
 static void on_faults(void *arg, uint32_t events)
@@ -178,6 +176,7 @@ const struct port_ops vhost_port_ops = {
 	.options = "path=SOCKET   of the virtual machine's network card\n"
 		   "mode=ROLE     server: glend listens; client: glend "
 		   "connects, again and again (server)\n"
+		   "access=MODE   of the socket's file, in octal (0660)\n"
 		   "queues=N      1..16, most queue pairs (16)\n"
 		   "packed=BOOL   packed virtqueues are offered (true)\n"
 		   "offloads=BOOL checksums and segmentation are left to who "

@@ -272,6 +272,7 @@ static void note_failure(struct vhost_port *vp, unsigned i, const char *why)
 	atomic_store(&vp->queue[i].failed, why);
 	s->reason = why;
 	s->fails++;
+	port_log(vp->port, "virtqueue %u is stopped: %s", i, why);
 	if (s->err_fd >= 0)
 		doorbell_ring(vp->doorbell, s->err_fd);
 }

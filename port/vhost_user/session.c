@@ -16,6 +16,8 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 		return;
 	if (reason)
 		error_set(&vp->last_error, -ECONNRESET, "%s", reason);
+	port_log(vp->port, "the connection has ended: %s",
+		 reason ? reason : "the front end closed it");
 	loop_del(vp->loop, &vp->source);
 	vhost_queues_forget(vp);
 	vhost_memory_fini(&vp->memory);
@@ -58,8 +60,10 @@ static int answer(struct vhost_port *vp, int err, bool replies, int fd,
 		return vhost_link_reply(&vp->link, fd, why);
 	if (m->flags & VHOST_NEED_REPLY &&
 	    vhost_has_protocol(vp, VHOST_PROTOCOL_REPLY_ACK)) {
-		if (err)
+		if (err) {
 			vp->last_error = vp->error;
+			port_log(vp->port, "refused: %s", vp->error.text);
+		}
 		m->u64 = err != 0;
 		m->size = sizeof(m->u64);
 		return vhost_link_reply(&vp->link, -1, why);
@@ -124,6 +128,8 @@ void vhost_session_begin(struct vhost_port *vp, int fd)
 	vp->watched = EPOLLIN;
 	vp->since_ms = vhost_now_ms();
 	vp->connections++;
+	port_log(vp->port, "process %d of uid %d has connected",
+		 (int)vp->peer.pid, (int)vp->peer.uid);
 	atomic_store(&vp->memory_gone, false);
 	if (loop_add(vp->loop, &vp->source, EPOLLIN))
 		vhost_session_end(vp, "the connection cannot be watched: out "

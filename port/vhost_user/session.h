@@ -27,10 +27,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "core/doorbell.h"
 #include "core/loop.h"
+#include "core/socket.h"
 #include "port/vhost_user/memory.h"
 #include "port/vhost_user/message.h"
 #include "port/vhost_user/vhost_user.h"
@@ -85,14 +85,15 @@ struct vhost_port {
 	struct doorbell *doorbell; /* const: the control thread's */
 
 	/* Options. */
-	struct sockaddr_un addr;
-	bool client; /* glend connects */
+	struct socket_addr addr;
+	mode_t access; /* of the socket's file */
+	bool client;   /* glend connects */
 	unsigned n_pairs;
 	bool packed, offloads;
 
 	/* The socket (socket.c). */
 	struct loop_source listener; /* fd -1: none */
-	uint64_t sock_dev, sock_ino; /* of the file that we made */
+	struct socket_file file;
 	struct loop_timer retry;
 	unsigned retry_ms;
 	uint64_t connections, refused;

@@ -243,7 +243,7 @@ void vhost_show(struct port *port, json_t *o)
 	const struct vhost_port *vp = port->drv;
 	json_t *own = json_object();
 
-	json_object_set_new(o, "path", json_string(vp->addr.sun_path));
+	json_object_set_new(o, "path", json_string(vp->addr.un.sun_path));
 	json_object_set_new(o, "mode",
 			    json_string(vp->client ? "client" : "server"));
 	json_object_set_new(o, "packed", json_boolean(vp->packed));

@@ -1,58 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // socket.c - listens for a front end, or connects to one.
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
 
-enum { BACKLOG = 8, ACCEPTS = 16, MODE = 0660, STEADY_MS = 1000 };
-
-static int new_socket(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-/* Removes a socket file that nobody listens at. */
-static int clear_path(const struct vhost_port *vp, struct glen_error *error)
-{
-	const char *path = vp->addr.sun_path;
-	struct stat st;
-	int fd, err = 0;
-
-	if (lstat(path, &st))
-		return errno == ENOENT ? 0 :
-					 error_set(error, -errno, "%s: %s",
-						   path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return error_set(error, -EEXIST,
-				 "%s exists and is not a socket: remove it, or "
-				 "choose another path",
-				 path);
-	fd = new_socket();
-	if (fd < 0)
-		return error_set(error, -errno, "socket: %s", strerror(errno));
-	if (!connect(fd, (const void *)&vp->addr, sizeof(vp->addr)) ||
-	    errno == EAGAIN)
-		err = error_set(error, -EADDRINUSE,
-				"another process listens on %s: end it, choose "
-				"another path, or have glend connect to it "
-				"with mode=client",
-				path);
-	else if (errno != ECONNREFUSED && errno != ENOENT)
-		err = error_set(error, -errno, "%s: %s", path, strerror(errno));
-	else if (unlink(path) && errno != ENOENT)
-		err = error_set(error, -errno, "cannot replace %s: %s", path,
-				strerror(errno));
-	close(fd);
-	return err;
-}
+enum { BACKLOG = 8, ACCEPTS = 16, STEADY_MS = 1000 };
 
 /* True if the front end that is connected has hung up already. */
 static bool has_hung_up(const struct vhost_port *vp)
@@ -77,6 +34,10 @@ static void on_listener(void *arg, uint32_t events)
 			vhost_session_end(vp, NULL);
 		if (vhost_connected(vp)) {
 			vp->refused++;
+			port_log(vp->port,
+				 "a second connection was closed: process %d "
+				 "has the first one",
+				 (int)vp->peer.pid);
 			close(fd);
 			continue;
 		}
@@ -86,35 +47,20 @@ static void on_listener(void *arg, uint32_t events)
 
 static int listen_at(struct vhost_port *vp, struct glen_error *error)
 {
-	const char *path = vp->addr.sun_path;
-	struct stat st;
-	mode_t mask;
-	int err = clear_path(vp, error);
+	int err = 0;
 
-	if (err)
-		return err;
-	vp->listener.fd = new_socket();
+	vp->listener.fd = socket_bind(&vp->addr, SOCK_STREAM, vp->access,
+				      &vp->file, error);
 	if (vp->listener.fd < 0)
-		return error_set(error, -errno, "socket: %s", strerror(errno));
-	mask = umask(0777 & ~MODE);
-	err = bind(vp->listener.fd, (void *)&vp->addr, sizeof(vp->addr)) ?
-		      -errno :
-		      0;
-	umask(mask);
-	if (err)
-		return error_set(error, err, "cannot make the socket %s: %s",
-				 path, strerror(-err));
-	if (!lstat(path, &st)) {
-		vp->sock_dev = st.st_dev;
-		vp->sock_ino = st.st_ino;
-	}
-	err = listen(vp->listener.fd, BACKLOG) ? -errno : 0;
+		return vp->listener.fd;
 	vp->listener.ready = on_listener;
 	vp->listener.arg = vp;
+	if (listen(vp->listener.fd, BACKLOG))
+		err = -errno;
 	err = err ?: loop_add(vp->loop, &vp->listener, EPOLLIN);
 	if (err)
-		return error_set(error, err, "cannot listen on %s: %s", path,
-				 strerror(-err));
+		return error_set(error, err, "cannot listen on %s: %s",
+				 vp->addr.un.sun_path, strerror(-err));
 	return 0;
 }
 
@@ -122,10 +68,9 @@ static int listen_at(struct vhost_port *vp, struct glen_error *error)
 static void on_retry(void *arg)
 {
 	struct vhost_port *vp = arg;
-	int fd = new_socket();
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd >= 0 &&
-	    !connect(fd, (const void *)&vp->addr, sizeof(vp->addr))) {
+	if (fd >= 0 && !connect(fd, &vp->addr.any, vp->addr.len)) {
 		vhost_session_begin(vp, fd);
 		return;
 	}
@@ -165,14 +110,10 @@ void vhost_socket_again(struct vhost_port *vp)
 
 void vhost_socket_close(struct vhost_port *vp)
 {
-	struct stat st;
-
 	loop_timer_fini(vp->loop, &vp->retry);
 	if (vp->listener.fd < 0)
 		return;
-	if (vp->sock_ino && !lstat(vp->addr.sun_path, &st) &&
-	    st.st_dev == vp->sock_dev && st.st_ino == vp->sock_ino)
-		unlink(vp->addr.sun_path);
+	socket_unlink(&vp->addr, &vp->file);
 	loop_del(vp->loop, &vp->listener);
 	close(vp->listener.fd);
 	vp->listener.fd = -1;
