@@ -89,7 +89,17 @@ static int set_features(struct vhost_port *vp, struct vhost_message *m)
 {
 	uint64_t changed = vp->features ^ m->u64;
 	uint64_t more = m->u64 & ~vhost_features(vp);
+	bool runs = false;
 
+	for (unsigned i = 0; i < 2 * vp->n_pairs; i++)
+		runs |= vp->setup[i].running;
+	/* Rings that run keep their format: indexes of one are not such of
+	 * another. A migration switches the log on and off. */
+	if (runs && changed & ~F(VHOST_F_LOG_ALL_BIT))
+		return error_set(&vp->error, -EBUSY,
+				 "features were changed while virtqueues run: "
+				 "0x%llx",
+				 (unsigned long long)changed);
 	if (more)
 		return error_set(&vp->error, -EINVAL,
 				 "features were set that are not offered: "
@@ -97,7 +107,6 @@ static int set_features(struct vhost_port *vp, struct vhost_message *m)
 				 (unsigned long long)more);
 	vp->features = m->u64;
 	atomic_store(&vp->port->caps, vhost_takes(vp->features));
-	/* Rings that run are only meant to have their log changed. */
 	if (changed)
 		vhost_queues_update(vp, UINT32_MAX);
 	return 0;

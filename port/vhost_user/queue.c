@@ -227,15 +227,14 @@ static bool place_saved(const struct vhost_port *vp, unsigned i,
 }
 
 /*
- * Where a virtqueue begins that is set up anew. Returns NULL or what is wrong.
+ * Where a virtqueue begins that is set up anew.
  *
  * Split: behind what the guest was told to be used; what had been taken besides
  * is taken again. Packed: the base, whose upper half (not all front ends fill
  * it in) is what has been used.
  */
-static const char *place(const struct vhost_port *vp, unsigned i,
-			 const struct vhost_ring *r,
-			 struct vhost_saved_queue *at)
+static void place(const struct vhost_port *vp, unsigned i,
+		  const struct vhost_ring *r, struct vhost_saved_queue *at)
 {
 	uint16_t low = vp->setup[i].base, high = vp->setup[i].base >> 16;
 	uint16_t word = high ? high : low;
@@ -243,15 +242,12 @@ static const char *place(const struct vhost_port *vp, unsigned i,
 	*at = (struct vhost_saved_queue){ .valid = 1 };
 	if (!r->packed) {
 		at->avail = at->used = shm_load16(&r->used->idx);
-		return NULL;
+		return;
 	}
 	if (place_saved(vp, i, r, at))
-		return NULL;
+		return;
 	at->avail = at->used = word & INDEX_MASK;
 	at->avail_wrap = at->used_wrap = word >> 15;
-	if (at->used >= r->size)
-		return "its base is not an index of the ring";
-	return NULL;
 }
 
 /* The state file's record becomes one of this kind of rings. */
@@ -284,10 +280,12 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	struct vhost_setup *s = &vp->setup[i];
 	struct vhost_queue *q = &vp->queue[i];
 	struct vhost_saved_queue at = vhost_queue_at(q);
-	const char *why = s->placed ? NULL : place(vp, i, r, &at);
 
-	if (why)
-		return why;
+	if (!s->placed)
+		place(vp, i, r, &at);
+	/* Also where it stood when it was longer, or a split one. */
+	if (r->packed && at.used >= r->size)
+		return "its base is not an index of the ring";
 	vhost_queue_reset(q, is_egress(i), &at);
 	if (is_egress(i) && r->packed) {
 		q->chain_descs = calloc(r->size, sizeof(*q->chain_descs));
