@@ -12,7 +12,7 @@
 #include "port/vhost_user/session.h"
 
 enum {
-	KICKS_SURE = 3, /* QEMU's eventfds begin with one */
+	KICKS_SURE = 2, /* QEMU makes the first one itself */
 	ZEROS = 256,	/* bytes of a ring that a driver would have written */
 };
 
