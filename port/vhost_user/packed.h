@@ -73,7 +73,11 @@ static inline uint64_t packed_used_word(uint16_t id, uint32_t len, bool wrap)
 	return len | (uint64_t)id << 32 | flags << 48;
 }
 
-/* The buffers of an indirect table, which is one chain. */
+/*
+ * The buffers of an indirect table, which is one chain. DPDK's virtio-user says
+ * that the header of a packet it sends is writable, so what is only read may
+ * be: that hurts nobody.
+ */
 static bool packed_walk_table(struct walk *w, uint64_t addr, uint32_t len)
 {
 	uint32_t n;
@@ -93,6 +97,8 @@ static bool packed_walk_table(struct walk *w, uint64_t addr, uint32_t len)
 					       "alone");
 			return false;
 		}
+		if (!w->want)
+			flags &= ~VRING_DESC_F_WRITE;
 		if (!walk_buf(w, at, desc_len(rest), flags))
 			return false;
 	}

@@ -339,6 +339,32 @@ static void too_long(void **state)
 	}
 }
 
+/*
+ * DPDK's virtio-user marks the header as writable in packed indirect tables:
+ * such a packet once stopped the virtqueue.
+ */
+static void writable_headers(void **state)
+{
+	const struct vq_kind kind = { .packed = true, .size = 16 };
+	struct guest_buf buf[2];
+
+	vq_open(&v, VQ_IN, &kind);
+	for (unsigned i = 0; i < 2; i++)
+		buf[i] = (struct guest_buf){ guest_alloc(&v.g, 60, 1), 60,
+					     false };
+	buf[0].len = v.r.hdr_len;
+	buf[0].write = true;
+	memset(guest_ptr(&v.g, buf[0].gpa), 0, 60);
+	vq_fill(guest_ptr(&v.g, buf[1].gpa), 60, 7);
+	guest_add(&v.g, buf, 2, true);
+	guest_show(&v.g);
+	assert_int_equal(vq_rx(&v), 1);
+	assert_int_equal(v.b.n, 1);
+	assert_int_equal(v.b.len[0], 60);
+	vq_rx_done(&v);
+	vq_close(&v);
+}
+
 /* The sum of the lengths has more than 32 bits, and its lower half is small. */
 static void a_long_sum(void **state)
 {
@@ -518,6 +544,7 @@ int main(void)
 		cmocka_unit_test(writes_nothing),
 		cmocka_unit_test(runts),
 		cmocka_unit_test(too_long),
+		cmocka_unit_test(writable_headers),
 		cmocka_unit_test(a_long_sum),
 		cmocka_unit_test(offloads),
 		cmocka_unit_test(not_running),
