@@ -5,95 +5,18 @@
  *
  * Waits until PROCESSES parties have set up, then lets sides 0, 1, ... run one
  * after the other, ROUNDS times, SLICE_MS each of which the first SKIP_MS do
- * not count. Before and after every slice two threads on processors 0 and 1
- * pass a cache line to and fro; the fastest burst tells how far apart the
- * cores are at that moment (another program can only make a burst slower).
- * Prints a JSON object per slice, with nanoseconds throughout.
+ * not count. Before and after every slice it probes how far apart processors 0
+ * and 1 are. Prints a JSON object per slice, with nanoseconds throughout.
  */
-#include <pthread.h>
 #include <string.h>
 
+#include "bench/probe.h"
 #include "bench/share.h"
 
 enum {
-	BURSTS = 12,
-	PINGS = 200, /* to and fro, per burst */
 	READY_MS = 60000,
 	STOP_MS = 10000,
 };
-
-static struct {
-	_Alignas(64) _Atomic uint32_t ball;  /* odd: processor 1 is to return */
-	_Alignas(64) _Atomic uint32_t serve; /* a burst more is to be played */
-	bool alone;			     /* there is no processor 1 */
-} probe;
-
-static void futex(_Atomic uint32_t *word, int op, uint32_t value)
-{
-	syscall(SYS_futex, word, op, value, NULL, NULL, 0);
-}
-
-static void burst_return(void)
-{
-	for (unsigned i = 0; i < PINGS; i++) {
-		uint32_t ball;
-
-		do {
-			ball = atomic_load_explicit(&probe.ball,
-						    memory_order_acquire);
-		} while (!(ball & 1));
-		atomic_store_explicit(&probe.ball, ball + 1,
-				      memory_order_release);
-	}
-}
-
-static void *partner(void *arg)
-{
-	uint32_t played = 0;
-
-	share_pin(1);
-	for (;;) {
-		while (atomic_load(&probe.serve) == played)
-			futex(&probe.serve, FUTEX_WAIT, played);
-		for (unsigned i = 0; i < BURSTS; i++)
-			burst_return();
-		played++;
-	}
-	return NULL;
-}
-
-/* Nanoseconds from one core to the other, 0 if there is only one. */
-static double probe_run(void)
-{
-	double best = 0;
-
-	if (probe.alone)
-		return 0;
-	atomic_fetch_add(&probe.serve, 1);
-	futex(&probe.serve, FUTEX_WAKE, 1);
-	for (unsigned b = 0; b < BURSTS; b++) {
-		uint64_t start = share_now();
-		double ns;
-
-		for (unsigned i = 0; i < PINGS; i++) {
-			uint32_t ball = atomic_load_explicit(
-				&probe.ball, memory_order_relaxed);
-
-			atomic_store_explicit(&probe.ball, ball + 1,
-					      memory_order_release);
-			while (atomic_load_explicit(&probe.ball,
-						    memory_order_acquire) !=
-			       ball + 2)
-				;
-		}
-		ns = (double)(share_now() - start) / (2 * PINGS);
-		if (b == 0)
-			continue; /* the partner was still waking up */
-		if (best == 0 || ns < best)
-			best = ns;
-	}
-	return best;
-}
 
 static int by_value(const void *x, const void *y)
 {
@@ -171,7 +94,6 @@ static int wait_ready(struct share *s, unsigned n)
 int main(int argc, char **argv)
 {
 	unsigned v[6] = { [4] = 100, [5] = 10 };
-	pthread_t thread;
 	struct share *s;
 	double before, after;
 
@@ -183,12 +105,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	s = share_open(argv[1]);
-	probe.alone = sysconf(_SC_NPROCESSORS_ONLN) < 2;
-	if (!probe.alone && pthread_create(&thread, NULL, partner, NULL))
+	if (probe_start())
 		return 1;
 	if (wait_ready(s, v[1]))
 		return 1;
-	share_pin(probe.alone ? -1 : 0);
+	share_pin(sysconf(_SC_NPROCESSORS_ONLN) < 2 ? -1 : 0);
 	before = probe_run();
 	for (unsigned round = 0; round < v[3]; round++) {
 		for (unsigned i = 0; i < v[2]; i++) {

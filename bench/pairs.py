@@ -10,6 +10,7 @@ A slice is a dict as printed by bench/conduct.c. Pairs of slices of one round
 are compared; those whose probes of the core distance differ by more than
 PROBE_SPREAD are discarded.
 """
+import contextlib
 import functools
 import json
 import math
@@ -40,6 +41,43 @@ def favour(pid=0, blocks=False):
             os.sched_setscheduler(int(tid), os.SCHED_RR, os.sched_param(1))
         else:
             os.setpriority(os.PRIO_PROCESS, int(tid), NICE)
+
+
+def promote(pid):
+    """
+    For programs that spin and obey commands meanwhile: with real-time
+    priority their main thread goes before the others. Not for programs that
+    start others, and to be undone before they are ended: at this priority,
+    waiting for the end of a process and ending can hang (Linux 6.18 spins in
+    shrink_dcache_parent() for a thread that does not get to run).
+    """
+    if not realtime or os.geteuid() != 0:
+        return
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setscheduler(int(tid), os.SCHED_RR, os.sched_param(
+            2 if int(tid) == pid else 1))
+
+
+def demote(pid):
+    """Undoes promote()."""
+    if not realtime or os.geteuid() != 0:
+        return
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(tid), os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def promoted():
+    """This thread as well, for as long as it starts nothing."""
+    if not realtime or os.geteuid() != 0:
+        yield
+        return
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def child(blocks=False):

@@ -14,6 +14,10 @@ from glen import BUILD, SOURCE, Glend, binary, why_no_root
 from pairs import Play, compare, favour, rate, speed_of, rate
 
 SCENES = {}     # name: function(options)
+# Names for several; vhost: what guests' rings cost; vm: all about machines.
+SUITES = {suite: lambda start=start: [n for n in SCENES if n.startswith(start)]
+          for suite, start in (("vhost", ("vhost-",)),
+                               ("vm", ("vhost-", "stream", "dgram")))}
 YARDSTICKS = os.path.join(SOURCE, "..", "shared", "bench")
 LIMIT = "limit,layout=one"
 
@@ -26,8 +30,8 @@ class Result:
     """One object of bench.json."""
 
     def __init__(self, name, ratio, what, to, must=None, aim=None,
-                 unit="ns/packet", invert=True, slice_ms=None, note=""):
-        scale = 1e9 if invert else 1
+                 unit="ns/packet", invert=True, slice_ms=None, note="",
+                 scale=1e9):
         self.text, self.to, self.note = what, to, note
         self.slice_ms = slice_ms
         self.fields = {
@@ -41,7 +45,7 @@ class Result:
 
 
 def cost(value, scale, invert):
-    """A rate as what each costs, or any other value as it is."""
+    """A rate (each scale) as what each costs, or any other value as it is."""
     if value is None:
         return None
     if not invert:
