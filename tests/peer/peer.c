@@ -9,6 +9,7 @@
  *                    than a window ahead; the second checks each byte and
  *                    sends it back; the first checks it again. Whatever is
  *                    lost, doubled, out of order or changed is counted.
+ *                    --len-max: the longest, 1514 to 9000
  *   flood PORT       sends 60-byte packets to --to, --pps a second (0: as many
  *                    as it can)
  *   hold PORT        has the port and never looks at it
@@ -35,7 +36,7 @@
 
 enum {
 	LEN_MIN = 60,
-	LEN_MAX = 6000,	 /* takes three slots */
+	LEN_MAX = 9000,
 	HEADER = 14 + 8, /* addresses, type, number */
 	BURST = 64,
 	STALL_MS = 50,	 /* then a packet goes out beyond the window */
@@ -47,10 +48,13 @@ enum idle { IDLE_WAIT, IDLE_BUSY, IDLE_POLL };
 static struct {
 	const char *socket;
 	unsigned window, slots, rings, pps;
+	uint32_t len_max; /* default: takes three slots */
 	enum idle idle;
 	int wait_ms; /* longest sleep; -1: until woken */
 	uint8_t from, to;
-} opt = { .window = 100, .wait_ms = 20, .from = 15, .to = 255 };
+} opt = {
+	.window = 100, .len_max = 6000, .wait_ms = 20, .from = 15, .to = 255
+};
 
 static _Atomic bool stop;
 
@@ -89,7 +93,8 @@ static uint32_t len_of(uint64_t number)
 	uint64_t r = mix(number + 1);
 
 	if (r % 64 == 0)
-		return LEN_MIN + (uint32_t)(r >> 32) % (LEN_MAX - LEN_MIN);
+		return LEN_MIN +
+		       (uint32_t)(r >> 32) % (opt.len_max - LEN_MIN + 1);
 	if (r % 4 == 0)
 		return LEN_MIN + (uint32_t)(r >> 32) % (1514 - LEN_MIN);
 	return LEN_MIN;
@@ -367,7 +372,7 @@ static struct glen_port *open_port(const char *name)
 static void usage(void)
 {
 	fprintf(stderr, "usage: peer [--socket PATH] [--window N] [--slots N] "
-			"[--rings N] [--pps N] "
+			"[--len-max N] [--rings N] [--pps N] "
 			"[--idle wait|busy|poll] [--wait-ms N] [--from BYTE] "
 			"[--to BYTE] check PORT PORT | "
 			"flood|hold|drain|bounce PORT\n");
@@ -385,6 +390,8 @@ static char **parse(char **arg)
 			opt.socket = arg[1];
 		else if (!strcmp(arg[0], "--window"))
 			opt.window = value;
+		else if (!strcmp(arg[0], "--len-max"))
+			opt.len_max = value;
 		else if (!strcmp(arg[0], "--slots"))
 			opt.slots = value;
 		else if (!strcmp(arg[0], "--rings"))
@@ -404,6 +411,8 @@ static char **parse(char **arg)
 		else
 			usage();
 	}
+	if (opt.len_max < 1514 || opt.len_max > LEN_MAX)
+		usage();
 	return arg;
 }
 
