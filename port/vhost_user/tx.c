@@ -11,8 +11,10 @@ enum {
 	/* A buffer this long takes whole 64-byte blocks of any header. */
 	HDR_ROOM = HDR_MAX,
 	/* A packet may take this many descriptors, and one more for so many
-	 * bytes of it: drivers offer 1.5 KiB or a page and more at once. */
-	STEPS_MIN = 32,
+	 * bytes of it: drivers offer 1.5 KiB or a page and more at once. Those
+	 * that do not merge buffers make chains for 64 KiB, whatever the packet
+	 * (FreeBSD's have 34 descriptors, Linux' up to 47). */
+	STEPS_MIN = 64,
 	STEP_BYTES = 128,
 };
 
@@ -464,13 +466,18 @@ static inline void cursor_put(struct out_cursor *c, const uint8_t *src,
 static void write_any(struct out *o, struct out_any *a,
 		      const struct out_packet *p, const struct batch *b)
 {
-	static const struct offload none;
+	struct offload off = { 0 };
 	struct out_cursor c = { &a->buf[p->buf0], 0 };
 	const struct seg *seg = &b->seg[b->seg0[p->i]];
 	uint32_t left = o->r->hdr_len + b->len[p->i];
 	uint8_t hdr[VNET_HDR_LEN_BUFFERS];
 
-	vnet_hdr_write(hdr, sizeof(hdr), b->offloads ? &b->off[p->i] : &none);
+	if (b->offloads)
+		off = b->off[p->i];
+	/* A guest that did not ask for it is told nothing of checksums. */
+	if (!(o->r->takes & OFFLOAD_CAP_CSUM))
+		off.flags = 0;
+	vnet_hdr_write(hdr, sizeof(hdr), &off);
 	vnet_hdr_put16(hdr + VNET_HDR_LEN, p->n_chains);
 	cursor_put(&c, hdr, o->r->hdr_len);
 	cursor_put(&c, b->hdr[p->i], b->hdr_len[p->i]);
