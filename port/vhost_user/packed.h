@@ -87,6 +87,7 @@ static bool packed_walk_table(struct walk *w, uint64_t addr, uint32_t len)
 		vhost_queue_fail(w->q, CHAIN_TOO_LONG);
 		return false;
 	}
+	w->steps += n;
 	for (uint32_t i = 0; table && i < n; i++) {
 		uint64_t at = shm_load64(&table[2 * i]);
 		uint64_t rest = shm_load64(&table[2 * i + 1]);
@@ -117,6 +118,7 @@ static enum chain_status packed_read(struct vhost_queue *q,
 	struct walk w = { q, r, buf, room, 0, want, 0, 0 };
 	/* pairs with the guest's release of the chain's first flags */
 	uint64_t rest = shm_load_acquire64(&r->pdesc[at.slot].rest);
+	unsigned descs = 0;
 	bool good;
 
 	if (!packed_is_avail(rest, at.wrap))
@@ -127,7 +129,8 @@ static enum chain_status packed_read(struct vhost_queue *q,
 		uint16_t flags = rest >> 48;
 
 		w.steps++;
-		if (flags & VRING_DESC_F_INDIRECT && w.steps == 1 &&
+		descs++;
+		if (flags & VRING_DESC_F_INDIRECT && descs == 1 &&
 		    !(flags & VRING_DESC_F_NEXT)) {
 			good = packed_walk_table(&w, addr, desc_len(rest));
 		} else if (flags & VRING_DESC_F_INDIRECT) {
@@ -141,14 +144,14 @@ static enum chain_status packed_read(struct vhost_queue *q,
 			return CHAIN_BAD;
 		if (!(flags & VRING_DESC_F_NEXT))
 			break;
-		if (w.steps >= r->size || w.steps >= CHAIN_STEPS_MAX) {
+		if (descs >= r->size || descs >= CHAIN_STEPS_MAX) {
 			vhost_queue_fail(q, CHAIN_TOO_LONG);
 			return CHAIN_BAD;
 		}
 		packed_move(r, &at, 1);
 		rest = shm_load64(&r->pdesc[at.slot].rest);
 	}
-	c->taken = (struct vhost_taken){ packed_id(rest), w.steps };
+	c->taken = (struct vhost_taken){ packed_id(rest), descs };
 	if (c->taken.id >= r->size) {
 		vhost_queue_fail(q, "a buffer's id is not below the size of "
 				    "the ring");

@@ -114,11 +114,11 @@ static enum chain_status split_read(struct vhost_queue *q,
 			at = 0;
 		} else {
 			/* This one was loaded: the walk goes on behind it. */
+			w.steps = 1;
 			if (!walk_buf(&w, addr, desc_len(rest), flags))
 				return CHAIN_BAD;
 			if (!(flags & VRING_DESC_F_NEXT))
 				return walk_end(&w, c);
-			w.steps = 1;
 			at = rest >> 48;
 		}
 	}
