@@ -126,6 +126,7 @@ static inline void vq_open(struct vq *v, enum vq_side side,
 		.log_gpa = VQ_RING_GPA,
 		.log_event_gpa = VQ_EVENT_GPA,
 	};
+	v->saved = at;
 	v->q.saved = &v->saved;
 	vhost_queue_reset(&v->q, side == VQ_OUT, &at);
 	if (side == VQ_OUT) {
