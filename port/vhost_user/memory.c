@@ -212,7 +212,8 @@ bool vhost_memory_again(struct vhost_memory *m,
 {
 	struct stat st;
 
-	if (fstat(fd, &st))
+	/* As in file_check(): no other file system is to be asked. */
+	if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &st))
 		return false;
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct vhost_region *o = &m->piece[i].region;

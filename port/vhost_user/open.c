@@ -157,6 +157,7 @@ err_close:
 
 static void vhost_tick(struct port *port)
 {
+	vhost_socket_tick(port->drv);
 	vhost_session_tick(port->drv);
 }
 

@@ -138,11 +138,18 @@ void vhost_session_begin(struct vhost_port *vp, int fd)
 
 void vhost_session_tick(struct vhost_port *vp)
 {
-	if (!vhost_connected(vp) ||
-	    vhost_link_since(&vp->link) < VHOST_STALL_MS)
-		return;
-	vhost_session_end(vp, vp->link.out_len ?
-				      "the front end does not read replies" :
-				      "the front end sent part of a message "
-				      "and stopped");
+	const char *problem = NULL;
+
+	if (vhost_connected(vp) &&
+	    vhost_link_since(&vp->link) >= VHOST_STALL_MS)
+		vhost_session_end(vp, vp->link.out_len ?
+					      "the front end does not read "
+					      "replies" :
+					      "the front end sent part of a "
+					      "message and stopped");
+	if (vhost_connected(vp))
+		problem = vhost_problem(vp);
+	if (problem && problem != vp->problem)
+		port_log(vp->port, "%s", problem);
+	vp->problem = problem;
 }

@@ -93,6 +93,7 @@ struct vhost_port {
 
 	/* The socket (socket.c). */
 	struct loop_source listener; /* fd -1: none */
+	bool deaf;		     /* it is not watched for a moment */
 	struct socket_file file;
 	struct loop_timer retry;
 	unsigned retry_ms;
@@ -115,6 +116,7 @@ struct vhost_port {
 	struct vhost_log *log;	  /* NULL: none */
 	int inflight_fd;	  /* on its way to the front end; -1: none */
 	struct glen_error error;  /* of the message being handled */
+	const char *problem;	  /* as logged last */
 
 	/* Told by workers and the SIGBUS handler. */
 	struct loop_source faults; /* an eventfd */
@@ -187,6 +189,8 @@ int vhost_inflight_set(struct vhost_port *vp, struct vhost_message *m);
 
 int vhost_socket_open(struct vhost_port *vp, struct glen_error *error);
 void vhost_socket_close(struct vhost_port *vp);
+/* Once a second. */
+void vhost_socket_tick(struct vhost_port *vp);
 /* The connection has ended: look for the next one. */
 void vhost_socket_again(struct vhost_port *vp);
 

@@ -125,8 +125,8 @@ const char *vhost_problem(const struct vhost_port *vp)
 	for (unsigned i = 0; i < 2 * vp->n_pairs; i++) {
 		const struct vhost_ring *r = atomic_load(&vp->queue[i].ring);
 
-		if (r && eventfd_count(vp->setup[i].kick_fd) >= KICKS_SURE &&
-		    is_untouched(r))
+		if (r && is_untouched(r) &&
+		    eventfd_count(vp->setup[i].kick_fd) >= KICKS_SURE)
 			return "the guest kicks, but nothing appears in its "
 			       "virtqueues: its memory is not shared; give "
 			       "QEMU's memory backend share=on (libvirt: "

@@ -19,7 +19,8 @@ struct sigbus_watch {
 
 static _Atomic(struct sigbus_watch *) watches;
 static struct sigaction before;
-static bool installed;
+/* Set while before runs, which may call us if it was there after us. */
+static __thread bool passing __attribute__((tls_model("initial-exec")));
 
 /* The watch that covers the address; in the handler. */
 static struct sigbus_watch *find(uintptr_t address)
@@ -40,12 +41,20 @@ static struct sigbus_watch *find(uintptr_t address)
 /* What would have happened without us. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
+	static const struct sigaction none = { .sa_handler = SIG_DFL };
+
+	if (passing ||
+	    (!(before.sa_flags & SA_SIGINFO) &&
+	     (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN))) {
+		sigaction(signal, &none, NULL); /* faults again, and dies */
+		return;
+	}
+	passing = true;
 	if (before.sa_flags & SA_SIGINFO)
 		before.sa_sigaction(signal, info, context);
-	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
-		before.sa_handler(signal);
 	else
-		sigaction(signal, &before, NULL); /* faults again, and dies */
+		before.sa_handler(signal);
+	passing = false;
 }
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
@@ -83,14 +92,16 @@ int sigbus_init(void)
 		.sa_sigaction = on_sigbus,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
 	};
+	struct sigaction now;
 
-	if (installed)
-		return 0;
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, NULL, &before) ||
-	    sigaction(SIGBUS, &action, NULL))
+	if (sigaction(SIGBUS, NULL, &now))
 		return -errno;
-	installed = true;
+	if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_sigbus)
+		return 0;
+	before = now;
+	if (sigaction(SIGBUS, &action, NULL))
+		return -errno;
 	return 0;
 }
 

@@ -26,7 +26,7 @@
 
 struct sigbus_watch;
 
-/* Installs the handler, once per process. 0 or -errno. */
+/* Installs the handler if it is not the one of this process. 0 or -errno. */
 int sigbus_init(void);
 /*
  * From now on faults within [start, start + size), whole pages of the mapping's

@@ -27,6 +27,14 @@ static void on_listener(void *arg, uint32_t events)
 		int fd = accept4(vp->listener.fd, NULL, NULL,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED &&
+		    errno != EINTR) {
+			/* Or it would be readable for ever. */
+			port_log(vp->port, "cannot accept a connection: %s",
+				 strerror(errno));
+			loop_set(vp->loop, &vp->listener, 0);
+			vp->deaf = true;
+		}
 		if (fd < 0)
 			return;
 		/* The one before may have gone and not been looked at yet. */
@@ -106,6 +114,13 @@ void vhost_socket_again(struct vhost_port *vp)
 	if (vhost_now_ms() - vp->since_ms > STEADY_MS)
 		vp->retry_ms = VHOST_RETRY_MS;
 	loop_timer_set(&vp->retry, vp->retry_ms);
+}
+
+void vhost_socket_tick(struct vhost_port *vp)
+{
+	if (vp->deaf)
+		loop_set(vp->loop, &vp->listener, EPOLLIN);
+	vp->deaf = false;
 }
 
 void vhost_socket_close(struct vhost_port *vp)
