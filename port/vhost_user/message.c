@@ -151,12 +151,14 @@ int vhost_link_read(struct vhost_link *l, const char **why)
 	for (;;) {
 		uint32_t have = l->in_len;
 		uint32_t whole = VHOST_HEADER_SIZE;
-		uint8_t *to = l->header + have;
+		uint8_t *to;
 		ssize_t n;
 
 		if (have >= VHOST_HEADER_SIZE) {
 			whole += l->in.size;
-			to = l->in.bytes + have - VHOST_HEADER_SIZE;
+			to = l->in.bytes + (have - VHOST_HEADER_SIZE);
+		} else {
+			to = l->header + have;
 		}
 		if (have == whole) {
 			l->since_ms = 0;
