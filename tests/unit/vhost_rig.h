@@ -18,6 +18,19 @@
 #define doorbell_ring vq_doorbell_ring
 #include "vhost_guest.h"
 
+#include "core/lease.h"
+
+/* Called by who has let go of a lease queue's lock. */
+static _Thread_local void (*vq_unlocked)(struct lease_queue *q);
+
+static inline void vq_unlock(struct lease_queue *q)
+{
+	lease_unlock(q);
+	if (vq_unlocked)
+		vq_unlocked(q);
+}
+
+#define lease_unlock vq_unlock
 #include "port/vhost_user/rx_tx.c"
 #include "port/vhost_user/tx.c"
 
@@ -273,6 +286,38 @@ static inline void vq_tx(struct vq *v, const struct batch *b)
 	for (unsigned i = 0; i < b->n; i++)
 		list[i] = i;
 	vhost_tx_test(&v->out, &v->ctx, b, list, b->n);
+}
+
+/*
+ * Takes the chains of one packet and copies it, with its header, to flat. Says
+ * with done() that the guest has its chains back. Returns its length.
+ */
+static inline uint32_t vq_take(struct vq *v, uint8_t *flat, uint32_t size,
+			       void (*done)(const struct guest_chain *c))
+{
+	uint32_t total = 0, len = 0;
+	unsigned n = 1;
+
+	for (unsigned k = 0; k < n; k++) {
+		struct guest_chain c = { 0 };
+
+		assert_true(guest_take(&v->g, &c, &len));
+		for (unsigned i = 0; i < c.n && len; i++) {
+			uint32_t part = c.buf[i].len < len ? c.buf[i].len : len;
+
+			assert_true(total + part <= size);
+			memcpy(flat + total, guest_ptr(&v->g, c.buf[i].gpa),
+			       part);
+			total += part;
+			len -= part;
+		}
+		assert_int_equal(len, 0);
+		if (!k && v->r.mergeable)
+			n = flat[10] | flat[11] << 8;
+		done(&c);
+		free(c.buf);
+	}
+	return total;
 }
 
 /* Both kinds of virtqueue, for tests that treat them alike. */
