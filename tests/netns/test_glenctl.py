@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -12,6 +13,7 @@ import subprocess
 import termios
 import threading
 import time
+import xml.etree.ElementTree
 
 import pytest
 
@@ -154,6 +156,84 @@ def test_switches_ports_modules(glend):
     assert glend.rpc("port.list", switch="s0") == []
     glend.ctl("switch", "del", "s0")
     assert [s["switch"] for s in ctl_json(glend, "switch", "list")] == ["s1"]
+
+
+# Virtual machines
+
+def guest_ports(glend):
+    """A port of each driver for guests, and what was said when it came."""
+    path = os.path.join(glend.dir, "it's a, path")
+    said = [glend.ctl("port", "add", "s0:v", "vhost-user", f"path={path}",
+                      "queues=2", "mtu=9000").stdout,
+            glend.ctl("port", "add", "s0:s", "stream",
+                      f"path={glend.dir}/s").stdout,
+            glend.ctl("port", "add", "s0:d", "dgram", f"path={glend.dir}/d",
+                      f"peer={glend.dir}/peer").stdout]
+    return dict(zip(("s0:v", "s0:s", "s0:d"), said))
+
+
+def test_guests_are_told_how(glend):
+    for port, said in guest_ports(glend).items():
+        words = ctl_json(glend, "port", "show", port)["qemu"]
+        # What is printed for a person is the same, for a shell.
+        pasted = "\n\n".join(said.split("\n\n")[1:2])
+        assert shlex.split(pasted.replace("\\\n", " ")) == words
+        if port != "s0:v":
+            plain = glend.ctl("port", "show", port, "--show", "qemu")
+            assert plain.stdout.split() == words and not plain.stderr
+    assert "size=SIZE," in ctl_json(glend, "port", "show", "s0:v")["qemu"][1]
+    quoted = glend.ctl("port", "show", "s0:v", "--show", "qemu",
+                       "--memory", "1G", "--queues", "1")
+    words = shlex.split(quoted.stdout)
+    assert words[1].endswith(",size=1G,share=on")
+    assert f"path={glend.dir}/it's a,, path," in words[5]
+    assert words[7].endswith(",queues=1") and "mq=on" not in words[9]
+    assert "quoted" in quoted.stderr
+    done = fails(glend, REFUSED, "port", "show", "s0:v", "--queues", "3")
+    assert "queues=" in done
+    # An address that is the port's goes before one that is made up.
+    glend.ctl("port", "set", "s0:v", "mac=52:54:00:00:00:99")
+    assert "mac=52:54:00:00:00:99," in glend.ctl(
+        "port", "show", "s0:v", "--show", "qemu").stdout
+
+
+def test_libvirt_is_told_how(glend):
+    for port in guest_ports(glend):
+        text = glend.ctl("port", "show", port, "--show", "libvirt").stdout
+        tree = xml.etree.ElementTree.fromstring(f"<all>{text}</all>")
+        names = [element.tag for element in tree]
+        if port == "s0:v":
+            assert names == ["memoryBacking", "interface"]
+            assert tree.find("interface/source").get("path") == (
+                f"{glend.dir}/it's a, path")
+            assert tree.find("interface/mtu").get("size") == "9000"
+        else:
+            assert len(names) == 1 and names[0].endswith("commandline")
+            args = [arg.get("value") for arg in tree[0]]
+            assert args == ctl_json(glend, "port", "show", port, "--show",
+                                    "qemu")
+    only = glend.ctl("port", "show", "s0:v", "--show", "libvirt", "--memory",
+                     "none").stdout
+    assert only.startswith("<interface ")
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"),
+                    reason="needs qemu-system-x86_64")
+def test_qemu_takes_it(glend):
+    """QEMU understands what is printed, and connects."""
+    guest_ports(glend)
+    for port in ("s0:v", "s0:s", "s0:d"):
+        words = ctl_json(glend, "port", "show", port, "--show", "qemu",
+                         "--memory", "16M")
+        done = subprocess.run(
+            ["qemu-system-x86_64", "-accel", "tcg", "-S", "-nodefaults",
+             "-display", "none", "-monitor", "stdio", *words], text=True,
+            input="info network\nquit\n", capture_output=True, timeout=60,
+            check=False)
+        assert done.returncode == 0 and not done.stderr, done
+        assert "glen-s0-" + port[-1] in done.stdout
+    assert ctl_json(glend, "port", "show", "s0:v")["vhost"]["connections"] == 1
+    assert ctl_json(glend, "port", "show", "s0:s")["connections"] == 1
 
 
 @pytest.mark.parametrize("args, words", [

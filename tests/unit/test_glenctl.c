@@ -328,10 +328,11 @@ static json_t *libvirt(const char *port, const struct attach_options *o)
 }
 
 /* A port with two queues and an address. */
-#define VHOST(more)                                                     \
-	"{\"port\": \"s0:vm1\", \"driver\": \"vhost-user\","            \
-	" \"in_rings\": 2, \"mtu\": 0, \"mac\": \"52:54:00:00:00:07\"," \
-	" \"vhost\": {\"path\": \"/run/vm1\"" more "}}"
+#define PORT(driver, more)                                               \
+	"{\"port\": \"s0:vm1\", \"driver\": \"" driver "\", \"mtu\": 0," \
+	"\"mac\": \"52:54:00:00:00:07\"" more "}"
+#define VHOST(more) \
+	PORT("vhost-user", ", \"in_rings\": 2, \"path\": \"/run/vm1\"" more)
 
 static void qemu_connects_where_glend_listens(void **state)
 {
@@ -355,8 +356,8 @@ static void qemu_listens_where_glend_connects(void **state)
 	struct attach_options o = { .memory = "none", .packed = true };
 	char *text = qemu("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
 			  " \"mtu\": 9000, \"mac\": \"52:54:00:00:00:07\","
-			  " \"path\": \"/a,b\", \"vhost\": {\"mode\":"
-			  " \"client\"}, \"in_rings\": 4}",
+			  " \"path\": \"/a,b\", \"mode\": \"client\","
+			  " \"in_rings\": 4}",
 			  &o);
 
 	assert_string_equal(
@@ -430,8 +431,8 @@ static void libvirt_gets_the_same(void **state)
 	o.memory = "none";
 	o.packed = true;
 	e = libvirt("{\"port\": \"s0:v\", \"driver\": \"vhost-user\","
-		    " \"mtu\": 1500, \"vhost\": {\"path\": \"/a'<&\\n>\","
-		    " \"mode\": \"client\"}, \"in_rings\": 1}",
+		    " \"mtu\": 1500, \"path\": \"/a'<&\\n>\","
+		    " \"mode\": \"client\", \"in_rings\": 1}",
 		    &o);
 	assert_null(json_object_get(e, "memoryBacking"));
 	assert_non_null(strstr(get_str(e, "interface"),
@@ -440,6 +441,79 @@ static void libvirt_gets_the_same(void **state)
 	assert_non_null(strstr(get_str(e, "interface"),
 			       "packed='on'/>\n"
 			       "  <mtu size='1500'/>"));
+	json_decref(e);
+}
+
+/* The -netdev word of QEMU's, and its -device word if that is wanted. */
+static void assert_netdev(const char *port, const char *model,
+			  const char *netdev, const char *device)
+{
+	struct attach_options o = { .model = model };
+	char *text = qemu(port, &o);
+
+	assert_string_equal(strtok(text, "\n"), netdev);
+	if (device)
+		assert_string_equal(strtok(NULL, "\n"), device);
+	free(text);
+}
+
+static void frames_take_any_interface(void **state)
+{
+	assert_netdev(PORT("stream", ", \"in_rings\": 1, \"path\": \"/a,\","
+				     "\"mode\": \"server\""),
+		      "e1000",
+		      "-netdev stream,id=glen-s0-vm1,server=off,addr.type=unix,"
+		      "addr.path=/a,,",
+		      "-device e1000,netdev=glen-s0-vm1,mac=52:54:00:00:00:07");
+	assert_netdev(PORT("stream", ", \"addr\": \"192.0.2.1:5000\","
+				     "\"mode\": \"client\""),
+		      NULL,
+		      "-netdev stream,id=glen-s0-vm1,server=on,addr.type=inet,"
+		      "addr.host=192.0.2.1,addr.port=5000",
+		      "-device virtio-net-pci,netdev=glen-s0-vm1,"
+		      "mac=52:54:00:00:00:07");
+	assert_netdev(PORT("dgram", ", \"path\": \"/g\", \"peer\": \"/q\""),
+		      NULL,
+		      "-netdev dgram,id=glen-s0-vm1,local.type=unix,"
+		      "local.path=/q,remote.type=unix,remote.path=/g",
+		      NULL);
+	assert_netdev(PORT("dgram", ", \"addr\": \"*:1\","
+				    "\"peer\": \"[2001:db8::1]:2\""),
+		      NULL,
+		      "-netdev dgram,id=glen-s0-vm1,local.type=inet,"
+		      "local.host=2001:db8::1,local.port=2,remote.type=inet,"
+		      "remote.host=127.0.0.1,remote.port=1",
+		      NULL);
+}
+
+static void libvirt_knows_frames(void **state)
+{
+	struct attach_options o = { .model = "e1000" };
+	json_t *e = libvirt(PORT("dgram", ", \"addr\": \"192.0.2.1:1\","
+					  "\"peer\": \"192.0.2.2:2\""),
+			    &o);
+
+	assert_string_equal(get_str(e, "interface"),
+			    "<interface type='udp'>\n"
+			    "  <mac address='52:54:00:00:00:07'/>\n"
+			    "  <source address='192.0.2.1' port='1'>\n"
+			    "    <local address='192.0.2.2' port='2'/>\n"
+			    "  </source>\n"
+			    "  <model type='e1000'/>\n"
+			    "</interface>\n");
+	json_decref(e);
+	e = libvirt(PORT("stream", ", \"addr\": \"*:5000\""), &o);
+	assert_non_null(
+		strstr(get_str(e, "interface"), "<interface type='client'>"));
+	assert_non_null(strstr(get_str(e, "interface"),
+			       "<source address='127.0.0.1' port='5000'/>"));
+	json_decref(e);
+	e = libvirt(PORT("stream", ", \"path\": \"/a&b\""), &o);
+	assert_int_equal(json_object_size(e), 1);
+	assert_non_null(strstr(get_str(e, "qemu:commandline"),
+			       "<qemu:arg value='stream,id=glen-s0-vm1,"
+			       "server=off,addr.type=unix,addr.path=/a&amp;b'"
+			       "/>\n"));
 	json_decref(e);
 }
 
@@ -509,6 +583,44 @@ static void other_ports_are_refused(void **state)
 	free(text);
 }
 
+static void alarms_come_last(void **state)
+{
+	json_t *port = json_loads(
+		"{\"port\": \"s0:a\", \"link\": false, \"mtu\": 1500,"
+		" \"vhost\": {\"problem\": \"not shared\", \"peer\":"
+		"  {\"pid\": 7, \"uid\": 0}, \"none\": [], \"features\":"
+		"  [\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+		"   \"bbbbbbbbbbbbbbbbbbbbbbbb\", \"c\"], \"memory\":"
+		"  [{\"gpa\": \"0x0\", \"size\": 67108864},"
+		"   {\"gpa\": \"0x100000000\", \"size\": 98304,"
+		"    \"page\": 4096}]}, \"attached\": true}",
+		0, NULL);
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	assert_non_null(port);
+	print_members(file, port);
+	fclose(file);
+	assert_string_equal(
+		text, "port           s0:a\n"
+		      "link           no\n"
+		      "mtu            1500\n"
+		      "peer           pid=7 uid=0\n"
+		      "none           -\n"
+		      "features       aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+		      "bbbbbbbbbbbbbbbbbbbbbbbb\n"
+		      "               c\n"
+		      "attached       yes\n"
+		      "\nmemory:\n"
+		      "gpa          size    page\n"
+		      "0x0          64 MiB\n"
+		      "0x100000000  96 KiB  4 KiB\n"
+		      "\nproblem: not shared\n");
+	free(text);
+	json_decref(port);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,9 +638,12 @@ int main(void)
 		cmocka_unit_test(unknown_sizes_are_seen),
 		cmocka_unit_test(queues_fit_guest_and_port),
 		cmocka_unit_test(libvirt_gets_the_same),
+		cmocka_unit_test(frames_take_any_interface),
+		cmocka_unit_test(libvirt_knows_frames),
 		cmocka_unit_test(ports_without_a_mac_get_one_each),
 		cmocka_unit_test(words_are_quoted_for_a_shell),
 		cmocka_unit_test(other_ports_are_refused),
+		cmocka_unit_test(alarms_come_last),
 	};
 
 	return cmocka_run_group_tests_name("glenctl", tests, NULL, NULL);

@@ -16,24 +16,23 @@ enum {
 	QUEUE_SIZE = 1024,    /* QEMU's most; its default of 256 drops bursts */
 };
 
+/* One end of a socket. */
+struct place {
+	const char *path; /* borrowed; NULL: TCP or UDP */
+	char host[80];
+	char port[8];
+};
+
 /* A port object in the terms of this file; strings are borrowed. */
 struct facts {
 	const char *name, *driver, *model;
-	bool server; /* glend listens */
-	const char *path;
-	unsigned queues, mtu; /* mtu 0: nothing to say about it */
+	bool server;		  /* glend listens */
+	struct place here, there; /* there: of dgram only */
+	unsigned queues, mtu;	  /* mtu 0: nothing to say about it */
 	bool packed;
 	char id[80]; /* of QEMU's objects */
 	char mac[18];
 };
-
-/* A member of the port object: of the driver's own part, or of the port. */
-static const json_t *fact(const json_t *port, const char *part, const char *key)
-{
-	const json_t *own = json_object_get(json_object_get(port, part), key);
-
-	return own ? own : json_object_get(port, key);
-}
 
 bool attach_driver(const char *driver)
 {
@@ -54,6 +53,8 @@ const char *attach_refuses(const char *driver, const struct attach_options *o)
 	if (!strcmp(driver, "vhost-user") && o->model && !is_virtio(o->model))
 		return "over vhost-user guests see virtio-net only; driver "
 		       "stream or dgram takes any model";
+	if (o->packed && o->model && !is_virtio(o->model))
+		return "only virtio-net has packed virtqueues";
 	return NULL;
 }
 
@@ -88,41 +89,78 @@ static void fill_id(struct facts *f)
 	f->id[strcspn(f->id, ":")] = '-';
 }
 
+/*
+ * "HOST:PORT", with HOST in brackets if it is IPv6. Whoever listens at all
+ * addresses can be reached at the one of this host.
+ */
+static bool fill_address(struct place *p, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? colon - text : 0;
+
+	if (!colon || !colon[1] || strlen(colon) > sizeof(p->port))
+		return false;
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len >= sizeof(p->host))
+		return false;
+	snprintf(p->port, sizeof(p->port), "%s", colon + 1);
+	snprintf(p->host, sizeof(p->host), "%.*s", (int)len, text);
+	if (!*p->host || !strcmp(p->host, "*") || !strcmp(p->host, "0.0.0.0"))
+		strcpy(p->host, "127.0.0.1");
+	else if (!strcmp(p->host, "::"))
+		strcpy(p->host, "::1");
+	return true;
+}
+
+static bool fill_places(struct facts *f, const json_t *port)
+{
+	const char *addr = json_string_value(json_object_get(port, "addr"));
+	const char *peer = json_string_value(json_object_get(port, "peer"));
+
+	f->here.path = json_string_value(json_object_get(port, "path"));
+	if (!f->here.path && !(addr && fill_address(&f->here, addr)))
+		return false;
+	if (strcmp(f->driver, "dgram"))
+		return true;
+	if (f->here.path)
+		f->there.path = peer;
+	return peer && (f->here.path || fill_address(&f->there, peer));
+}
+
+static bool is_vhost(const struct facts *f)
+{
+	return !strcmp(f->driver, "vhost-user");
+}
+
 static int fill(struct facts *f, const json_t *port,
 		const struct attach_options *o, const char **why)
 {
-	const json_t *packed;
+	const json_t *packed = json_object_get(port, "packed");
+	const char *mode = get_str(port, "mode");
 
 	*f = (struct facts){ .name = get_str(port, "port"),
 			     .driver = get_str(port, "driver"),
-			     .model = o->model ? o->model : "virtio-net-pci" };
-	f->path = json_string_value(fact(port, "vhost", "path"));
-	f->server = !strcmp(json_string_value(fact(port, "vhost", "mode")) ?:
-				    "server",
-			    "server");
-	f->packed = o->packed;
-	packed = fact(port, "vhost", "packed");
-	if (f->packed && json_is_false(packed)) {
-		*why = "it offers no packed virtqueues";
-		return -1;
-	}
-	f->queues = get_u64(port, "in_rings");
-	if (o->queues > f->queues) {
-		*why = "it has fewer queues (option queues=)";
-		return -1;
-	}
-	if (o->queues || f->queues == QUEUES_ANY)
-		f->queues = o->queues ? o->queues : 1;
-	f->mtu = get_u64(port, "mtu");
-	if (f->mtu < MTU_MIN || f->mtu > HOST_MTU_MAX)
-		f->mtu = 0;
+			     .model = o->model ? o->model : "virtio-net-pci",
+			     .server = strcmp(mode, "client"),
+			     .packed = o->packed,
+			     .queues = get_u64(port, "in_rings"),
+			     .mtu = get_u64(port, "mtu") };
 	*why = attach_refuses(f->driver, o);
+	if (!*why && o->packed && json_is_false(packed))
+		*why = "it offers no packed virtqueues";
+	if (!*why && o->queues > f->queues)
+		*why = "it has fewer queues (option queues=)";
+	if (!*why && !fill_places(f, port))
+		*why = "glend does not say where its socket is";
 	if (*why)
 		return -1;
-	if (!f->path) {
-		*why = "glend does not say where its socket is";
-		return -1;
-	}
+	if (o->queues || f->queues == QUEUES_ANY)
+		f->queues = o->queues ? o->queues : 1;
+	if (f->mtu < MTU_MIN || f->mtu > HOST_MTU_MAX)
+		f->mtu = 0;
 	fill_id(f);
 	fill_mac(f, port, o->host);
 	return 0;
@@ -178,25 +216,26 @@ static void qemu_memory(json_t **list, const char *size)
 
 static void qemu_device(json_t **list, const struct facts *f)
 {
-	char mtu[32] = "", queues[64] = "";
+	char mtu[32] = "", queues[64] = "", size[64] = "";
 
-	if (f->mtu)
+	if (f->mtu && is_virtio(f->model))
 		snprintf(mtu, sizeof(mtu), ",host_mtu=%u", f->mtu);
 	/* An interrupt for each virtqueue, configuration and control. */
 	if (f->queues > 1)
 		snprintf(queues, sizeof(queues), ",mq=on,vectors=%u",
 			 2 * f->queues + 2);
+	if (is_vhost(f))
+		snprintf(size, sizeof(size),
+			 ",rx_queue_size=%u,tx_queue_size=%u", QUEUE_SIZE,
+			 QUEUE_SIZE);
 	word(list, "-device");
-	word(list,
-	     "%s,netdev=%s,mac=%s%s%s%s,rx_queue_size=%u,"
-	     "tx_queue_size=%u",
-	     f->model, f->id, f->mac, mtu, queues,
-	     f->packed ? ",packed=on" : "", QUEUE_SIZE, QUEUE_SIZE);
+	word(list, "%s,netdev=%s,mac=%s%s%s%s%s", f->model, f->id, f->mac, mtu,
+	     queues, f->packed ? ",packed=on" : "", size);
 }
 
 static void qemu_vhost_user(json_t **list, const struct facts *f)
 {
-	char *path = commas(f->path);
+	char *path = commas(f->here.path);
 
 	word(list, "-chardev");
 	word(list, "socket,id=%s,path=%s,%s", f->id, path ? path : "",
@@ -207,18 +246,62 @@ static void qemu_vhost_user(json_t **list, const struct facts *f)
 	free(path);
 }
 
+/* A place as options of -netdev, of which all begin with name. */
+static char *qemu_place(const char *name, const struct place *p)
+{
+	char *path = p->path ? commas(p->path) : NULL;
+	char *text;
+	int n;
+
+	if (p->path)
+		n = asprintf(&text, "%s.type=unix,%s.path=%s", name, name,
+			     path ? path : "");
+	else
+		n = asprintf(&text, "%s.type=inet,%s.host=%s,%s.port=%s", name,
+			     name, p->host, name, p->port);
+	free(path);
+	return n < 0 ? NULL : text;
+}
+
+static void qemu_stream(json_t **list, const struct facts *f)
+{
+	char *addr = qemu_place("addr", &f->here);
+
+	word(list, "-netdev");
+	word(list, "stream,id=%s,server=%s,%s", f->id, f->server ? "off" : "on",
+	     addr ? addr : "");
+	free(addr);
+}
+
+static void qemu_dgram(json_t **list, const struct facts *f)
+{
+	char *local = qemu_place("local", &f->there);
+	char *remote = qemu_place("remote", &f->here);
+
+	word(list, "-netdev");
+	word(list, "dgram,id=%s,%s,%s", f->id, local ? local : "",
+	     remote ? remote : "");
+	free(local);
+	free(remote);
+}
+
 json_t *attach_qemu(const json_t *port, const struct attach_options *o,
 		    const char **why)
 {
-	json_t *list = json_array();
 	struct facts f;
+	json_t *list;
 
-	if (fill(&f, port, o, why)) {
-		json_decref(list);
+	if (fill(&f, port, o, why))
 		return NULL;
+	list = json_array();
+	if (is_vhost(&f)) {
+		qemu_memory(&list, o->memory);
+		qemu_vhost_user(&list, &f);
+	} else if (!strcmp(f.driver, "stream")) {
+		qemu_stream(&list, &f);
+	} else {
+		qemu_dgram(&list, &f);
 	}
-	qemu_memory(&list, o->memory);
-	qemu_vhost_user(&list, &f);
 	qemu_device(&list, &f);
 	*why = "out of memory";
 	return list;
@@ -309,14 +392,35 @@ static const char *libvirt_model(const char *model)
 	return is_virtio(model) ? "virtio" : model;
 }
 
+static void libvirt_open(FILE *file, const struct facts *f, const char *type)
+{
+	fprintf(file, "<interface type='%s'>\n  <mac address='%s'/>\n", type,
+		f->mac);
+}
+
+static void libvirt_close(FILE *file, const struct facts *f)
+{
+	fputs("  <model type='", file);
+	print_xml(file, libvirt_model(f->model));
+	fputs("'/>\n", file);
+	if (is_vhost(f))
+		fprintf(file,
+			"  <driver queues='%u' rx_queue_size='%u' "
+			"tx_queue_size='%u'%s/>\n",
+			f->queues, QUEUE_SIZE, QUEUE_SIZE,
+			f->packed ? " packed='on'" : "");
+	else if (f->packed)
+		fputs("  <driver packed='on'/>\n", file);
+	if (f->mtu && is_virtio(f->model))
+		fprintf(file, "  <mtu size='%u'/>\n", f->mtu);
+	fputs("</interface>\n", file);
+}
+
 static void libvirt_vhost_user(FILE *file, const struct facts *f)
 {
-	fprintf(file,
-		"<interface type='vhostuser'>\n"
-		"  <mac address='%s'/>\n"
-		"  <source type='unix' path='",
-		f->mac);
-	print_xml(file, f->path);
+	libvirt_open(file, f, "vhostuser");
+	fputs("  <source type='unix' path='", file);
+	print_xml(file, f->here.path);
 	if (f->server)
 		fputs("' mode='client'>\n"
 		      "    <reconnect enabled='yes' timeout='1'/>\n"
@@ -324,16 +428,38 @@ static void libvirt_vhost_user(FILE *file, const struct facts *f)
 		      file);
 	else
 		fputs("' mode='server'/>\n", file);
-	fputs("  <model type='", file);
-	print_xml(file, libvirt_model(f->model));
-	fprintf(file,
-		"'/>\n  <driver queues='%u' rx_queue_size='%u'"
-		" tx_queue_size='%u'%s/>\n",
-		f->queues, QUEUE_SIZE, QUEUE_SIZE,
-		f->packed ? " packed='on'" : "");
-	if (f->mtu)
-		fprintf(file, "  <mtu size='%u'/>\n", f->mtu);
-	fputs("</interface>\n", file);
+	libvirt_close(file, f);
+}
+
+/* An address as attributes. */
+static void print_place(FILE *file, const struct place *p)
+{
+	fputs("address='", file);
+	print_xml(file, p->host);
+	fputs("' port='", file);
+	print_xml(file, p->port);
+	fputs("'", file);
+}
+
+/* The same framing over TCP as QEMU's older -netdev socket, which this is. */
+static void libvirt_stream(FILE *file, const struct facts *f)
+{
+	libvirt_open(file, f, f->server ? "client" : "server");
+	fputs("  <source ", file);
+	print_place(file, &f->here);
+	fputs("/>\n", file);
+	libvirt_close(file, f);
+}
+
+static void libvirt_dgram(FILE *file, const struct facts *f)
+{
+	libvirt_open(file, f, "udp");
+	fputs("  <source ", file);
+	print_place(file, &f->here);
+	fputs(">\n    <local ", file);
+	print_place(file, &f->there);
+	fputs("/>\n  </source>\n", file);
+	libvirt_close(file, f);
 }
 
 /* What print writes, as a JSON string. */
@@ -363,25 +489,70 @@ static void libvirt_memory(FILE *file, const struct facts *f)
 	      file);
 }
 
+/*
+ * libvirt knows none of the two drivers over Unix sockets, but hands words on
+ * to QEMU.
+ */
+static json_t *libvirt_words(const json_t *words)
+{
+	char *text = NULL;
+	json_t *value, *word;
+	size_t size, i;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		return NULL;
+	fputs("<qemu:commandline xmlns:qemu="
+	      "'http://libvirt.org/schemas/domain/qemu/1.0'>\n",
+	      file);
+	json_array_foreach((json_t *)words, i, word) {
+		fputs("  <qemu:arg value='", file);
+		print_xml(file, json_string_value(word));
+		fputs("'/>\n", file);
+	}
+	fputs("</qemu:commandline>\n", file);
+	value = fclose(file) ? NULL : json_string(text);
+	free(text);
+	return value;
+}
+
+static int libvirt_elements(json_t *object, const struct facts *f,
+			    const struct attach_options *o, const json_t *qemu)
+{
+	bool memory = !(o->memory && !strcmp(o->memory, "none"));
+
+	if (is_vhost(f) && memory &&
+	    json_object_set_new(object, "memoryBacking",
+				element(libvirt_memory, f)))
+		return -1;
+	if (is_vhost(f))
+		return json_object_set_new(object, "interface",
+					   element(libvirt_vhost_user, f));
+	if (f->here.path)
+		return json_object_set_new(object, "qemu:commandline",
+					   libvirt_words(qemu));
+	return json_object_set_new(object, "interface",
+				   element(!strcmp(f->driver, "stream") ?
+						   libvirt_stream :
+						   libvirt_dgram,
+					   f));
+}
+
 json_t *attach_libvirt(const json_t *port, const struct attach_options *o,
 		       const char **why)
 {
-	json_t *object;
+	json_t *object, *qemu;
 	struct facts f;
 
 	if (fill(&f, port, o, why))
 		return NULL;
 	*why = "out of memory";
 	object = json_object();
-	if (!(o->memory && !strcmp(o->memory, "none")) &&
-	    json_object_set_new(object, "memoryBacking",
-				element(libvirt_memory, &f)))
-		goto err;
-	if (json_object_set_new(object, "interface",
-				element(libvirt_vhost_user, &f)))
-		goto err;
+	qemu = attach_qemu(port, o, why);
+	if (!qemu || libvirt_elements(object, &f, o, qemu)) {
+		json_decref(object);
+		object = NULL;
+	}
+	json_decref(qemu);
 	return object;
-err:
-	json_decref(object);
-	return NULL;
 }

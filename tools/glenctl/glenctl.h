@@ -115,8 +115,11 @@ bool get_bool(const json_t *object, const char *key);
 
 /* An object as "key=value key=value"; freed by the caller. */
 char *pairs(const json_t *object);
-/* All members of an object, one per line. */
-void print_members(const json_t *object);
+/*
+ * All members of an object, one per line; objects within it as if their members
+ * were its own, lists of objects as tables, and what is wrong at the end.
+ */
+void print_members(FILE *file, const json_t *object);
 /* The object of one member. */
 json_t *name_param(const char *key, const char *name);
 /* Calls glend and prints the members of what comes back. */

@@ -10,8 +10,10 @@
 #include "tools/glenctl/table.h"
 
 /* Values that look like numbers but are names. */
-static const char *const port_strings[] = { "mac",  "ifname", "netns", "file",
-					    "path", "bridge", NULL };
+static const char *const port_strings[] = { "mac",  "ifname", "netns",
+					    "file", "path",   "addr",
+					    "peer", "access", "bridge",
+					    NULL };
 
 #define ATTACH_HELP                                                          \
 	"\nOptions, for ports of virtual machines:\n"                        \
@@ -181,12 +183,16 @@ static int check_driver(const struct ctl *ctl, const char *driver,
 
 static void print_libvirt(const json_t *elements)
 {
-	const char *memory = get_str(elements, "memoryBacking");
+	const char *name;
+	json_t *text;
 
-	if (*memory)
-		printf("<!-- in <domain> -->\n%s<!-- in <devices> -->\n",
-		       memory);
-	fputs(get_str(elements, "interface"), stdout);
+	json_object_foreach((json_t *)elements, name, text) {
+		if (json_object_size(elements) > 1 || strcmp(name, "interface"))
+			printf("<!-- in <%s> -->\n", strcmp(name, "interface") ?
+							     "domain" :
+							     "devices");
+		fputs(json_string_value(text), stdout);
+	}
 }
 
 static void print_qemu(const json_t *words)
@@ -204,7 +210,7 @@ static void print_hint(const json_t *port, const json_t *words, bool size)
 	printf("QEMU attaches a guest to %s with\n\n  ", get_str(port, "port"));
 	attach_print_words(stdout, words, " \\\n  ");
 	printf("\n\n");
-	if (!size)
+	if (size)
 		puts("where " ATTACH_SIZE
 		     " is the size of the guest's memory, as in -m "
 		     "(--memory fills it in).");
@@ -219,6 +225,7 @@ static void print_hint(const json_t *port, const json_t *words, bool size)
 static int print_guest(const struct ctl *ctl, json_t *port,
 		       const struct guest_options *o, bool added)
 {
+	bool is_vhost = !strcmp(get_str(port, "driver"), "vhost-user");
 	const char *memory = o->attach.memory, *why = "";
 	json_t *qemu = attach_qemu(port, &o->attach, &why);
 	json_t *libvirt = attach_libvirt(port, &o->attach, &why);
@@ -241,9 +248,9 @@ static int print_guest(const struct ctl *ctl, json_t *port,
 	} else if (o->what == SHOW_LIBVIRT) {
 		print_libvirt(libvirt);
 	} else if (added) {
-		print_hint(port, qemu, memory != NULL);
+		print_hint(port, qemu, !memory && is_vhost);
 	} else {
-		print_members(port);
+		print_members(stdout, port);
 	}
 	json_decref(qemu);
 	json_decref(libvirt);
@@ -320,7 +327,7 @@ static int port_show_run(struct ctl *ctl, int argc, char **argv)
 	if (!ret && ctl->json)
 		return print_json(port);
 	if (!ret)
-		print_members(port);
+		print_members(stdout, port);
 	json_decref(port);
 	return ret;
 }
