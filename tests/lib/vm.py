@@ -42,8 +42,10 @@ RUN_TIMEOUT = 120.0
 NO_MSIX = "vectors=0"
 # On a busy machine the guest would miss ticks of the timer that it tries out,
 # and panic; with memory slots it would set 64 MiB aside for DMA below 4 GiB.
+# And it would fill new pages with zeros, which makes them dirty for a migration
+# even if nobody says that glend wrote to them later.
 KERNEL_ARGS = ("console=ttyS0 quiet panic=-1 no_timer_check nowatchdog "
-               "swiotlb=noforce")
+               "swiotlb=noforce init_on_alloc=0")
 
 alive = []
 
@@ -248,7 +250,7 @@ class Job:
 
 class Guest:
     """
-    One QEMU. memory in MiB; slots: how many DIMMs may be plugged in; shared:
+    One QEMU. memory in MiB, no smaller than multiples of 1/128; slots: how many DIMMs may be plugged in; shared:
     whether its memory can be mapped by others, None: attach says where it
     lies; reboots: whether a reboot starts it again; incoming: wait for a
     migration; args: more arguments.
@@ -267,9 +269,10 @@ class Guest:
         control = Line(os.path.join(self.dir, "qmp"))
         self.qmp = Qmp(control)
         boot = os.path.join(BUILD, "guest", kernel)
-        size = f"{memory}M" + (f",slots={slots},maxmem=1G" if slots else "")
+        size = f"{int(memory * 1024)}K"
         self.argv = [
-            QEMU, "-accel", "tcg", "-M", "q35", "-m", size, "-smp", str(smp),
+            QEMU, "-accel", "tcg", "-M", "q35", "-smp", str(smp), "-m",
+            size + (f",slots={slots},maxmem=1G" if slots else ""),
             "-nodefaults", "-no-user-config", "-display", "none",
             "-serial", f"file:{self.console}",
             "-chardev", f"socket,id=agent,path={self.agent.path}",
@@ -283,7 +286,7 @@ class Guest:
             *attach(number), *args]
         if shared is not None:
             self.argv += ["-machine", "memory-backend=mem", "-object",
-                          f"memory-backend-memfd,id=mem,size={memory}M"
+                          f"memory-backend-memfd,id=mem,size={size}"
                           + options(share=shared)]
         if not reboots:
             self.argv.append("-no-reboot")
