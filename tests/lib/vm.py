@@ -250,10 +250,10 @@ class Job:
 
 class Guest:
     """
-    One QEMU. memory in MiB, no smaller than multiples of 1/128; slots: how many DIMMs may be plugged in; shared:
-    whether its memory can be mapped by others, None: attach says where it
-    lies; reboots: whether a reboot starts it again; incoming: wait for a
-    migration; args: more arguments.
+    One QEMU. memory in MiB, by 1/128; slots: how many DIMMs may be plugged
+    in; shared: whether its memory can be mapped by others, None: attach says
+    where it lies; reboots: whether a reboot starts it again; incoming: wait
+    for a migration; args: more arguments.
     """
 
     def __init__(self, number, attach, memory=96, smp=1, slots=0,
