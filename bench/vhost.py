@@ -215,3 +215,32 @@ vhost_scene("vhost-1514", 2, 3, frame=1514)
 vhost_scene("vhost-tso", tso=True)
 vhost_scene("vhost-packed-64", frame=64, packed=True)
 vhost_scene("vhost-4pairs", frame=64, n_pairs=4)
+
+
+PARTS = (("rx_desc", "descriptors of the transmit ring"),
+         ("switch", "private headers, look-up, grouping"),
+         ("tx_desc", "descriptors of the receive ring"),
+         ("copy", "the copy"),
+         ("used", "used entries of both rings"),
+         ("notify", "used indexes of both rings, notification"))
+
+
+@scene("vhost-parts")
+def vhost_parts(options):
+    """What the parts cost where no line comes from another core."""
+    for frame in (64, 1514):
+        out = subprocess.run(
+            [binary("micro_vhost"), str(frame), "32",
+             str(max(options.pairs, pairs.PAIRS_MIN))], check=True, text=True,
+            stdout=subprocess.PIPE, preexec_fn=pairs.child).stdout
+        slices = [json.loads(line) for line in out.splitlines()]
+
+        def result(name, part, what, slices=slices):
+            both = [(1 / max(s[part], 0.01), 1 / s["whole"]) for s in slices]
+            return Result(name, pairs.Ratio(both), what,
+                          "the whole turn", unit="cycles/packet", scale=1,
+                          note="slices of 8,192 turns in place of time")
+
+        for part, what in PARTS:
+            yield result(f"vhost-parts-{frame}-{part.replace('_', '-')}",
+                         part, f"{frame} B: {what}")
