@@ -272,11 +272,11 @@ static int bind_file(int fd, const struct socket_addr *a, mode_t mode,
 	 * can connect before the rest is added. */
 	if (fchmod(fd, mode) || bind(fd, &a->any, a->len))
 		return bind_failed(a, errno, error);
-	if (lstat(a->un.sun_path, &st))
-		return error_set(error, -errno, "%s disappeared: %s",
-				 a->un.sun_path, strerror(errno));
-	file->dev = st.st_dev;
-	file->ino = st.st_ino;
+	*file = socket_file_at(a);
+	if (!file->ino || lstat(a->un.sun_path, &st))
+		return error_set(error, -ENOENT,
+				 "%s disappeared as soon as it was made",
+				 a->un.sun_path);
 	if ((st.st_mode & 0777) == mode || !chmod(a->un.sun_path, mode))
 		return 0;
 	return error_set(error, -errno, "cannot set the mode of %s: %s",
@@ -326,13 +326,31 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 	return err;
 }
 
-void socket_unlink(const struct socket_addr *a, const struct socket_file *file)
+struct socket_file socket_file_at(const struct socket_addr *a)
 {
 	struct stat st;
 
-	if (!file->ino || lstat(a->un.sun_path, &st))
+	if (lstat(a->un.sun_path, &st))
+		return (struct socket_file){ 0 };
+	/* Unlike the time of the last change, a chmod() leaves this alone. */
+	return (struct socket_file){ st.st_dev, st.st_ino, st.st_mtim };
+}
+
+bool socket_file_same(const struct socket_file *a, const struct socket_file *b)
+{
+	return a->ino == b->ino && a->dev == b->dev &&
+	       a->made.tv_sec == b->made.tv_sec &&
+	       a->made.tv_nsec == b->made.tv_nsec;
+}
+
+void socket_unlink(const struct socket_addr *a, const struct socket_file *file)
+{
+	struct socket_file now;
+
+	if (!file->ino)
 		return;
-	if (st.st_ino == file->ino && st.st_dev == file->dev)
+	now = socket_file_at(a);
+	if (socket_file_same(&now, file))
 		unlink(a->un.sun_path);
 }
 

@@ -34,10 +34,14 @@ struct socket_addr {
 	socklen_t len;
 };
 
-/* Which file a socket was bound to; ino 0: to none. */
+/*
+ * Which file a socket was bound to; ino 0: to none. The number of a file that
+ * was removed is soon used again, so its time counts, too.
+ */
 struct socket_file {
 	dev_t dev;
 	ino_t ino;
+	struct timespec made;
 };
 
 /*
@@ -65,6 +69,10 @@ int socket_mode(const char *text, mode_t def, mode_t *mode,
  */
 int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 		struct socket_file *file, struct glen_error *error);
+
+/* The file that is at the path of a Unix socket now; ino 0: none. */
+struct socket_file socket_file_at(const struct socket_addr *a);
+bool socket_file_same(const struct socket_file *a, const struct socket_file *b);
 
 /* Removes the file of a bound Unix socket if it is still the same one. */
 void socket_unlink(const struct socket_addr *a, const struct socket_file *file);

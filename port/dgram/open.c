@@ -108,17 +108,16 @@ static void peer_find(struct dgram *d)
 {
 	struct socket_addr name = { .len = sizeof(name.room) };
 	struct socket_file file = { 0 };
-	struct stat st;
 	bool same;
 
-	if (d->is_unix && !lstat(d->peer.un.sun_path, &st))
-		file = (struct socket_file){ st.st_dev, st.st_ino };
+	if (d->is_unix)
+		file = socket_file_at(&d->peer);
 	if (connect(d->sock.fd, &d->peer.any, d->peer.len)) {
 		peer_missing(d, errno);
 		return;
 	}
-	same = atomic_load(&d->connected) && file.ino == d->peer_file.ino &&
-	       file.dev == d->peer_file.dev;
+	same = atomic_load(&d->connected) &&
+	       socket_file_same(&file, &d->peer_file);
 	if (same)
 		return;
 	d->peer_file = file;
@@ -170,11 +169,10 @@ static void on_sock(void *arg, uint32_t events)
 static void dgram_tick(struct port *port)
 {
 	struct dgram *d = port->drv;
-	struct stat st;
 
 	/* A path that was removed says nothing about the socket. */
 	if (d->is_unix && atomic_load(&d->connected) &&
-	    !lstat(d->peer.un.sun_path, &st))
+	    socket_file_at(&d->peer).ino)
 		peer_find(d);
 }
 

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# test_sockets.py - stream and dgram ports between two glends, and passt.
+import hashlib
+import os
+import socket
+import subprocess
+
+import pytest
+
+import glen
+from gen import Gen, gen_run
+from glen import Glend, RpcError, wait_until
+
+PACKETS = 600           # less than any queue on the way holds
+UPLINK = "10.0.2.2"     # passt's address; it stands for the host's loopback
+
+
+def free_port(family, kind):
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    with socket.socket(family, kind) as sock:
+        try:
+            sock.bind((host, 0))
+        except OSError as error:
+            pytest.skip(f"no {host} here: {error}")
+        port = sock.getsockname()[1]
+    return f"127.0.0.1:{port}" if host[0] == "1" else f"[::1]:{port}"
+
+
+def stream_unix(folder):
+    path = os.path.join(folder, "wire")
+    return ({"driver": "stream", "path": path},
+            {"driver": "stream", "path": path, "mode": "client"})
+
+
+def stream_tcp(family):
+    addr = free_port(family, socket.SOCK_STREAM)
+    return ({"driver": "stream", "addr": addr, "mode": "server"},
+            {"driver": "stream", "addr": addr, "mode": "client"})
+
+
+def dgram_unix(folder):
+    a, b = (os.path.join(folder, name) for name in ("a", "b"))
+    return ({"driver": "dgram", "path": a, "peer": b},
+            {"driver": "dgram", "path": b, "peer": a})
+
+
+def dgram_udp(family):
+    a, b = (free_port(family, socket.SOCK_DGRAM) for _ in range(2))
+    return ({"driver": "dgram", "addr": a, "peer": b},
+            {"driver": "dgram", "addr": b, "peer": a})
+
+
+WIRES = {
+    "stream-unix": stream_unix,
+    "stream-tcp": lambda _: stream_tcp(socket.AF_INET),
+    "stream-tcp6": lambda _: stream_tcp(socket.AF_INET6),
+    "dgram-unix": dgram_unix,
+    "dgram-udp": lambda _: dgram_udp(socket.AF_INET),
+    "dgram-udp6": lambda _: dgram_udp(socket.AF_INET6),
+}
+
+
+def connected(*glends):
+    """Each one's end of the wire has its peer."""
+    def both():
+        return all(g.rpc("port.show", port="sw0:wire")["connected"]
+                   for g in glends)
+
+    wait_until(both, what="the wire is connected")
+
+
+@pytest.fixture(name="wired", params=WIRES)
+def wired_glends(request, tmp_path):
+    """Two glends whose switches are joined by a wire."""
+    ends = WIRES[request.param](str(tmp_path))
+    with Glend() as a, Glend() as b:
+        for glend, end in zip((a, b), ends):
+            glend.rpc("port.add", port="sw0:wire", **end)
+        connected(a, b)
+        yield a, b
+
+
+def traffic(sender, receiver):
+    """Every packet arrives, unchanged and in order."""
+    with Gen(receiver, "recv", "sw0:end", "--until-end", "--expect-lossless",
+             "--slots", 4096) as gen:
+        sent = gen_run(sender, "send", "sw0:end", "--count", PACKETS,
+                       "--size", "60-1514", "--flows", 3, "--rate", "20k",
+                       "--burst", 8)
+        report = gen.report()
+    assert sent["sent"]["packets"] == PACKETS
+    assert report["received"]["packets"] == PACKETS
+
+
+def test_traffic_both_ways(wired):
+    a, b = wired
+    traffic(a, b)
+    traffic(b, a)
+    for glend in wired:
+        glend.check_identity()
+        drops = glend.drops("sw0:wire")
+        assert not drops["out"]
+        # An announcement when nobody else was there.
+        assert set(drops["in"]) <= {"in_no_port"}
+
+
+def test_either_glend_may_be_killed(wired):
+    """What listens replaces its stale socket, what connects tries again."""
+    a, b = wired
+    for victim, other in ((a, b), (b, a)):
+        seen = other.rpc("port.show", port="sw0:wire")["connections"]
+        victim.kill9()
+        victim.start()
+        connected(a, b)
+        if "path" in other.rpc("port.show", port="sw0:wire"):
+            wait_until(lambda: other.rpc("port.show", port="sw0:wire")[
+                "connections"] > seen, what="the other one notices")
+            connected(a, b)
+        traffic(victim, other)
+        traffic(other, victim)
+    for glend in wired:
+        glend.check_identity()
+
+
+def test_nobody_there_and_the_place_is_taken(glend, tmp_path):
+    path = str(tmp_path / "s")
+    glend.rpc("port.add", port="sw0:out", driver="stream", path=path,
+              mode="client")
+    wait_until(lambda: "nobody listens" in glend.rpc(
+        "port.show", port="sw0:out").get("last_error", ""),
+        what="it says that nobody listens")
+    glend.rpc("port.add", port="sw0:in", driver="stream", path=path)
+    wait_until(lambda: glend.rpc("port.show", port="sw0:out")["connected"],
+               what="the two meet")
+    with pytest.raises(RpcError) as refused:
+        glend.rpc("port.add", port="sw0:too", driver="stream", path=path)
+    assert refused.value.errno_name == "EADDRINUSE"
+    assert str(glend.pid) in refused.value.message
+    glend.rpc("port.del", port="sw0:in")
+    assert not os.path.exists(path)
+    wait_until(lambda: not glend.rpc("port.show", port="sw0:out")["link"],
+               what="the link goes down")
+
+
+class Passt:
+    """passt in a namespace that has an address and a default route."""
+
+    def __init__(self, ns, path):
+        ns.run("ip link set lo up")
+        ns.run("ip tuntap add up0 mode tap")
+        ns.run("ip addr add 192.0.2.1/24 dev up0")
+        ns.run("ip link set up0 up")
+        ns.run("ip route add default via 192.0.2.254")
+        self.ns = ns
+        self.path = path
+        self.log = path + ".log"
+        self.process = None
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = self.ns.popen(
+                ["passt", "--foreground", "--stderr", "--runas",
+                 str(os.getuid()), "--socket", self.path, "--address",
+                 "10.0.2.15", "--netmask", "24", "--gateway", UPLINK],
+                stdout=log, stderr=log)
+        wait_until(lambda: os.path.exists(self.path) or
+                   self.process.poll() is not None, what="passt's socket")
+        if self.process.poll() is not None:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                pytest.fail("passt ended:\n" + log.read())
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        os.unlink(self.path)
+
+
+def transfer(guest, host, port):
+    """A TCP connection from the guest to the host; data both ways."""
+    data = os.urandom(1 << 20)
+    with host.call(lambda: socket.create_server(("127.0.0.1", port))) as srv:
+        out = guest.call(
+            lambda: socket.create_connection((UPLINK, port), 30))
+        srv.settimeout(30)
+        into, _ = srv.accept()
+    with out, into:
+        for one, other in ((out, into), (into, out)):
+            one.settimeout(30)
+            other.settimeout(30)
+            child = os.fork()
+            if child == 0:
+                one.sendall(data)
+                os._exit(0)
+            got = hashlib.sha256()
+            left = len(data)
+            while left:
+                part = other.recv(left)
+                assert part, "the connection ended early"
+                got.update(part)
+                left -= len(part)
+            assert os.waitpid(child, 0)[1] == 0
+            assert got.digest() == hashlib.sha256(data).digest()
+
+
+@pytest.mark.skipif(bool(glen.why_no_root() or glen.why_missing("passt")),
+                    reason=str(glen.why_no_root() or
+                               glen.why_missing("passt")))
+def test_an_uplink_through_passt(glend, netns, tmp_path):
+    host, guest = netns(), netns().no_ipv6()
+    passt = Passt(host, str(tmp_path / "passt"))
+    passt.start()
+    glend.rpc("port.add", port="sw0:uplink", driver="stream", mode="client",
+              path=passt.path)
+    glend.rpc("port.add", port="sw0:guest", driver="tap", netns=guest.name,
+              ifname="eth0", address="10.0.2.15/24")
+    guest.run(f"ip route add default via {UPLINK}")
+    wait_until(lambda: glend.rpc("port.show", port="sw0:uplink")["connected"],
+               what="passt is reached")
+    transfer(guest, host, 8080)
+    passt.kill()
+    wait_until(lambda: not glend.rpc("port.show", port="sw0:uplink")["link"],
+               what="passt is missed")
+    passt.start()
+    wait_until(lambda: glend.rpc("port.show", port="sw0:uplink")["connected"],
+               what="passt is reached again")
+    transfer(guest, host, 8081)
+    glend.check_identity()
