@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -65,6 +66,27 @@ static void a1_truncate(struct attack *a)
 		if (to[i / 2] == HALF)
 			forget_memory(a);
 		expect(a, HANGUP);
+	}
+}
+
+/* The header is there, what follows is not: where the receiver is a socket, the
+ * kernel notices, and tells glend by EFAULT. */
+static void a1_half(struct attack *a)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct lie d = { 2 * HALF - 8192, 6000, 0, 0, 0 };
+		struct pollfd p = { .events = POLLIN };
+		uint16_t used;
+
+		life_empty(a, "half of a packet is gone");
+		used = fe_used_idx(fe_tx(&a->fe, 0));
+		must(a, ftruncate(a->fd, 2 * HALF - 4096), "ftruncate");
+		lie(a, fe_tx(&a->fe, 0), &d, 1, 0);
+		p.fd = a->fe.sock;
+		while (fe_used_idx(fe_tx(&a->fe, 0)) == used)
+			if (poll(&p, 1, 10) > 0)
+				break;
+		survived(a);
 	}
 }
 
@@ -327,6 +349,7 @@ static void a9_cycles(struct attack *a)
 
 const struct hostile_case memory_cases[] = {
 	{ "A1-truncate", a1_truncate, true },
+	{ "A1-half", a1_half, false },
 	{ "A2-small", a2_small, false },
 	{ "A3-wrap", a3_wrap, false },
 	{ "A4-overlap", a4_overlap, false },

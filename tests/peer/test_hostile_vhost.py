@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -157,6 +158,39 @@ def test_reason_of_a_stopped_queue(glend, case, ring, reason):
     assert reason in stopped[0]["stopped"], shown
     assert [q["running"] for q in shown].count(True) == 1
     assert_intact(scene.traffic.report)
+
+
+@pytest.mark.parametrize("driver", ["stream", "dgram"])
+def test_memory_goes_while_the_kernel_reads_it(glend, driver):
+    """The receiver is a socket: it is not closed for what a sender did."""
+    paths = {name: os.path.join(glend.dir, name) for name in
+             ("evil", "good", "out", "peer")}
+    kind = socket.SOCK_STREAM if driver == "stream" else socket.SOCK_DGRAM
+    glend.rpc("switch.add", switch="s", module="static",
+              options={"map": {"evil": "out", "a": "out"}})
+    glend.rpc("port.add", port="s:evil", driver="vhost-user",
+              path=paths["evil"], queues=1)
+    with socket.socket(socket.AF_UNIX, kind) as peer:
+        if driver == "stream":
+            glend.rpc("port.add", port="s:out", driver="stream",
+                      path=paths["out"])
+            peer.connect(paths["out"])
+        else:
+            peer.bind(paths["peer"])
+            glend.rpc("port.add", port="s:out", driver="dgram",
+                      path=paths["out"], peer=paths["peer"])
+        glen.wait_until(lambda: glend.rpc("port.show", port="s:out")["link"],
+                        what="link")
+        play(paths["evil"], "A1-half", 1, "split")
+        # Whatever came of evil's packets, another sender's still come.
+        peer.settimeout(20)
+        with Peer(glend, "flood", "s:a", pps=1000):
+            data = b""
+            while b"\x88\xb5" not in data:
+                data = peer.recv(1 << 16)
+                assert data, "glend has closed the connection"
+        assert glend.rpc("port.show", port="s:out")["link"]
+    glend.check_identity()
 
 
 def test_no_way_is_left_out():
