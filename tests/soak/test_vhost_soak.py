@@ -24,6 +24,7 @@ from testpmd import why_not
 
 PACKETS = int(float(os.environ.get("GLEN_SOAK", "0")))
 WINDOW = 256
+SIZE = 1024     # after a pause the peer goes beyond the window, bit by bit
 
 
 @pytest.mark.timeout(3600)
@@ -42,16 +43,16 @@ def test_front_ends(options, scaled):
                       path=path)
         with subprocess.Popen(
                 [binary("vhost_peer"), "--count", str(trips), "--window",
-                 str(WINDOW), *options, "check", *paths], text=True,
+                 str(WINDOW), "--size", str(SIZE), *options, "check", *paths], text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, preexec_fn=die_with_parent) as peer:
             # It would end early with its standard input.
             out, err = peer.stdout.read(), peer.stderr.read()
-        assert peer.returncode == 0, out + err
+        drops = [glend.drops(f"sw0:{name}") for name in "ab"]
+        assert peer.returncode == 0, f"{out}{err}{drops}"
         ready, report = out.splitlines()
         report = json.loads(report)
         stats = glend.check_identity()
-        drops = [glend.drops(f"sw0:{name}") for name in "ab"]
     assert ready == "ready"
     assert report["sent"] == trips
     for end in ("left", "right"):
