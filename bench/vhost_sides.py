@@ -396,11 +396,13 @@ class OvsSwitch(Switch):
         self.direct()
 
     def flows(self, *flows):
-        """Replaces all flows."""
-        bridge = f"unix:{self.dir}/br0.mgmt"
-        self.run("ovs-ofctl", "del-flows", bridge)
-        for flow in flows:
-            self.run("ovs-ofctl", "add-flow", bridge, flow)
+        """Replaces all flows, those that are in use already included."""
+        path = f"{self.dir}/flows"
+        with open(path, "w", encoding="ascii") as f:
+            f.writelines(f"{flow}\n" for flow in flows)
+        self.run("ovs-ofctl", "replace-flows", f"unix:{self.dir}/br0.mgmt",
+                 path)
+        self.appctl("revalidator/wait")
 
     def direct(self):
         """What comes from one of a pair goes to the other."""
