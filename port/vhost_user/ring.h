@@ -145,7 +145,7 @@ static inline void check_hint(struct vhost_queue *q, const struct vhost_ring *r)
 		q->region = 0;
 }
 
-/* Marks the pages of [gpa, gpa + len) as written. */
+/* Marks the pages of [gpa, gpa + len) as written, which they have been. */
 static inline void log_write(const struct vhost_log *log, uint64_t gpa,
 			     uint64_t len)
 {
@@ -154,9 +154,11 @@ static inline void log_write(const struct vhost_log *log, uint64_t gpa,
 	if (!len || gpa + len - 1 < gpa)
 		return;
 	last = (gpa + len - 1) >> LOG_PAGE_SHIFT;
+	/* pairs with the front end's clearing of a mark before it copies: who
+	 * sees a mark sees what was written */
 	for (; page <= last && page / 8 < log->size; page++)
 		__atomic_fetch_or(&log->bits[page / 8], 1 << (page % 8),
-				  __ATOMIC_RELAXED);
+				  __ATOMIC_RELEASE);
 }
 
 /* The same at an offset of something that is logged only if at is known. */
