@@ -212,3 +212,22 @@ def test_glend_killed(packed, scaled):
         assert not report[end]["error"], report
         assert report[end]["lost"] <= deaths * 2 * WINDOW, report
         assert report[end]["reconnects"] == deaths, report
+
+
+def test_glend_killed_listening(scaled):
+    """
+    Where glend listens, DPDK does not connect a second time: a new testpmd
+    finds the socket, which the new glend has made anew.
+    """
+    with Glend() as glend, Relay(glend) as relay:
+        for _ in range(scaled(3, 2)):
+            relay.start()
+            exchange(relay, scaled(3000, 500))
+            # Else the new glend would wait for the clients, which have gone.
+            wait_until(lambda: len(glend.rpc("port.list")) == len(PORTS))
+            glend.kill9()
+            glend.start()
+            assert not glend.rpc("port.show", port=PORTS[0])["link"]
+            relay.kill9()
+        relay.start()
+        exchange(relay, scaled(3000, 500))
