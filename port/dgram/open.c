@@ -228,7 +228,7 @@ static int options_read(json_t *params, struct options *o,
 		err = error_set(error, -EINVAL,
 				"access is the mode of the socket file at "
 				"path");
-	return err ? err : socket_mode(access, 0600, &o->access, error);
+	return err ? err : socket_mode(access, 0660, &o->access, error);
 }
 
 /* Life */
@@ -407,7 +407,7 @@ static void show_queue(struct dgram *d, json_t *object)
 		 "the peer's queue was full: it holds %s datagrams; sockets "
 		 "made after \"sysctl net.unix.max_dgram_qlen=512\" hold more",
 		 qlen);
-	json_object_set_new(object, "advice", json_string(text));
+	json_object_set_new(object, "problem", json_string(text));
 }
 
 static void show_text(json_t *object, const char *key, const char *text)
@@ -453,7 +453,7 @@ const struct port_ops dgram_port_ops = {
 		   "addr=HOST:PORT  our UDP address: 192.0.2.1:5000, "
 		   "[2001:db8::1]:5000 or *:5000\n"
 		   "peer=...      the other side's, of the same kind\n"
-		   "access=MODE   rights of the socket file, in octal (0600)\n",
+		   "access=MODE   rights of the socket file, in octal (0660)\n",
 	.open = dgram_open,
 	.close = dgram_close,
 	.show = dgram_show,

@@ -62,7 +62,7 @@ static int options_read(json_t *params, struct options *o,
 		return error_set(error, -EINVAL,
 				 "access is the mode of the socket file that "
 				 "mode=server with path makes");
-	return socket_mode(access, 0600, &o->access, error);
+	return socket_mode(access, 0660, &o->access, error);
 }
 
 static void stream_free(struct stream *s)
@@ -191,7 +191,7 @@ const struct port_ops stream_port_ops = {
 		   "*:5000\n"
 		   "mode=MODE     server: listen; client: connect, and keep "
 		   "trying (server)\n"
-		   "access=MODE   rights of the socket file, in octal (0600)\n",
+		   "access=MODE   rights of the socket file, in octal (0660)\n",
 	.open = stream_open,
 	.close = stream_close,
 	.show = stream_show,

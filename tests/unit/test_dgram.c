@@ -142,7 +142,7 @@ static void what_the_peers_queue_does_not_take_waits(void **state)
 	WAIT(!dummy_pending_in(near_port, 0));
 	assert_int_equal(rig_out(port).packets, 100 + PACKETS);
 	assert_true(shown(port, "delayed") > 0);
-	assert_true(shows_text(port, "advice", "max_dgram_qlen"));
+	assert_true(shows_text(port, "problem", "max_dgram_qlen"));
 	/* All of it, in order, although nothing more is sent. */
 	for (uint32_t i = 0; i < PACKETS; i++)
 		expect_far(fd, i, RIG_MIN + i % 100);

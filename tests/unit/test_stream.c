@@ -417,14 +417,14 @@ static void socket_files_come_and_go(void **state)
 	close(fd); /* as a killed glend leaves it */
 	port = open_port("far", "stream", "{\"path\": \"%s\"}", path);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(st.st_mode & 0777, 0660);
 	refuse_port("stream", -EADDRINUSE, path, "{\"path\": \"%s\"}", path);
 	port_destroy(port);
 	assert_int_equal(stat(path, &st), -1);
 	port = open_port("far", "stream",
-			 "{\"path\": \"%s\", \"access\": \"0660\"}", path);
+			 "{\"path\": \"%s\", \"access\": \"0606\"}", path);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0660);
+	assert_int_equal(st.st_mode & 0777, 0606);
 	/* Somebody else's by now. */
 	unlink(path);
 	fd = test_socket(SOCK_STREAM, path);
