@@ -569,48 +569,83 @@ static void tiny_buffers(void **state)
 	}
 }
 
+/* Many descriptors without a byte: a batch is cut short. */
+static void bounded_batches(void **state)
+{
+	FOR_KINDS(kind, .size = 256)
+	{
+		for (unsigned indirect = 0; indirect < 2; indirect++) {
+			struct guest_buf buf[200] = { { 0 } };
+			unsigned n = indirect ? 200 : 1, used, all = 0;
+
+			vq_open(&v, VQ_IN, &kind);
+			while (guest_fits(&v.g, n) ||
+			       (indirect && guest_fits(&v.g, 1)))
+				guest_add(&v.g, buf, n, indirect);
+			guest_show(&v.g);
+			while ((used = vq_rx(&v))) {
+				assert_int_equal(v.b.n, 0);
+				if (indirect)
+					assert_true(used <= 4096 / 200 + 1);
+				vq_rx_done(&v);
+				all += used;
+			}
+			assert_int_equal(all, 256);
+			assert_int_equal(v.counters.drops[DROP_IN_RUNT], 256);
+			vq_close(&v);
+		}
+	}
+}
+
+/* The guest that makes a descriptor available again as soon as it is read. */
+static unsigned n_read;
+
+static void again(void)
+{
+	uint64_t *desc = v.g.desc + 2 * ((16 + n_read++) % v.g.size);
+
+	*flags_of(desc) ^= F_AVAIL | F_USED;
+}
+
 /*
  * Fixes laps of the walker over itself: a packed ring whose guest makes all of
- * it available again, with the other wrap counter, while it is being read.
+ * it available again, for the other wrap counter, while it is being read.
  */
 static void laps(void **state)
 {
-	struct vq_kind kind = { .packed = true, .size = 32 };
+	struct vq_kind kind = { .packed = true, .size = 32, .start = 16 };
+	static uint8_t bytes[60];
 
 	for (unsigned how = 0; how < 4; how++) {
-		uint64_t gpa;
-		unsigned used;
+		bool slow = how & 2;
+		uint16_t write = how & 1 ? F_WRITE : 0;
 
 		side = how & 1 ? VQ_OUT : VQ_IN;
 		vq_open(&v, side, &kind);
-		gpa = guest_alloc(&v.g, 400, 1);
-		memset(guest_ptr(&v.g, gpa), 0, 400);
-		/* Good for either wrap counter is none; so the lower half is
-		 * of the second lap already when the first is read. */
+		/* By turns in two regions, so that each is looked up. */
 		for (unsigned i = 0; i < kind.size; i++)
-			guest_set_desc(v.g.desc, i, gpa,
-				       packed_rest(how & 2 ? 20 : 400, i,
+			guest_set_desc(v.g.desc, i,
+				       v.g.area[1 + i % 2].gpa + 2048 * i,
+				       packed_rest(slow && !write ? 12 : 400, i,
 						   (i < 16 ? F_USED : F_AVAIL) |
-							   (side ? F_WRITE :
-								   0)));
-		v.q.avail = v.q.used = 16;
+							   write));
+		n_read = 0;
+		vq_searching = again;
 		if (side == VQ_IN) {
-			used = vq_rx(&v);
-			assert_int_equal(used, 32);
+			assert_int_equal(vq_rx(&v), 32);
+			assert_int_equal(v.b.n, slow ? 0 : 32);
 			vq_rx_done(&v);
-			assert_int_equal(vq_rx(&v), 0);
 		} else {
-			static uint8_t data[60];
-
 			vq_batch(&b);
 			for (unsigned i = 0; i < 40; i++)
-				vq_batch_add(&b, data, how & 2 ? 8 : 60, 1);
+				vq_batch_add(&b, bytes, 60, slow ? 2 : 1);
 			vq_tx(&v, &b);
 			assert_int_equal(v.counters.packets, 32);
 			assert_int_equal(v.counters.drops[DROP_OUT_NO_ROOM], 8);
 		}
+		vq_searching = NULL;
+		assert_true(n_read >= 32);
 		assert_int_equal(v.q.used, 16);
-		assert_false(v.q.used_wrap);
 		vq_close(&v);
 	}
 }
@@ -621,6 +656,7 @@ int main(void)
 		cmocka_unit_test(every_bad),
 		cmocka_unit_test(long_chains),
 		cmocka_unit_test(tiny_buffers),
+		cmocka_unit_test(bounded_batches),
 		cmocka_unit_test(laps),
 	};
 

@@ -70,8 +70,9 @@ struct vq {
 static struct worker vq_worker;
 static struct engine vq_engine = { .workers = { &vq_worker } };
 static struct vswitch vq_switch = { .engine = &vq_engine };
-static _Atomic unsigned vq_rings; /* of the doorbell */
-static void (*vq_bell)(void);	  /* what it does; NULL: only count */
+static _Atomic unsigned vq_rings;  /* of the doorbell */
+static void (*vq_searching)(void); /* called when an address is looked up */
+static void (*vq_bell)(void);	   /* what it does; NULL: only count */
 
 void vq_fail(struct vhost_queue *q, const char *reason)
 {
@@ -83,6 +84,8 @@ void vq_fail(struct vhost_queue *q, const char *reason)
 uint8_t *vq_search(const struct vhost_mem *mem, uint32_t *hint, uint64_t gpa,
 		   uint64_t len)
 {
+	if (vq_searching)
+		vq_searching();
 	for (uint32_t i = 0; i < mem->n; i++) {
 		const struct vhost_region *r = &mem->region[i];
 
