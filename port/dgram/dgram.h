@@ -28,6 +28,9 @@
  * Both ways a system call carries up to DGRAM_BURST frames (recvmmsg,
  * sendmmsg). Received frames up to DGRAM_SLOT bytes lie in a slot of the arena,
  * longer ones go on in a large buffer behind; only these touch it.
+ * (io_uring was measured: 64 frames a time, it took 7 % off sending and 13 %
+ * off receiving over Unix sockets, 1 % and 14 % over UDP; not worth what it
+ * needs: a library, and a seccomp filter that does not see what it does.)
  *
  * A Unix socket's queue holds few datagrams (net.unix.max_dgram_qlen, 10 where
  * nobody changed it), whatever their size: a batch for a peer that does not
@@ -67,6 +70,7 @@ enum {
 	DGRAM_BACKLOG = 1 << 20, /* bytes, with what manages them */
 	DGRAM_RETRY_MS = 100,	 /* between tries to find the peer; doubles */
 	DGRAM_RETRY_MAX_MS = 1000,
+	DGRAM_HERE_MS = 10, /* to the next try when somebody sends */
 	DGRAM_TEXT = 320,
 };
 

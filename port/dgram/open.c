@@ -150,6 +150,7 @@ static void on_timer(void *arg)
 {
 	struct dgram *d = arg;
 
+	atomic_fetch_and(&d->seen, ~DGRAM_HERE);
 	if (!atomic_load(&d->connected))
 		peer_find(d);
 }
@@ -161,14 +162,15 @@ static void on_wake(void *arg, uint32_t events)
 	unsigned seen;
 
 	eventfd_read(d->wake.fd, &n);
-	seen = atomic_exchange(&d->seen, 0);
+	seen = atomic_fetch_and(&d->seen, ~DGRAM_GONE);
 	if (!d->is_unix)
 		return;
 	/* Perhaps another one is there already. */
 	if ((seen & DGRAM_GONE) && atomic_exchange(&d->connected, false))
 		peer_find(d);
-	else if ((seen & DGRAM_HERE) && !atomic_load(&d->connected))
-		peer_find(d);
+	/* Soon, and no more words of it until then: strangers may flood us. */
+	if ((seen & DGRAM_HERE) && !atomic_load(&d->connected))
+		loop_timer_set(&d->timer, DGRAM_HERE_MS);
 }
 
 /* The peer's queue has room again. */

@@ -281,7 +281,7 @@ static void strangers_are_not_heard(void **state)
 	unlink(third);
 }
 
-/* A peer that speaks first is found at once, without the timer. */
+/* A peer that speaks first is found soon, whatever the timer was set to. */
 static void who_sends_is_connected_to(void **state)
 {
 	struct port *port = open_dgram();
