@@ -3,9 +3,10 @@
 import hashlib
 import os
 import socket
-import subprocess
+import struct
 
 import pytest
+from scapy.all import BOOTP, DHCP, Ether, IP, UDP, raw
 
 import glen
 from gen import Gen, gen_run
@@ -173,10 +174,16 @@ def test_many_connections_leave_no_trace(glend, scaled, tmp_path):
     glend.check_identity()
 
 
+needs_passt = pytest.mark.skipif(
+    bool(glen.why_no_root() or glen.why_missing("passt", "setpriv")),
+    reason=str(glen.why_no_root() or glen.why_missing("passt", "setpriv")))
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+
 class Passt:
     """passt in a namespace that has an address and a default route."""
 
-    def __init__(self, ns, path):
+    def __init__(self, ns, path, prefix=(), options=("--runas", "0")):
         ns.run("ip link set lo up")
         ns.run("ip tuntap add up0 mode tap")
         ns.run("ip addr add 192.0.2.1/24 dev up0")
@@ -184,14 +191,16 @@ class Passt:
         ns.run("ip route add default via 192.0.2.254")
         self.ns = ns
         self.path = path
+        self.prefix = prefix
+        self.options = options
         self.log = path + ".log"
         self.process = None
 
     def start(self):
         with open(self.log, "ab") as log:
             self.process = self.ns.popen(
-                ["passt", "--foreground", "--stderr", "--runas",
-                 str(os.getuid()), "--socket", self.path, "--address",
+                [*self.prefix, "passt", "--foreground", "--stderr",
+                 *self.options, "--socket", self.path, "--address",
                  "10.0.2.15", "--netmask", "24", "--gateway", UPLINK],
                 stdout=log, stderr=log)
         wait_until(lambda: os.path.exists(self.path) or
@@ -233,9 +242,7 @@ def transfer(guest, host, port):
             assert got.digest() == hashlib.sha256(data).digest()
 
 
-@pytest.mark.skipif(bool(glen.why_no_root() or glen.why_missing("passt")),
-                    reason=str(glen.why_no_root() or
-                               glen.why_missing("passt")))
+@needs_passt
 def test_an_uplink_through_passt(glend, netns, tmp_path):
     host, guest = netns(), netns().no_ipv6()
     passt = Passt(host, str(tmp_path / "passt"))
@@ -256,3 +263,64 @@ def test_an_uplink_through_passt(glend, netns, tmp_path):
                what="passt is reached again")
     transfer(guest, host, 8081)
     glend.check_identity()
+
+
+class Guest:
+    """One end of a stream, by hand."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.settimeout(30)
+
+    def send(self, packet):
+        frame = raw(packet)
+        self.sock.sendall(struct.pack(">I", len(frame)) + frame)
+
+    def take(self, n):
+        data = b""
+        while len(data) < n:
+            part = self.sock.recv(n - len(data))
+            assert part, "the stream ended"
+            data += part
+        return data
+
+    def recv(self, layer):
+        """The next frame that has this layer."""
+        while True:
+            frame = Ether(self.take(struct.unpack(">I", self.take(4))[0]))
+            if layer in frame:
+                return frame
+
+
+def link_up(glend, port):
+    wait_until(lambda: glend.rpc("port.show", port=port)["link"],
+               what=f"{port} is up")
+
+
+@needs_passt
+def test_an_uplink_without_root(netns):
+    """glend and passt as nobody; the guest gets its address by DHCP."""
+    mac = "52:54:00:00:00:01"
+    with Glend(prefix=NOBODY, start=False) as glend:
+        os.chown(glend.dir, 65534, 65534)
+        glend.start()
+        path, far = (os.path.join(glend.dir, x) for x in ("guest", "passt"))
+        Passt(netns(), far, NOBODY, ()).start()
+        glend.rpc("port.add", port="sw0:guest", driver="stream", path=path)
+        glend.rpc("port.add", port="sw0:uplink", driver="stream",
+                  mode="client", path=far)
+        guest = Guest(path)
+        link_up(glend, "sw0:guest")
+        link_up(glend, "sw0:uplink")
+        guest.send(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") /
+                   IP(src="0.0.0.0", dst="255.255.255.255") /
+                   UDP(sport=68, dport=67) /
+                   BOOTP(chaddr=bytes.fromhex(mac.replace(":", "")), xid=7) /
+                   DHCP(options=[("message-type", "discover"), "end"]))
+        offer = guest.recv(DHCP)
+        assert offer.dst == mac and offer[BOOTP].xid == 7
+        assert offer[BOOTP].yiaddr == "10.0.2.15"
+        assert ("router", UPLINK) in offer[DHCP].options
+        guest.sock.close()
+        glend.check_identity()
