@@ -16,6 +16,9 @@ enum {
 	 * (FreeBSD's have 34 descriptors, Linux' up to 47). */
 	STEPS_MIN = 64,
 	STEP_BYTES = 128,
+	/* Of packets longer than this the next one is fetched while one is
+	 * copied; for shorter ones that costs more than it saves. */
+	FETCH_MIN = 512,
 };
 
 /* What was reserved; on the worker's stack, so never initialized whole. */
@@ -242,6 +245,19 @@ static inline void write_simple(uint8_t *d, uint32_t hdr_len,
 	}
 }
 
+/* Packet i will be written to d next: what lies behind its header. */
+static inline void fetch_packet(const uint8_t *d, const struct batch *b,
+				unsigned i)
+{
+	const struct seg *s = &b->seg[b->seg0[i]];
+
+	d += b->hdr_len[i];
+	for (uint32_t off = 0; off < s->len; off += 64) {
+		__builtin_prefetch(s->ptr + off);
+		__builtin_prefetch(d + off, 1);
+	}
+}
+
 /*
  * The second word of the used descriptor at a place; without the flags that
  * show it if the lease is not the oldest.
@@ -275,6 +291,8 @@ static unsigned tx_simple(struct out *o, const struct batch *b,
 	if (!n)
 		return 0;
 	for (unsigned k = 0; k < n; k++) {
+		if (b->most > FETCH_MIN && k + 1 < n)
+			fetch_packet(s.ptr[k + 1] + r->hdr_len, b, list[k + 1]);
 		write_simple(s.ptr[k], r->hdr_len, b, list[k]);
 		bytes += b->len[list[k]];
 	}
