@@ -19,6 +19,7 @@ enum {
 	/* Of packets longer than this the next one is fetched while one is
 	 * copied; for shorter ones that costs more than it saves. */
 	FETCH_MIN = 512,
+	FETCH_MAX = 4096, /* of one piece */
 };
 
 /* What was reserved; on the worker's stack, so never initialized whole. */
@@ -455,6 +456,18 @@ static unsigned reserve_any(struct out *o, struct out_any *a,
 	return k;
 }
 
+/* The first lines of a piece that will soon be read, or written. */
+static inline void fetch_lines(const uint8_t *p, uint32_t len, bool write)
+{
+	len = len < FETCH_MAX ? len : FETCH_MAX;
+	for (uint32_t off = 0; off < len; off += 64) {
+		if (write)
+			__builtin_prefetch(p + off, 1);
+		else
+			__builtin_prefetch(p + off);
+	}
+}
+
 /* Where the next byte of a packet goes. */
 struct out_cursor {
 	const struct vhost_buf *buf;
@@ -499,8 +512,12 @@ static void write_any(struct out *o, struct out_any *a,
 	vnet_hdr_put16(hdr + VNET_HDR_LEN, p->n_chains);
 	cursor_put(&c, hdr, o->r->hdr_len);
 	cursor_put(&c, b->hdr[p->i], b->hdr_len[p->i]);
-	for (unsigned s = 0; s < b->n_seg[p->i]; s++)
+	for (unsigned s = 0; s < b->n_seg[p->i]; s++) {
+		fetch_lines(c.buf->ptr + c.used, c.buf->len - c.used, true);
+		if (s + 1 < b->n_seg[p->i])
+			fetch_lines(seg[s + 1].ptr, seg[s + 1].len, false);
 		cursor_put(&c, seg[s].ptr, seg[s].len);
+	}
 	for (unsigned k = 0; k < p->n_chains; k++) {
 		struct vhost_chain *chain = &a->chain[p->chain0 + k];
 
