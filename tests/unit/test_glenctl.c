@@ -621,6 +621,25 @@ static void alarms_come_last(void **state)
 	json_decref(port);
 }
 
+/* Also those of an object that has nothing else than plain values. */
+static void alarms_are_not_among_pairs(void **state)
+{
+	json_t *port = json_pack("{s:{s:b, s:s}, s:{s:i, s:i}}", "vhost",
+				 "connected", 0, "last_error", "too long",
+				 "peer", "pid", 7, "uid", 0);
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	print_members(file, port);
+	fclose(file);
+	assert_string_equal(text, "connected      no\n"
+				  "peer           pid=7 uid=0\n"
+				  "\nlast_error: too long\n");
+	free(text);
+	json_decref(port);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -644,6 +663,7 @@ int main(void)
 		cmocka_unit_test(words_are_quoted_for_a_shell),
 		cmocka_unit_test(other_ports_are_refused),
 		cmocka_unit_test(alarms_come_last),
+		cmocka_unit_test(alarms_are_not_among_pairs),
 	};
 
 	return cmocka_run_group_tests_name("glenctl", tests, NULL, NULL);

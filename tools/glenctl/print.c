@@ -134,23 +134,24 @@ static bool is_table(const json_t *value)
 	return json_is_object(json_array_get(value, 0));
 }
 
-/* An object with more than plain values in it. */
+/* What is to be seen even if nothing else is read: it comes last. */
+static bool is_alarm(const char *key)
+{
+	return !strcmp(key, "problem") || !strcmp(key, "broken") ||
+	       !strcmp(key, "last_error");
+}
+
+/* An object with more than plain values in it, or with an alarm. */
 static bool is_group(const json_t *value)
 {
 	const char *key;
 	json_t *member;
 
 	json_object_foreach((json_t *)value, key, member)
-		if (json_is_object(member) || json_is_array(member))
+		if (json_is_object(member) || json_is_array(member) ||
+		    is_alarm(key))
 			return true;
 	return false;
-}
-
-/* What is to be seen even if nothing else is read: it comes last. */
-static bool is_alarm(const char *key)
-{
-	return !strcmp(key, "problem") || !strcmp(key, "broken") ||
-	       !strcmp(key, "last_error");
 }
 
 enum pass { PASS_VALUES, PASS_TABLES, PASS_ALARMS, PASS_END };
