@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "core/rcu.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
@@ -464,7 +465,8 @@ static int set_request_fd(struct vhost_port *vp, struct vhost_message *m)
 		return error_set(&vp->error, -EINVAL,
 				 "SET_BACKEND_REQ_FD came without a "
 				 "descriptor");
-	replace_fd(&vp->request_fd, take_fd(m));
+	discard_fd(vp->bin, vp->request_fd);
+	vp->request_fd = take_fd(m);
 	return 0;
 }
 

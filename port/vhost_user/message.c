@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/discard.h"
+
+enum { SCM_MAX = 253 }; /* descriptors with one message, in Linux */
+
 _Static_assert(sizeof(struct vhost_wire_config) <= VHOST_PAYLOAD_MAX &&
 		       sizeof(struct vhost_wire_table) <= VHOST_PAYLOAD_MAX,
 	       "every payload fits");
@@ -21,26 +25,28 @@ int64_t vhost_now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void vhost_link_init(struct vhost_link *l, int fd)
+void vhost_link_init(struct vhost_link *l, int fd, struct discard *bin)
 {
 	memset(l, 0, sizeof(*l));
 	l->fd = fd;
+	l->bin = bin;
 	l->out_fd = -1;
 }
 
 static void fds_close(struct vhost_link *l)
 {
 	for (unsigned i = 0; i < l->in.n_fds; i++)
-		if (l->in.fds[i] >= 0)
-			close(l->in.fds[i]);
+		discard_fd(l->bin, l->in.fds[i]);
 	l->in.n_fds = 0;
 }
 
 void vhost_link_fini(struct vhost_link *l)
 {
 	fds_close(l);
+	/* What waits in it would be closed with it. */
 	if (l->fd >= 0)
-		close(l->fd);
+		shutdown(l->fd, SHUT_RDWR);
+	discard_fd(l->bin, l->fd);
 	l->fd = -1;
 	l->out_len = 0;
 	l->since_ms = 0;
@@ -75,7 +81,7 @@ static int fds_take(struct vhost_link *l, struct msghdr *msg, const char **why)
 			if (l->in.n_fds < VHOST_FDS_MAX) {
 				l->in.fds[l->in.n_fds++] = fd;
 			} else {
-				close(fd);
+				discard_fd(l->bin, fd);
 				many = true;
 			}
 		}
@@ -102,7 +108,9 @@ static ssize_t receive(struct vhost_link *l, void *to, size_t len,
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(VHOST_FDS_MAX * sizeof(int))];
+		/* All that may come: the kernel would close the rest in our
+		 * name. */
+		char room[CMSG_SPACE(SCM_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = { to, len };
 	struct msghdr msg = {

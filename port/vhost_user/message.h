@@ -153,14 +153,16 @@ struct vhost_link {
 	uint32_t in_len; /* bytes of it that have come, with the header */
 	uint8_t header[VHOST_HEADER_SIZE];
 	uint8_t out[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
-	uint32_t out_len;  /* bytes of a reply that waits; 0: none does */
-	uint32_t out_sent; /* of those */
-	int out_fd;	   /* goes with it; borrowed; -1: none */
-	int64_t since_ms;  /* when something began to wait; 0: nothing does */
+	uint32_t out_len;    /* bytes of a reply that waits; 0: none does */
+	uint32_t out_sent;   /* of those */
+	int out_fd;	     /* goes with it; borrowed; -1: none */
+	struct discard *bin; /* borrowed: what was sent is closed by it */
+	int64_t since_ms;    /* when something began to wait; 0: nothing does */
 };
 
-void vhost_link_init(struct vhost_link *link, int fd);
-/* Closes everything. */
+/* bin NULL: descriptors are closed at once. */
+void vhost_link_init(struct vhost_link *link, int fd, struct discard *bin);
+/* Closes everything; the other side sees it at once. */
 void vhost_link_fini(struct vhost_link *link);
 
 /*

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "core/engine.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
@@ -96,6 +97,7 @@ static void vhost_close(struct port *port)
 		loop_del(vp->loop, &vp->faults);
 		close(vp->faults.fd);
 	}
+	discard_destroy(vp->bin);
 	free(vp);
 }
 
@@ -143,6 +145,11 @@ static int vhost_open(struct port *port, struct port_args *args,
 	err = engine_doorbells(e, error);
 	if (err)
 		goto err_close;
+	vp->bin = discard_create();
+	if (!vp->bin) {
+		err = error_set(error, -ENOMEM, "out of memory");
+		goto err_close;
+	}
 	vp->doorbell = &e->workers[e->n_workers]->doorbell;
 	err = faults_open(vp, error);
 	if (!err)

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "lib/error.h"
 
 void vhost_session_end(struct vhost_port *vp, const char *reason)
@@ -23,8 +24,7 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 	vhost_memory_fini(&vp->memory);
 	vhost_unmap(&vp->log_map);
 	vp->log = NULL;
-	if (vp->request_fd >= 0)
-		close(vp->request_fd);
+	discard_fd(vp->bin, vp->request_fd);
 	if (vp->inflight_fd >= 0)
 		close(vp->inflight_fd);
 	vp->request_fd = vp->inflight_fd = -1;
@@ -78,8 +78,14 @@ static int answer(struct vhost_port *vp, int err, bool replies, int fd,
 static int one_message(struct vhost_port *vp, const char **why)
 {
 	bool replies;
-	int fd, err = vhost_link_read(&vp->link, why);
+	int fd, err;
 
+	if (discard_is_full(vp->bin)) {
+		*why = "it sent descriptors that cannot be closed: who serves "
+		       "their files does not answer";
+		return -EPROTO;
+	}
+	err = vhost_link_read(&vp->link, why);
 	if (err <= 0)
 		return err;
 	err = vhost_handle(vp, &replies, &fd);
@@ -123,7 +129,7 @@ void vhost_session_begin(struct vhost_port *vp, int fd)
 
 	memset(&vp->peer, 0, sizeof(vp->peer));
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &vp->peer, &len);
-	vhost_link_init(&vp->link, fd);
+	vhost_link_init(&vp->link, fd, vp->bin);
 	vp->source = (struct loop_source){ fd, on_socket, vp };
 	vp->watched = EPOLLIN;
 	vp->since_ms = vhost_now_ms();

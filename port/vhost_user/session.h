@@ -83,6 +83,7 @@ struct vhost_port {
 	struct port *port;	   /* const */
 	struct loop *loop;	   /* const */
 	struct doorbell *doorbell; /* const: the control thread's */
+	struct discard *bin;	   /* const: closes what front ends sent */
 
 	/* Options. */
 	struct socket_addr addr;

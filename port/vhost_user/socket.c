@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
 
@@ -24,9 +25,16 @@ static void on_listener(void *arg, uint32_t events)
 	struct vhost_port *vp = arg;
 
 	for (int i = 0; i < ACCEPTS; i++) {
-		int fd = accept4(vp->listener.fd, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
 
+		/* Nobody may send more of what cannot be closed. */
+		if (discard_is_full(vp->bin)) {
+			loop_set(vp->loop, &vp->listener, 0);
+			vp->deaf = true;
+			return;
+		}
+		fd = accept4(vp->listener.fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED &&
 		    errno != EINTR) {
 			/* Or it would be readable for ever. */
@@ -46,7 +54,8 @@ static void on_listener(void *arg, uint32_t events)
 				 "a second connection was closed: process %d "
 				 "has the first one",
 				 (int)vp->peer.pid);
-			close(fd);
+			shutdown(fd, SHUT_RDWR);
+			discard_fd(vp->bin, fd);
 			continue;
 		}
 		vhost_session_begin(vp, fd);
@@ -78,7 +87,8 @@ static void on_retry(void *arg)
 	struct vhost_port *vp = arg;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd >= 0 && !connect(fd, &vp->addr.any, vp->addr.len)) {
+	if (fd >= 0 && !discard_is_full(vp->bin) &&
+	    !connect(fd, &vp->addr.any, vp->addr.len)) {
 		vhost_session_begin(vp, fd);
 		return;
 	}
@@ -130,6 +140,6 @@ void vhost_socket_close(struct vhost_port *vp)
 		return;
 	socket_unlink(&vp->addr, &vp->file);
 	loop_del(vp->loop, &vp->listener);
-	close(vp->listener.fd);
+	discard_fd(vp->bin, vp->listener.fd);
 	vp->listener.fd = -1;
 }

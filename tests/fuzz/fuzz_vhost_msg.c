@@ -337,6 +337,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (dummy_pending_in(gen, 0))
 		turn();
 	check_counters();
-	FUZZ_CHECK(count_fds() == n_fds);
+	/* A thread closes some of them (core/discard.h). */
+	for (unsigned i = 0; count_fds() != n_fds; i++) {
+		FUZZ_CHECK(i < 10000);
+		usleep(1000);
+	}
 	return 0;
 }

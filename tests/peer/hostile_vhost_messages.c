@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -146,6 +148,75 @@ static void d33_fds(struct attack *a)
 				break;
 		close(fd);
 		survived(a);
+	}
+}
+
+/*
+ * A TCP connection whose close() waits for an hour, unless its other end, which
+ * is *end, is closed: the sender's end lingers and has more to send than fits.
+ */
+static int lingering(struct attack *a, int *end)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	const struct linger linger = { 1, 3600 };
+	static const char bytes[1 << 16];
+	socklen_t len = sizeof(sin);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(listener, (void *)&sin, len) || listen(listener, 1) ||
+	    getsockname(listener, (void *)&sin, &len) ||
+	    connect(fd, (void *)&sin, len))
+		must(a, -errno, "cannot connect to ourselves");
+	*end = accept(listener, NULL, NULL);
+	must(a, *end, "accept");
+	close(listener);
+	must(a, setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
+	     "linger");
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+/* Who closes it last waits, and that may be we. */
+static void *close_it(void *arg)
+{
+	close(*(int *)arg);
+	return NULL;
+}
+
+/* Descriptors that cannot be closed without waiting. */
+static void d33_linger(struct attack *a)
+{
+	static struct fe second;
+
+	for (unsigned i = 0; i < 12; i++) {
+		int end, fd, fds[20];
+		pthread_t thread;
+
+		life_attached(a, "a socket that lingers");
+		fd = lingering(a, &end);
+		for (unsigned k = 0; k < 20; k++)
+			fds[k] = fd;
+		if (i % 3 == 0) {
+			raw(a, FE_SET_LOG_FD, FE_VERSION, 0, 0, &fd, 1);
+		} else if (i % 3 == 1) {
+			raw(a, FE_SET_LOG_FD, FE_VERSION, 0, 0, fds, 20);
+		} else {
+			fe_init(&second, NULL);
+			must(a, fe_connect(&second, a->path), "connect");
+			fe_message(&second, FE_SET_LOG_FD, 0, NULL, 0, &fd, 1);
+			fe_fini(&second);
+		}
+		if (pthread_create(&thread, NULL, close_it, &fd))
+			fail(a, "cannot make a thread");
+		life_end(a);
+		/* glend is there for others while it waits. */
+		life_attached(a, "after a socket that lingers");
+		good(a);
+		close(end);
+		pthread_join(thread, NULL);
 	}
 }
 
@@ -471,6 +542,7 @@ const struct hostile_case message_cases[] = {
 	{ "D32-versions", d32_versions, false },
 	{ "D32-slow", d32_slow, false },
 	{ "D33-fds", d33_fds, false },
+	{ "D33-linger", d33_linger, false },
 	{ "D34-notifiers", d34_notifiers, false },
 	{ "D34-blocking", d34_blocking, true },
 	{ "D35-order", d35_order, true },

@@ -17,6 +17,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +34,10 @@ REASONS = {
     "D32-slow": "sent part of a message",
     "D36-index": "there is no virtqueue",
 }
+
+FUSE_FILE = os.path.join(os.path.dirname(__file__), "fuse_file.py")
+WHY_NO_FUSE = (None if os.geteuid() == 0 and os.path.exists("/dev/fuse") else
+               "needs root and /dev/fuse")
 
 
 def all_cases():
@@ -191,6 +196,27 @@ def test_memory_goes_while_the_kernel_reads_it(glend, driver):
                 assert data, "glend has closed the connection"
         assert glend.rpc("port.show", port="s:out")["link"]
     glend.check_identity()
+
+
+@pytest.mark.skipif(WHY_NO_FUSE is not None, reason=str(WHY_NO_FUSE))
+def test_file_whose_server_does_not_answer(glend, scaled):
+    """
+    To close a file of a FUSE file system is to wait for its server. It comes
+    as memory, as a log, and as one of too many.
+    """
+    with contextlib.ExitStack() as stack:
+        scene = Scene(glend, stack, guests=True)
+        fds = n_fds(glend)
+        with subprocess.Popen(
+                [sys.executable, FUSE_FILE, scene.evil], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                preexec_fn=glen.die_with_parent) as server:
+            assert server.stdout.readline() == "flush asked for\n"
+            scene.check_neighbours()
+            play(scene.evil, "good", scaled(1000) / 1000, "split")
+            server.kill()
+        glen.wait_until(lambda: n_fds(glend) <= fds, what=f"{fds} descriptors")
+    assert_intact(scene.traffic.report)
 
 
 def test_no_way_is_left_out():

@@ -23,7 +23,7 @@ static int setup(void **state)
 				    pair),
 			 0);
 	peer = pair[1];
-	vhost_link_init(&link_, pair[0]);
+	vhost_link_init(&link_, pair[0], NULL);
 	why = NULL;
 	return 0;
 }
