@@ -242,6 +242,18 @@ static inline void wait_shown(struct port *port, const char *key,
 	}
 }
 
+/* How many times the log says something. */
+static inline unsigned logged(const char *what)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&lock);
+	for (const char *at = log_text; (at = strstr(at, what)); at++)
+		n++;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
 static inline unsigned count_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
