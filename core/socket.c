@@ -326,6 +326,33 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 	return err;
 }
 
+int socket_connect_error(const struct socket_addr *a, int err,
+			 struct glen_error *error)
+{
+	bool file = a->any.sa_family == AF_UNIX;
+	char text[SOCKET_TEXT_SIZE];
+	struct stat st;
+
+	socket_addr_text(a, text);
+	/* A file that is no socket refuses as a stale socket does. */
+	if (file && err == ECONNREFUSED && !stat(text, &st) &&
+	    !S_ISSOCK(st.st_mode))
+		return error_set(error, -err, "%s is not a socket", text);
+	if (file && (err == ENOENT || err == ECONNREFUSED))
+		return error_set(error, -err, "nobody listens at %s", text);
+	if (file && (err == EACCES || err == EPERM))
+		return error_set(error, -err,
+				 "no permission to connect to %s as uid %u",
+				 text, (unsigned)geteuid());
+	if (file && err == EAGAIN)
+		return error_set(error, -err,
+				 "who listens at %s does not accept "
+				 "connections, others are waiting already",
+				 text);
+	return error_set(error, -err, "cannot connect to %s: %s", text,
+			 strerror(err));
+}
+
 struct socket_file socket_file_at(const struct socket_addr *a)
 {
 	struct stat st;

@@ -70,6 +70,10 @@ int socket_mode(const char *text, mode_t def, mode_t *mode,
 int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 		struct socket_file *file, struct glen_error *error);
 
+/* Says why nobody could be connected to at a, with errno as err; returns it. */
+int socket_connect_error(const struct socket_addr *a, int err,
+			 struct glen_error *error);
+
 /* The file that is at the path of a Unix socket now; ino 0: none. */
 struct socket_file socket_file_at(const struct socket_addr *a);
 bool socket_file_same(const struct socket_file *a, const struct socket_file *b);

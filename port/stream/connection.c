@@ -257,20 +257,11 @@ static void on_listener(void *arg, uint32_t events)
 
 static void connect_failed(struct stream *s, int err)
 {
-	char text[STREAM_TEXT];
-	bool file = s->addr.any.sa_family == AF_UNIX;
+	struct glen_error error;
 
-	if (file && (err == ENOENT || err == ECONNREFUSED))
-		snprintf(text, sizeof(text), "nobody listens at %s", s->text);
-	else if (file && (err == EACCES || err == EPERM))
-		snprintf(text, sizeof(text),
-			 "no permission to connect to %s as uid %u", s->text,
-			 (unsigned)geteuid());
-	else
-		snprintf(text, sizeof(text), "cannot connect to %s: %s",
-			 s->text, strerror(err));
+	socket_connect_error(&s->addr, err, &error);
 	conn_close(s);
-	say(s, text);
+	say(s, error.text);
 	loop_timer_set(&s->timer, s->retry_ms);
 	s->retry_ms *= 2;
 	if (s->retry_ms > STREAM_RETRY_MAX_MS)

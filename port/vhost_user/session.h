@@ -98,6 +98,7 @@ struct vhost_port {
 	struct socket_file file;
 	struct loop_timer retry;
 	unsigned retry_ms;
+	struct glen_error unreached; /* why nobody was; code 0: nothing yet */
 	uint64_t connections, refused;
 
 	/* The connection; link.fd -1: there is none. */

@@ -256,5 +256,8 @@ void vhost_show(struct port *port, json_t *o)
 				    json_string(vp->last_error.text));
 	if (vhost_connected(vp))
 		session_show(vp, own);
+	else if (vp->unreached.code)
+		json_object_set_new(own, "problem",
+				    json_string(vp->unreached.text));
 	json_object_set_new(o, "vhost", own);
 }

@@ -81,6 +81,17 @@ static int listen_at(struct vhost_port *vp, struct glen_error *error)
 	return 0;
 }
 
+static void unreached(struct vhost_port *vp, int err)
+{
+	struct glen_error error;
+
+	socket_connect_error(&vp->addr, err, &error);
+	/* It is tried ten times a second, and said once. */
+	if (vp->unreached.code != error.code)
+		port_log(vp->port, "%s", error.text);
+	vp->unreached = error;
+}
+
 /* Tries to connect; if that fails, again in a moment. */
 static void on_retry(void *arg)
 {
@@ -89,9 +100,12 @@ static void on_retry(void *arg)
 
 	if (fd >= 0 && !discard_is_full(vp->bin) &&
 	    !connect(fd, &vp->addr.any, vp->addr.len)) {
+		vp->unreached.code = 0;
 		vhost_session_begin(vp, fd);
 		return;
 	}
+	if (!discard_is_full(vp->bin))
+		unreached(vp, errno);
 	if (fd >= 0)
 		close(fd);
 	loop_timer_set(&vp->retry, vp->retry_ms);

@@ -123,6 +123,31 @@ def test_either_glend_may_be_killed(wired):
         glend.check_identity()
 
 
+@pytest.mark.parametrize("driver, key", [("vhost-user", "problem"),
+                                         ("stream", "last_error")])
+def test_why_nobody_was_reached(glend, tmp_path, driver, key):
+    """It is shown, below the rest, until somebody is there."""
+    path = tmp_path / "s"
+
+    def says(text):
+        wait_until(lambda: f"\n{key}: {text}\n" in
+                   glend.ctl("port", "show", "sw0:out").stdout, what=text)
+
+    path.write_text("no socket")
+    glend.rpc("port.add", port="sw0:out", driver=driver, path=str(path),
+              mode="client")
+    says(f"{path} is not a socket")
+    path.unlink()
+    says(f"nobody listens at {path}")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        wait_until(lambda: key not in glend.rpc(
+            "port.show", port="sw0:out").get("vhost", {}) and
+            "connections    1" in
+            glend.ctl("port", "show", "sw0:out").stdout, what="it is there")
+
+
 def test_nobody_there_and_the_place_is_taken(glend, tmp_path):
     path = str(tmp_path / "s")
     glend.rpc("port.add", port="sw0:out", driver="stream", path=path,
