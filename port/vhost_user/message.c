@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,13 +41,24 @@ static void fds_close(struct vhost_link *l)
 	l->in.n_fds = 0;
 }
 
+void vhost_hang_up(int fd, struct discard *bin)
+{
+	int left;
+
+	if (fd < 0)
+		return;
+	/* Nothing can come any more; what has come is closed with it. */
+	shutdown(fd, SHUT_RDWR);
+	if (!ioctl(fd, FIONREAD, &left) && !left)
+		close(fd);
+	else
+		discard_fd(bin, fd);
+}
+
 void vhost_link_fini(struct vhost_link *l)
 {
 	fds_close(l);
-	/* What waits in it would be closed with it. */
-	if (l->fd >= 0)
-		shutdown(l->fd, SHUT_RDWR);
-	discard_fd(l->bin, l->fd);
+	vhost_hang_up(l->fd, l->bin);
 	l->fd = -1;
 	l->out_len = 0;
 	l->since_ms = 0;

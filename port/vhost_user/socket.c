@@ -54,8 +54,7 @@ static void on_listener(void *arg, uint32_t events)
 				 "a second connection was closed: process %d "
 				 "has the first one",
 				 (int)vp->peer.pid);
-			shutdown(fd, SHUT_RDWR);
-			discard_fd(vp->bin, fd);
+			vhost_hang_up(fd, vp->bin);
 			continue;
 		}
 		vhost_session_begin(vp, fd);
