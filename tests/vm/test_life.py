@@ -66,10 +66,17 @@ def two():
     made.rig.close()
 
 
-def test_reboot(two):
+def test_reset_under_traffic(two):
     with two.neighbours():
         with two.flood():
-            two.a.reboot()
+            two.a.reset()
+        two.a.configure()
+        two.works()
+
+
+def test_reboot(two):
+    with two.neighbours():
+        two.a.reboot()
         two.a.configure()
         two.works()
 
