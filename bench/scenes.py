@@ -27,7 +27,7 @@ class Skip(Exception):
 
 
 class Result:
-    """One object of bench.json."""
+    """One object of bench.json; slice_ms may be a text with a unit."""
 
     def __init__(self, name, ratio, what, to, must=None, aim=None,
                  unit="ns/packet", invert=True, slice_ms=None, note="",

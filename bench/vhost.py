@@ -239,7 +239,7 @@ def vhost_parts(options):
             both = [(1 / max(s[part], 0.01), 1 / s["whole"]) for s in slices]
             return Result(name, pairs.Ratio(both), what,
                           "the whole turn", unit="cycles/packet", scale=1,
-                          note="slices of 8,192 turns in place of time")
+                          slice_ms="8,192 turns")
 
         for part, what in PARTS:
             yield result(f"vhost-parts-{frame}-{part.replace('_', '-')}",
