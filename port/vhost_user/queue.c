@@ -116,7 +116,9 @@ static struct vhost_ring *ring_make(const struct vhost_port *vp, unsigned i,
 
 	*why = !s->size	    ? "it was started before its size was set" :
 	       !s->has_addr ? "it was started before its addresses were set" :
-	       !vp->memory.mem ? "there is no guest memory" :
+	       !vp->memory.mem ? "there is no guest memory that glend may see: "
+				 "start the guest with a memory backend that "
+				 "has share=on" :
 				 NULL;
 	if (*why)
 		return NULL;
@@ -286,6 +288,11 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	/* Also where it stood when it was longer, or a split one. */
 	if (r->packed && at.used >= r->size)
 		return "its base is not an index of the ring";
+	/* It would stand still, and nobody would know why. */
+	if (r->packed && packed_is_worn(r) &&
+	    !packed_is_next(r, at.used, at.used_wrap))
+		return "nobody knows any more how far this packed ring is: "
+		       "reset the guest's network card, or reboot the guest";
 	vhost_queue_reset(q, is_egress(i), &at);
 	if (is_egress(i) && r->packed) {
 		q->chain_descs = calloc(r->size, sizeof(*q->chain_descs));

@@ -172,6 +172,22 @@ static void test_resume_fresh(void **state)
 	resume(FE_BIT(FE_F_PACKED), true);
 }
 
+/* The port was deleted and made anew under a guest with packed rings. */
+static void test_forgotten(void **state)
+{
+	attach(&fa, FE_QEMU7, FE_BIT(FE_F_PACKED), 1, path_a);
+	attach(&fb, FE_QEMU7, 0, 1, path_b);
+	exchange(30);
+	close_port(a);
+	good(&fa, fe_wait_hangup(&fa));
+	fe_disconnect(&fa);
+	a = open_port("a", path_a, NULL, false, saved);
+	good(&fa, fe_connect(&fa, path_a));
+	good(&fa, fe_handshake(&fa));
+	good(&fa, fe_start(&fa));
+	wait_shown(a, "queues", "nobody knows any more");
+}
+
 /* Other memory is another guest: what was saved is not believed. */
 static void test_resume_other(void **state)
 {
@@ -538,13 +554,14 @@ int main(void)
 		PORTS_TEST(test_second),	PORTS_TEST(test_memory),
 		PORTS_TEST(test_no_trace),	PORTS_TEST(test_resume_split),
 		PORTS_TEST(test_resume_packed), PORTS_TEST(test_resume_fresh),
-		PORTS_TEST(test_resume_other),	PORTS_TEST(test_failed_queue),
-		PORTS_TEST(test_bad_messages),	PORTS_TEST(test_refused),
-		PORTS_TEST(test_stall),		PORTS_TEST(test_not_shared),
-		PORTS_TEST(test_cut_off),	PORTS_TEST(test_rarp),
-		PORTS_TEST(test_dirty_split),	PORTS_TEST(test_dirty_packed),
-		PORTS_TEST(test_inflight),	PORTS_TEST(test_client),
-		PORTS_TEST(test_options),	PORTS_TEST(test_offered),
+		PORTS_TEST(test_forgotten),	PORTS_TEST(test_resume_other),
+		PORTS_TEST(test_failed_queue),	PORTS_TEST(test_bad_messages),
+		PORTS_TEST(test_refused),	PORTS_TEST(test_stall),
+		PORTS_TEST(test_not_shared),	PORTS_TEST(test_cut_off),
+		PORTS_TEST(test_rarp),		PORTS_TEST(test_dirty_split),
+		PORTS_TEST(test_dirty_packed),	PORTS_TEST(test_inflight),
+		PORTS_TEST(test_client),	PORTS_TEST(test_options),
+		PORTS_TEST(test_offered),
 	};
 
 	return cmocka_run_group_tests_name("vhost_session", tests, NULL, NULL);
