@@ -138,6 +138,19 @@ struct loop *port_loop(struct port *port)
 	return port->sw->engine->config.loop;
 }
 
+/*
+ * Before the ring is added to its worker; of a port whose rings are all run at
+ * once, before any is: who is woken by one of them looks at the others, too.
+ */
+static void ring_assign(struct ingress *in)
+{
+	ingress_assign(in->port->sw->engine, in);
+	in->armed = false;
+	in->idle_since_ns = 0;
+	in->burst = 0;
+	in->spin_ns = in->worker->spin_max_ns / 2;
+}
+
 /* Fills in what the driver's open() left to the core. */
 static int rings_init(struct port *port, struct glen_error *error)
 {
@@ -149,6 +162,8 @@ static int rings_init(struct port *port, struct glen_error *error)
 		in->port = port;
 		in->hot = hot;
 		in->ring = i;
+		if (!port->starts_rings)
+			ring_assign(in);
 	}
 	port->n_out_used = port->n_out;
 	for (unsigned i = 0; i < port->n_out; i++) {
@@ -185,15 +200,10 @@ static void rings_stop(struct port *port)
 
 int port_in_start(struct ingress *in, int in_fd, struct glen_error *error)
 {
-	struct engine *e = in->port->sw->engine;
 	int err;
 
-	ingress_assign(e, in);
+	ring_assign(in);
 	in->in_fd = in_fd;
-	in->armed = false;
-	in->idle_since_ns = 0;
-	in->burst = 0;
-	in->spin_ns = in->worker->spin_max_ns / 2;
 	err = worker_add(in->worker, in, error);
 	if (err) {
 		in->worker = NULL;
@@ -246,7 +256,7 @@ static int port_plug(struct port *port, struct glen_error *error)
 	if (sw->module->port_add)
 		sw->module->port_add(sw->module_state, port);
 	for (unsigned i = 0; i < port->n_in && !port->starts_rings; i++) {
-		err = port_in_start(&port->in[i], port->in[i].in_fd, error);
+		err = worker_add(port->in[i].worker, &port->in[i], error);
 		if (err)
 			goto err_rings;
 	}

@@ -195,7 +195,8 @@ def test_many_connections_leave_no_trace(glend, scaled, tmp_path):
     visit(n // 10, n)
     after = (len(os.listdir(f"/proc/{glend.pid}/fd")), resident_kb(glend.pid))
     assert after[0] == before[0]
-    assert after[1] < before[1] + 1024
+    # A sanitizer keeps freed memory for a while.
+    assert after[1] < before[1] + (1 << 20 if os.environ.get("SANITIZED") else 1024)
     glend.check_identity()
 
 
