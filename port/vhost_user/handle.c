@@ -32,11 +32,19 @@ static const uint64_t offload_features =
 	F(VIRTIO_NET_F_GUEST_USO4) | F(VIRTIO_NET_F_GUEST_USO6) |
 	F(VIRTIO_NET_F_HOST_USO);
 
+static bool has_mac(const struct vhost_port *vp)
+{
+	static const uint8_t none[6];
+
+	return memcmp(vp->port->mac, none, sizeof(none)) != 0;
+}
+
 uint64_t vhost_features(const struct vhost_port *vp)
 {
 	return plain_features | (vp->offloads ? offload_features : 0) |
 	       (vp->n_pairs > 1 ? F(VIRTIO_NET_F_MQ) : 0) |
-	       (vp->packed ? F(VIRTIO_F_RING_PACKED) : 0);
+	       (vp->packed ? F(VIRTIO_F_RING_PACKED) : 0) |
+	       (vp->config && has_mac(vp) ? F(VIRTIO_NET_F_MAC) : 0);
 }
 
 uint64_t vhost_protocol(const struct vhost_port *vp)
@@ -47,6 +55,7 @@ uint64_t vhost_protocol(const struct vhost_port *vp)
 	       F(VHOST_PROTOCOL_INFLIGHT_SHMFD) |
 	       F(VHOST_PROTOCOL_RESET_DEVICE) | F(VHOST_PROTOCOL_MEM_SLOTS) |
 	       F(VHOST_PROTOCOL_STATUS) |
+	       (vp->config ? F(VHOST_PROTOCOL_CONFIG) : 0) |
 	       (vp->n_pairs > 1 ? F(VHOST_PROTOCOL_MQ) : 0);
 }
 
@@ -470,6 +479,39 @@ static int set_request_fd(struct vhost_port *vp, struct vhost_message *m)
 	return 0;
 }
 
+/*
+ * What the guest finds in its network card's configuration space (virtio 1.2,
+ * 5.1.4), for front ends that have none of their own.
+ */
+static int get_config(struct vhost_port *vp, struct vhost_message *m)
+{
+	struct vhost_wire_config *c = &m->config;
+	struct virtio_net_config own = {
+		.status = VIRTIO_NET_S_LINK_UP,
+		.max_virtqueue_pairs = vp->n_pairs,
+		.mtu = vp->port->mtu ? vp->port->mtu : 1500,
+		.speed = UINT32_MAX, /* unknown */
+		.duplex = UINT8_MAX,
+	};
+
+	if (m->size != 12 + (uint64_t)c->size || c->size > VHOST_CONFIG_MAX ||
+	    c->offset > VHOST_CONFIG_MAX - c->size)
+		return error_set(
+			&vp->error, -EINVAL,
+			"GET_CONFIG asked for %u bytes from %u on with "
+			"%u bytes",
+			c->size, c->offset, m->size);
+	memcpy(own.mac, vp->port->mac, sizeof(own.mac));
+	memset(c->bytes, 0, c->size);
+	if (c->offset < sizeof(own)) {
+		uint32_t left = sizeof(own) - c->offset;
+
+		memcpy(c->bytes, (uint8_t *)&own + c->offset,
+		       left < c->size ? left : c->size);
+	}
+	return 0;
+}
+
 static int set_status(struct vhost_port *vp, struct vhost_message *m)
 {
 	if (m->u64 > UINT8_MAX)
@@ -537,6 +579,8 @@ static const struct rule {
 	[VHOST_GET_QUEUE_NUM] = { get_queue_num, 0, 8, 0, true,
 				  1 + VHOST_PROTOCOL_MQ },
 	[VHOST_SET_VRING_ENABLE] = { set_enable, 8, 8, 0, false, 0 },
+	[VHOST_GET_CONFIG] = { get_config, 12, 12 + VHOST_CONFIG_MAX, 0, true,
+			       1 + VHOST_PROTOCOL_CONFIG },
 	[VHOST_SEND_RARP] = { send_rarp, 8, 8, 0, false,
 			      1 + VHOST_PROTOCOL_RARP },
 	[VHOST_GET_INFLIGHT_FD] = { vhost_inflight_get, 20, 24, 0, true,

@@ -23,7 +23,7 @@ static int options(struct vhost_port *vp, json_t *params,
 {
 	static const char *const known[] = { "path",   "mode",	 "access",
 					     "queues", "packed", "offloads",
-					     NULL };
+					     "config", NULL };
 	const char *path, *mode, *access;
 	long queues;
 	int err = params_check(params, known, error);
@@ -38,6 +38,7 @@ static int options(struct vhost_port *vp, json_t *params,
 	err = err   ?:
 		      params_bool(params, "offloads", true, &vp->offloads,
 				  error);
+	err = err ?: params_bool(params, "config", false, &vp->config, error);
 	if (err)
 		return err;
 	if (!path || !*path)
@@ -188,7 +189,9 @@ const struct port_ops vhost_port_ops = {
 		   "queues=N      1..16, most queue pairs (16)\n"
 		   "packed=BOOL   packed virtqueues are offered (true)\n"
 		   "offloads=BOOL checksums and segmentation are left to who "
-		   "needs them (true)\n",
+		   "needs them (true)\n"
+		   "config=BOOL   glend tells MAC and MTU to front ends that "
+		   "ask (false)\n",
 	.open = vhost_open,
 	.close = vhost_close,
 	.show = vhost_show,

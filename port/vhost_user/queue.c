@@ -468,5 +468,8 @@ void vhost_queues_forget(struct vhost_port *vp)
 			.reason = s->reason,
 		};
 		atomic_store(&vp->queue[i].failed, NULL);
+		/* The next guest is another one. */
+		if (!is_egress(i))
+			atomic_store(&vp->queue[i].rarp, 0);
 	}
 }

@@ -50,6 +50,7 @@ enum {
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_MTU = 4,
 	VHOST_PROTOCOL_BACKEND_REQ = 5,
+	VHOST_PROTOCOL_CONFIG = 9,
 	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_RESET_DEVICE = 13,
 	VHOST_PROTOCOL_MEM_SLOTS = 15,
@@ -90,7 +91,7 @@ struct vhost_port {
 	mode_t access; /* of the socket's file */
 	bool client;   /* glend connects */
 	unsigned n_pairs;
-	bool packed, offloads;
+	bool packed, offloads, config;
 
 	/* The socket (socket.c). */
 	struct loop_source listener; /* fd -1: none */
