@@ -73,15 +73,29 @@ static const char *const allowed[] = {
 	"getppid", "getrandom", "getresgid", "getresuid", "getrlimit",
 	"getrusage", "getuid", "prctl", "prlimit64", "sched_getattr",
 	"sysinfo", "times", "umask", "uname",
-	/* a TAP in a named namespace */
+	/* an interface in a named namespace */
 	"setns", "unshare",
+	/* programs on interfaces of the host */
+	"bpf",
 	/* for socket files and pcap files */
 	"chmod", "fchmod", "fchmodat", "fchown",
 };
 /* clang-format on */
 
-static const int families[] = { AF_UNIX, AF_NETLINK, AF_INET, AF_INET6,
-				AF_PACKET };
+static const int families[] = { AF_UNIX,  AF_NETLINK, AF_INET,
+				AF_INET6, AF_PACKET,  AF_XDP };
+
+/* What glend keeps of what it has. */
+static const struct {
+	unsigned capability;
+	const char *name;
+} kept[] = {
+	{ CAP_NET_ADMIN, "net_admin" },
+	{ CAP_NET_RAW, "net_raw" },
+	{ CAP_BPF, "bpf" },
+	{ CAP_SYS_ADMIN, "sys_admin" },
+};
+enum { N_KEPT = sizeof(kept) / sizeof(*kept) };
 
 unsigned long priv_limits(void)
 {
@@ -104,23 +118,23 @@ unsigned long priv_limits(void)
 
 static int drop_capabilities(bool netns, struct glen_error *error)
 {
-	static const unsigned wanted[] = { CAP_NET_ADMIN, CAP_SYS_ADMIN };
-	bool have[2], bounds;
+	bool have[N_KEPT], bounds;
 	int err;
 
 	if (capng_get_caps_process())
 		return error_set(error, -EINVAL,
 				 "cannot read the capabilities of this "
 				 "process");
-	for (int i = 0; i < 2; i++)
-		have[i] = capng_have_capability(CAPNG_PERMITTED, wanted[i]);
+	for (int i = 0; i < N_KEPT; i++)
+		have[i] = capng_have_capability(CAPNG_PERMITTED,
+						kept[i].capability);
 	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	capng_clear(CAPNG_SELECT_ALL);
-	for (int i = 0; i < (netns ? 2 : 1); i++)
-		if (have[i])
+	for (int i = 0; i < N_KEPT; i++)
+		if (have[i] && (netns || kept[i].capability != CAP_SYS_ADMIN))
 			capng_update(CAPNG_ADD,
 				     CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-				     wanted[i]);
+				     kept[i].capability);
 	/* The bounding set only matters to execve(), which is locked anyway. */
 	err = bounds ? capng_apply(CAPNG_SELECT_BOUNDS) : 0;
 	err = err ?: capng_apply(CAPNG_SELECT_CAPS);
@@ -201,19 +215,12 @@ int priv_drop(bool netns, bool seccomp, struct glen_error *error)
 
 json_t *priv_show(void)
 {
-	static const struct {
-		unsigned capability;
-		const char *name;
-	} known[] = {
-		{ CAP_NET_ADMIN, "net_admin" },
-		{ CAP_SYS_ADMIN, "sys_admin" },
-	};
 	json_t *list = json_array();
 
 	if (capng_get_caps_process())
 		return list;
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (capng_have_capability(CAPNG_EFFECTIVE, known[i].capability))
-			json_array_append_new(list, json_string(known[i].name));
+	for (int i = 0; i < N_KEPT; i++)
+		if (capng_have_capability(CAPNG_EFFECTIVE, kept[i].capability))
+			json_array_append_new(list, json_string(kept[i].name));
 	return list;
 }

@@ -4,9 +4,10 @@
 #define CTL_PRIV_H
 /*
  * glend starts as any user. Of root's privileges (or those that systemd hands
- * it) it keeps CAP_NET_ADMIN, for TAP interfaces, and CAP_SYS_ADMIN, which
- * setns() asks for to make an interface in a named network namespace;
- * --no-netns gives that up too. Ports of neither kind need nothing.
+ * it) it keeps CAP_NET_ADMIN, for TAPs and the interfaces of the host,
+ * CAP_NET_RAW and CAP_BPF, to take packets from the latter, and CAP_SYS_ADMIN,
+ * which setns() asks for to reach an interface in a named network namespace;
+ * --no-netns gives that up too. Ports of other kinds need nothing.
  *
  * Three more locks: not dumpable (no core dumps, no ptrace or /proc/PID/mem by
  * other processes of the user, since the tokens of ports lie in memory),

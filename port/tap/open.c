@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -296,24 +295,6 @@ static int addrs_read(json_t *params, struct tap_look *look,
 	return 0;
 }
 
-static int netns_read(json_t *params, struct tap *t, struct glen_error *error)
-{
-	const char *text;
-	struct stat st;
-	int err = params_str(params, "netns", &text, error);
-
-	if (err || !text)
-		return err;
-	err = netns_path(text, t->netns, error);
-	if (err)
-		return err;
-	strncpy(t->netns_text, text, sizeof(t->netns_text) - 1);
-	t->watch_netns = !strchr(text, '/');
-	if (!stat(t->netns, &st))
-		t->netns_ino = st.st_ino;
-	return 0;
-}
-
 static int options_read(struct port *port, json_t *params, struct tap *t,
 			struct glen_error *error)
 {
@@ -343,7 +324,7 @@ static int options_read(struct port *port, json_t *params, struct tap *t,
 	if (!err)
 		err = addrs_read(params, &t->look, error);
 	if (!err)
-		err = netns_read(params, t, error);
+		err = netns_read(params, &t->netns, error);
 	if (err)
 		return err;
 	strncpy(t->ifname, ifname, IFNAMSIZ - 1);
@@ -472,7 +453,7 @@ static int tap_open(struct port *port, struct port_args *args,
 		error_set(error, err, "no memory for the port's buffers");
 		goto err_rings;
 	}
-	err = netns_call(t->netns, open_queues, &job, error);
+	err = netns_call(t->netns.path, open_queues, &job, error);
 	if (err)
 		goto err_rings;
 	if (saved) {
@@ -570,7 +551,7 @@ static int tap_set(struct port *port, json_t *params, struct glen_error *error)
 	if (ifname_now(t, ifname))
 		return error_set(error, -ENODEV, "interface %s was deleted",
 				 t->ifname);
-	err = netns_call(t->netns, change_look, &job, error);
+	err = netns_call(t->netns.path, change_look, &job, error);
 	if (err)
 		return err;
 	t->look = look;
@@ -586,24 +567,12 @@ static void tap_show(struct port *port, json_t *object)
 	if (ifname_now(t, ifname))
 		memcpy(ifname, t->ifname, IFNAMSIZ);
 	json_object_set_new(object, "ifname", json_string(ifname));
-	if (t->netns_text[0])
+	if (t->netns.text[0])
 		json_object_set_new(object, "netns",
-				    json_string(t->netns_text));
+				    json_string(t->netns.text));
 	json_object_set_new(object, "queues", json_integer(t->n_queues));
 	json_object_set_new(object, "up", json_boolean(t->look.up));
 	json_object_set_new(object, "persist", json_boolean(t->persist));
-}
-
-/* A name in /run/netns is gone, or names another namespace by now. */
-static bool netns_is_gone(const struct tap *t)
-{
-	struct stat st;
-
-	if (!t->watch_netns || !t->netns_ino)
-		return false;
-	if (stat(t->netns, &st))
-		return errno == ENOENT;
-	return st.st_ino != t->netns_ino;
 }
 
 static void tap_tick(struct port *port)
@@ -611,7 +580,7 @@ static void tap_tick(struct port *port)
 	struct tap *t = port->drv;
 
 	link_refresh(t);
-	if (netns_is_gone(t))
+	if (netns_is_gone(&t->netns))
 		port_break(port, "its network namespace was deleted");
 }
 

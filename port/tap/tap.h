@@ -29,9 +29,8 @@
  * kernel's side has no limit worth mentioning: a slow receiver drops in its
  * socket, not in glen.
  *
- * Namespaces. The interface is made where /dev/net/tun is opened. For another
- * namespace that happens on a short-lived thread that enters it, so no thread
- * of ours ever has to find its way back.
+ * Namespaces. The interface is made where /dev/net/tun is opened, see
+ * port/netns.h.
  *
  * Life. The interface goes away with its descriptors, unless persist was
  * asked for. When somebody deletes it, or its namespace's name, the port
@@ -47,6 +46,7 @@
 
 #include "core/port.h"
 #include "core/vnet_hdr.h"
+#include "port/netns.h"
 
 extern const struct port_ops tap_port_ops;
 extern const struct port_hot tap_hot;
@@ -55,7 +55,6 @@ enum {
 	TAP_VNET_LEN = VNET_HDR_LEN,
 	TAP_QUEUES_MAX = PORT_RINGS_MAX,
 	TAP_ADDRS_MAX = 16,
-	TAP_PATH_SIZE = 256,
 	/* Longest frame: an IP packet, the Ethernet header and two tags. */
 	TAP_FRAME_MAX = 65535 + 14 + 8,
 	/* Room for one read; a packet that fills it was cut off. */
@@ -95,10 +94,7 @@ struct tap {
 	struct tap_queue queues[TAP_QUEUES_MAX];
 	unsigned n_queues;
 	char ifname[IFNAMSIZ];
-	char netns[TAP_PATH_SIZE];	/* path; "": where glend runs */
-	char netns_text[TAP_PATH_SIZE]; /* as the user wrote it */
-	uint64_t netns_ino;		/* of netns when it was entered */
-	bool watch_netns; /* netns is a name, gone with its owner */
+	struct netns netns;
 	bool persist;
 	bool offloads;
 	unsigned offload_flags; /* TUN_F_* the kernel accepted */
@@ -106,20 +102,6 @@ struct tap {
 	struct tap_look look;	/* in force */
 	_Atomic bool link;
 };
-
-/*
- * Runs function(arg) in the network namespace at path ("": right here) on a
- * thread of its own, which ends with it. Returns what function returned, or
- * -errno with error filled when the namespace cannot be entered. Control.
- */
-int netns_call(const char *path, int (*function)(void *arg), void *arg,
-	       struct glen_error *error);
-
-/*
- * Turns what a user writes (a name under /run/netns, or a path) into a path
- * of at most TAP_PATH_SIZE bytes. -EINVAL with a sentence.
- */
-int netns_path(const char *text, char *path, struct glen_error *error);
 
 /* "10.0.0.1/24", "fd00::1/64" or the bare address. -EINVAL with a sentence. */
 int addr_parse(const char *text, struct tap_addr *addr,

@@ -73,7 +73,7 @@ static void namespaces_are_named(void **state)
 		"/run/netns/",
 	};
 	struct glen_error error;
-	char path[TAP_PATH_SIZE], lengthy[TAP_PATH_SIZE + 1];
+	char path[NETNS_PATH_SIZE], lengthy[NETNS_PATH_SIZE + 1];
 
 	assert_int_equal(netns_path("blue", path, &error), 0);
 	assert_string_equal(path, "/run/netns/blue");
@@ -84,7 +84,7 @@ static void namespaces_are_named(void **state)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(netns_path(bad[i], path, &error), -EINVAL);
 	memset(lengthy, 'a', sizeof(lengthy));
-	lengthy[TAP_PATH_SIZE] = '\0';
+	lengthy[NETNS_PATH_SIZE] = '\0';
 	assert_int_equal(netns_path(lengthy, path, &error), -EINVAL);
 }
 

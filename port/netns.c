@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // netns.c - do something in another network namespace, on a thread of its own.
-#include "port/tap/tap.h"
+#include "port/netns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/port.h"
 #include "lib/error.h"
 
 /* A call and its result; on the caller's stack until the thread ended. */
@@ -131,9 +133,38 @@ int netns_path(const char *text, char *path, struct glen_error *error)
 				 "/proc/PID/ns/net or /run/netns/NAME or "
 				 "/run/docker/netns/NAME, not \"%.128s\"",
 				 text);
-	n = snprintf(path, TAP_PATH_SIZE, "%s%s", is_path ? "" : "/run/netns/",
-		     text);
-	if (n >= TAP_PATH_SIZE)
+	n = snprintf(path, NETNS_PATH_SIZE, "%s%s",
+		     is_path ? "" : "/run/netns/", text);
+	if (n >= NETNS_PATH_SIZE)
 		return error_set(error, -EINVAL, "netns is too long");
 	return 0;
+}
+
+int netns_read(json_t *params, struct netns *ns, struct glen_error *error)
+{
+	const char *text;
+	struct stat st;
+	int err = params_str(params, "netns", &text, error);
+
+	if (err || !text)
+		return err;
+	err = netns_path(text, ns->path, error);
+	if (err)
+		return err;
+	strncpy(ns->text, text, sizeof(ns->text) - 1);
+	ns->watch = !strchr(text, '/');
+	if (!stat(ns->path, &st))
+		ns->ino = st.st_ino;
+	return 0;
+}
+
+bool netns_is_gone(const struct netns *ns)
+{
+	struct stat st;
+
+	if (!ns->watch || !ns->ino)
+		return false;
+	if (stat(ns->path, &st))
+		return errno == ENOENT;
+	return st.st_ino != ns->ino;
 }
