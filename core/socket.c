@@ -176,26 +176,15 @@ static int directory_lock(const char *path)
 	return fd;
 }
 
-static int in_use(const char *path, pid_t pid, struct glen_error *error)
-{
-	if (pid > 0)
-		return error_set(error, -EADDRINUSE,
-				 "process %ld lives at %s: stop it, connect to "
-				 "it instead, or choose another path",
-				 (long)pid, path);
-	return error_set(error, -EADDRINUSE,
-			 "another process lives at %s: stop it, connect to it "
-			 "instead, or choose another path",
-			 path);
-}
-
-/* Removes a stale socket file; refuses whatever else is at the path. */
-static int path_clear(const struct socket_addr *a, int type,
-		      struct glen_error *error)
+/*
+ * Removes a stale socket file; refuses whatever else is at the path. Who lives
+ * there is not to notice: a datagram socket is never connected to a stream's,
+ * and a connection between two of them is a matter of the one that asked. What
+ * differs is the refusal.
+ */
+static int path_clear(const struct socket_addr *a, struct glen_error *error)
 {
 	const char *path = a->un.sun_path;
-	struct ucred peer = { 0 };
-	socklen_t len = sizeof(peer);
 	struct stat st;
 	int fd, err = 0;
 
@@ -206,15 +195,17 @@ static int path_clear(const struct socket_addr *a, int type,
 				 "%s exists and is not a socket: remove it, or "
 				 "choose another path",
 				 path);
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set(error, -errno, "cannot make a socket: %s",
-				 strerror(errno));
-	if (!connect(fd, &a->any, a->len)) {
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
-		err = in_use(path, peer.pid, error);
-	} else if (errno == EAGAIN || errno == EPROTOTYPE || errno == EPERM) {
-		err = in_use(path, 0, error);
+				 error_reason(errno));
+	if (!connect(fd, &a->any, a->len) || errno == EPROTOTYPE ||
+	    errno == EPERM) {
+		err = error_set(error, -EADDRINUSE,
+				"somebody lives at %s (\"ss -xap\" says who): "
+				"stop it, connect to it instead, or choose "
+				"another path",
+				path);
 	} else if (errno != ECONNREFUSED && errno != ENOENT) {
 		err = error_set(error, -errno,
 				"cannot see whether somebody lives at %s: %s",
@@ -283,11 +274,11 @@ static int bind_file(int fd, const struct socket_addr *a, mode_t mode,
 			 a->un.sun_path, strerror(errno));
 }
 
-static int bind_unix(int fd, const struct socket_addr *a, int type, mode_t mode,
+static int bind_unix(int fd, const struct socket_addr *a, mode_t mode,
 		     struct socket_file *file, struct glen_error *error)
 {
 	int lock = directory_lock(a->un.sun_path);
-	int err = path_clear(a, type, error);
+	int err = path_clear(a, error);
 
 	if (!err)
 		err = bind_file(fd, a, mode, file, error);
@@ -308,9 +299,9 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 	*file = (struct socket_file){ 0 };
 	if (fd < 0)
 		return error_set(error, -errno, "cannot make a socket: %s",
-				 strerror(errno));
+				 error_reason(errno));
 	if (a->any.sa_family == AF_UNIX) {
-		err = bind_unix(fd, a, type, mode, file, error);
+		err = bind_unix(fd, a, mode, file, error);
 	} else {
 		/* Else a new glend could not listen for a minute where the
 		 * last one's connections linger. */

@@ -7,9 +7,10 @@
  * up: that could block the control thread for a minute.
  *
  * A socket file outlives a process that was killed. Whoever binds to its path
- * tries to connect first: nobody there, and the file is stale and replaced;
- * somebody there, and it is left alone. The directory is locked meanwhile, so
- * two who find the same stale file do not replace each other's.
+ * asks first whether somebody lives there, who does not notice: nobody there,
+ * and the file is stale and replaced; somebody there, and it is left alone.
+ * The directory is locked meanwhile, so two who find the same stale file do
+ * not replace each other's.
  *
  * All of it is for the control thread. Sockets are non-blocking and CLOEXEC.
  */

@@ -227,7 +227,8 @@ static void refuse_connection(struct server *s, int err)
 		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-24,"
 		"\"message\":\"glend has no descriptor or slot left for "
 		"another connection; close some, or raise its limit of open "
-		"files\",\"data\":{\"errno\":\"EMFILE\"}}}\n";
+		"files (LimitNOFILE= in its unit, or ulimit -n before its "
+		"start)\",\"data\":{\"errno\":\"EMFILE\"}}}\n";
 	int fd;
 
 	close(s->reserve_fd);
@@ -238,7 +239,7 @@ static void refuse_connection(struct server *s, int err)
 	}
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	log_limited(&s->limit, LOG_LEVEL_WARNING, "refused a connection: %s",
-		    strerror(err));
+		    error_reason(err));
 }
 
 static void on_listen(void *arg, uint32_t events)

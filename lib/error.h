@@ -11,4 +11,10 @@
 int error_set(struct glen_error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * As strerror(), of a positive errno; with what to do about it where glend or a
+ * program has no descriptors left. Valid as long as strerror()'s.
+ */
+const char *error_reason(int err);
+
 #endif

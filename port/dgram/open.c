@@ -357,7 +357,7 @@ static int sources_open(struct dgram *d, mode_t access,
 		err = loop_timer_init(d->loop, &d->timer, on_timer, d);
 	if (err)
 		error_set(error, err, "cannot set up events: %s",
-			  strerror(-err));
+			  error_reason(-err));
 	if (err)
 		sources_close(d);
 	return err;

@@ -75,7 +75,7 @@ static int memfd(const char *what, uint64_t size, struct glen_error *error)
 
 	if (fd < 0)
 		return error_set(error, -errno, "cannot make a memfd: %s",
-				 strerror(errno));
+				 error_reason(errno));
 	if (ftruncate(fd, size) || fcntl(fd, F_ADD_SEALS, SEALS)) {
 		int err = -errno;
 
@@ -155,7 +155,7 @@ static int make(struct shm_port *shm, struct glen_error *error)
 	if (shm->kick_fd < 0 || pipe2(call, O_CLOEXEC | O_NONBLOCK))
 		return error_set(error, -errno,
 				 "cannot make an eventfd or a pipe: %s",
-				 strerror(errno));
+				 error_reason(errno));
 	shm->called_fd = call[0];
 	close(call[1]);
 	shm->call_fd = open_call(shm->called_fd);

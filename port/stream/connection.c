@@ -16,7 +16,8 @@
 enum {
 	BACKLOG = 4,
 	FIRST_TRY_MS = 1,	/* once the port is part of its switch */
-	ACCEPT_PAUSE_MS = 1000, /* when there is no descriptor left */
+	ACCEPT_PAUSE_MS = 1000, /* no descriptor left, or too many come */
+	TURNED_AWAY_MAX = 16,	/* second connections before a pause */
 	KEEPALIVE_IDLE_S = 10,	/* a silent TCP peer is asked */
 	KEEPALIVE_EVERY_S = 5,
 	KEEPALIVE_TRIES = 3,
@@ -103,14 +104,27 @@ static void conn_close(struct stream *s)
 	s->rx.over = true;
 }
 
+/* Any pause is over. */
+static void listen_again(struct stream *s)
+{
+	loop_timer_set(&s->timer, 0);
+	s->turned_away = 0;
+	loop_set(s->loop, &s->listener, EPOLLIN);
+}
+
+static void listen_later(struct stream *s)
+{
+	loop_set(s->loop, &s->listener, 0);
+	loop_timer_set(&s->timer, ACCEPT_PAUSE_MS);
+}
+
 /* Without a connection: waits for one, or for the time to try again. */
 static void await_peer(struct stream *s)
 {
 	if (!s->server)
 		loop_timer_set(&s->timer, s->retry_ms);
-	else if (s->waiting)
-		loop_set(s->loop, &s->listener, EPOLLIN);
-	s->waiting = false;
+	else
+		listen_again(s);
 }
 
 static void on_wake(void *arg, uint32_t events)
@@ -223,7 +237,7 @@ static void on_listener(void *arg, uint32_t events)
 	int fd;
 
 	if (s->conn.fd >= 0 && conn_is_ending(s)) {
-		s->waiting = true;
+		/* Until await_peer(). */
 		loop_set(s->loop, &s->listener, 0);
 		return;
 	}
@@ -231,6 +245,9 @@ static void on_listener(void *arg, uint32_t events)
 	if (fd >= 0 && s->conn.fd >= 0) {
 		s->refused++;
 		close(fd);
+		/* Who keeps trying may do so a few times a second. */
+		if (++s->turned_away >= TURNED_AWAY_MAX)
+			listen_later(s);
 		return;
 	}
 	if (fd >= 0) {
@@ -247,10 +264,9 @@ static void on_listener(void *arg, uint32_t events)
 	    errno != ENOBUFS)
 		return; /* it went away before we came */
 	snprintf(text, sizeof(text), "cannot accept a connection: %s",
-		 strerror(errno));
+		 error_reason(errno));
 	say(s, text);
-	loop_set(s->loop, &s->listener, 0);
-	loop_timer_set(&s->timer, ACCEPT_PAUSE_MS);
+	listen_later(s);
 }
 
 /* Client */
@@ -332,7 +348,7 @@ static void on_timer(void *arg)
 	struct stream *s = arg;
 
 	if (s->server)
-		loop_set(s->loop, &s->listener, EPOLLIN);
+		listen_again(s);
 	else if (s->conn.fd < 0)
 		connect_begin(s);
 	else if (!atomic_load(&s->connected))
@@ -393,7 +409,7 @@ int connection_init(struct stream *s, mode_t access, struct glen_error *error)
 		err = loop_timer_init(s->loop, &s->timer, on_timer, s);
 	if (err)
 		error_set(error, err, "cannot set up events: %s",
-			  strerror(-err));
+			  error_reason(-err));
 	else if (s->server)
 		err = listen_begin(s, access, error);
 	else

@@ -99,9 +99,10 @@ struct stream {
 	struct loop_source listener; /* fd -1: client */
 	struct loop_source conn;     /* fd -1: none, not even begun */
 	struct loop_source wake;     /* eventfd: stream_end() was called */
-	struct loop_timer timer;     /* to connect, or to give that up */
+	struct loop_timer timer;     /* to connect, or to give that up; to
+				      * listen again */
 	unsigned retry_ms;
-	bool waiting; /* server: a new peer waits until the old one is gone */
+	unsigned turned_away; /* server: since the last pause */
 	uint64_t connections, refused;
 	char peer[SOCKET_TEXT_SIZE];
 	char last_error[STREAM_TEXT];

@@ -66,7 +66,7 @@ static int tun_open_failed(int err, struct glen_error *error)
 				 "there is no " TUN_PATH ": load the kernel "
 				 "module with: modprobe tun");
 	return error_set(error, -err, "cannot open " TUN_PATH ": %s",
-			 strerror(err));
+			 error_reason(err));
 }
 
 static int tun_setiff_failed(const struct tap *t, int err,

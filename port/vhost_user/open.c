@@ -84,7 +84,7 @@ static int faults_open(struct vhost_port *vp, struct glen_error *error)
 	}
 	if (err)
 		return error_set(error, err, "cannot make an eventfd: %s",
-				 strerror(-err));
+				 error_reason(-err));
 	return 0;
 }
 

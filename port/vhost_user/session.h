@@ -11,8 +11,10 @@
  *          closed, broke the protocol, took too long, memory gone
  *
  * At most one connection at a time; while there is one, others are closed as
- * they come. The front end's messages fill in struct vhost_setup per virtqueue;
- * queue.c compares that with what runs and starts, changes or stops virtqueues.
+ * they come, so many a second: a second QEMU that keeps trying costs nothing.
+ * The end of the first one is also the end of that pause. The front end's
+ * messages fill in struct vhost_setup per virtqueue; queue.c compares that with
+ * what runs and starts, changes or stops virtqueues.
  * The end of a session stops them all, and closes and unmaps everything that
  * came from the front end. What remains is counters, last_error, and in the
  * state file how far the virtqueues were.
@@ -96,6 +98,7 @@ struct vhost_port {
 	/* The socket (socket.c). */
 	struct loop_source listener; /* fd -1: none */
 	bool deaf;		     /* it is not watched for a moment */
+	unsigned turned_away;	     /* since it was watched again, or a tick */
 	struct socket_file file;
 	struct loop_timer retry;
 	unsigned retry_ms;

@@ -10,7 +10,12 @@
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
 
-enum { BACKLOG = 8, ACCEPTS = 16, STEADY_MS = 1000 };
+enum {
+	BACKLOG = 8,
+	ACCEPTS = 16,
+	TURNED_AWAY_MAX = 16, /* second connections, in one tick */
+	STEADY_MS = 1000,
+};
 
 /* True if the front end that is connected has hung up already. */
 static bool has_hung_up(const struct vhost_port *vp)
@@ -20,17 +25,46 @@ static bool has_hung_up(const struct vhost_port *vp)
 	return poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR);
 }
 
+/* Nobody is accepted until the next tick, or the end of the connection. */
+static void go_deaf(struct vhost_port *vp)
+{
+	loop_set(vp->loop, &vp->listener, 0);
+	vp->deaf = true;
+}
+
+static void listen_again(struct vhost_port *vp)
+{
+	vp->turned_away = 0;
+	if (vp->deaf)
+		loop_set(vp->loop, &vp->listener, EPOLLIN);
+	vp->deaf = false;
+}
+
+/* While there is a first one. */
+static void turn_away(struct vhost_port *vp, int fd)
+{
+	vp->refused++;
+	/* Who keeps trying is counted, and spoken of once a second. */
+	if (!vp->turned_away++)
+		port_log(vp->port,
+			 "a second connection was closed: process %d has the "
+			 "first one",
+			 (int)vp->peer.pid);
+	vhost_hang_up(fd, vp->bin);
+	if (vp->turned_away >= TURNED_AWAY_MAX)
+		go_deaf(vp);
+}
+
 static void on_listener(void *arg, uint32_t events)
 {
 	struct vhost_port *vp = arg;
 
-	for (int i = 0; i < ACCEPTS; i++) {
+	for (int i = 0; i < ACCEPTS && !vp->deaf; i++) {
 		int fd;
 
 		/* Nobody may send more of what cannot be closed. */
 		if (discard_is_full(vp->bin)) {
-			loop_set(vp->loop, &vp->listener, 0);
-			vp->deaf = true;
+			go_deaf(vp);
 			return;
 		}
 		fd = accept4(vp->listener.fd, NULL, NULL,
@@ -39,9 +73,8 @@ static void on_listener(void *arg, uint32_t events)
 		    errno != EINTR) {
 			/* Or it would be readable for ever. */
 			port_log(vp->port, "cannot accept a connection: %s",
-				 strerror(errno));
-			loop_set(vp->loop, &vp->listener, 0);
-			vp->deaf = true;
+				 error_reason(errno));
+			go_deaf(vp);
 		}
 		if (fd < 0)
 			return;
@@ -49,12 +82,7 @@ static void on_listener(void *arg, uint32_t events)
 		if (vhost_connected(vp) && has_hung_up(vp))
 			vhost_session_end(vp, NULL);
 		if (vhost_connected(vp)) {
-			vp->refused++;
-			port_log(vp->port,
-				 "a second connection was closed: process %d "
-				 "has the first one",
-				 (int)vp->peer.pid);
-			vhost_hang_up(fd, vp->bin);
+			turn_away(vp, fd);
 			continue;
 		}
 		vhost_session_begin(vp, fd);
@@ -123,7 +151,7 @@ int vhost_socket_open(struct vhost_port *vp, struct glen_error *error)
 	err = loop_timer_init(vp->loop, &vp->retry, on_retry, vp);
 	if (err)
 		return error_set(error, err, "cannot make a timer: %s",
-				 strerror(-err));
+				 error_reason(-err));
 	/* The core is not done with the port yet: on the next turn. */
 	loop_timer_set(&vp->retry, 1);
 	return 0;
@@ -131,6 +159,8 @@ int vhost_socket_open(struct vhost_port *vp, struct glen_error *error)
 
 void vhost_socket_again(struct vhost_port *vp)
 {
+	if (vp->listener.fd >= 0)
+		listen_again(vp);
 	if (!vp->client || vp->retry.source.fd < 0)
 		return;
 	/* One that hangs up at once is not asked again at once. */
@@ -141,9 +171,8 @@ void vhost_socket_again(struct vhost_port *vp)
 
 void vhost_socket_tick(struct vhost_port *vp)
 {
-	if (vp->deaf)
-		loop_set(vp->loop, &vp->listener, EPOLLIN);
-	vp->deaf = false;
+	if (vp->listener.fd >= 0)
+		listen_again(vp);
 }
 
 void vhost_socket_close(struct vhost_port *vp)

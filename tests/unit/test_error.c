@@ -36,12 +36,22 @@ static void cuts_long_text(void **state)
 	assert_string_equal(box.canary, "canary");
 }
 
+/* Whoever reads it at night should not have to search. */
+static void no_descriptors_left_has_a_cure(void **state)
+{
+	assert_non_null(strstr(error_reason(EMFILE), "LimitNOFILE="));
+	assert_non_null(strstr(error_reason(EMFILE), "ulimit -n"));
+	assert_non_null(strstr(error_reason(ENFILE), "fs.file-max"));
+	assert_string_equal(error_reason(ENOENT), strerror(ENOENT));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_code_and_text),
 		cmocka_unit_test(takes_null),
 		cmocka_unit_test(cuts_long_text),
+		cmocka_unit_test(no_descriptors_left_has_a_cure),
 	};
 
 	return cmocka_run_group_tests_name("error", tests, NULL, NULL);

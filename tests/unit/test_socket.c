@@ -155,6 +155,9 @@ static void a_stale_file_is_replaced_a_live_one_is_not(void **state)
 				 -EADDRINUSE);
 		assert_non_null(strstr(error.text, path));
 		assert_int_equal(access(path, F_OK), 0);
+		/* Who lives there has not been connected to. */
+		if (types[i / 2] == SOCK_STREAM)
+			assert_int_equal(accept(fd, NULL, NULL), -1);
 		close(fd); /* as a killed process leaves it */
 		next_file_time();
 		fd = socket_bind(&addr, types[i % 2], 0600, &other, &error);

@@ -408,6 +408,49 @@ static void a_second_client_is_refused(void **state)
 	rig_check();
 }
 
+/* Connects and goes until nobody takes any more. */
+static void storm(void)
+{
+	unsigned full = 0;
+
+	while (full < 20) {
+		int fd = test_socket(SOCK_STREAM, NULL);
+
+		full = connect_to(fd, path) ? full + 1 : 0;
+		close(fd);
+		loop_turn(&loop, full ? 1 : 0);
+	}
+}
+
+/* So many are turned away, then it is paused for a second. */
+static void a_storm_is_slowed_down(void **state)
+{
+	int fd, second;
+	struct port *port = open_connected(&fd);
+
+	storm();
+	assert_int_equal(shown(port, "refused"), 16);
+	/* After the pause. */
+	WAIT(shown(port, "refused") > 16);
+	storm();
+	assert_int_equal(shown(port, "refused"), 32);
+	/* When the first goes, there is no pause. */
+	close(fd);
+	WAIT(!shown(port, "connected"));
+	/* Those that wait have gone. */
+	do {
+		second = test_socket(SOCK_STREAM, NULL);
+		if (!connect_to(second, path))
+			break;
+		close(second);
+		loop_turn(&loop, 1);
+	} while (1);
+	WAIT(shown(port, "connected") && !is_closed(second));
+	assert_int_equal(shown(port, "refused"), 32);
+	close(second);
+	rig_check();
+}
+
 static void socket_files_come_and_go(void **state)
 {
 	struct port *port;
@@ -616,6 +659,7 @@ int main(void)
 		LOOP_TEST(too_long_frames_are_not_sent),
 		LOOP_TEST(without_a_peer_the_link_is_down),
 		LOOP_TEST(a_second_client_is_refused),
+		LOOP_TEST(a_storm_is_slowed_down),
 		LOOP_TEST(socket_files_come_and_go),
 		LOOP_TEST(a_client_keeps_trying),
 		LOOP_TEST(tcp_over_ipv4),

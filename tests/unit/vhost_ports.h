@@ -265,6 +265,38 @@ static inline unsigned count_fds(void)
 	return n;
 }
 
+/*
+ * How many there are when nothing is under way. A thread's first malloc() looks
+ * in /sys how many processors there are, and a connection in which something
+ * was left unread is closed by another thread (core/discard.h): for a moment
+ * there is one more.
+ */
+static inline unsigned least_fds(void)
+{
+	unsigned least = UINT32_MAX;
+
+	for (unsigned i = 0; i < 50; i++) {
+		unsigned n = count_fds();
+
+		least = n < least ? n : least;
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	}
+	return least;
+}
+
+/* Waits until so many are open again, as above. */
+static inline void wait_fds(unsigned n)
+{
+	int64_t end = now_ms() + WAIT_MS;
+
+	while (count_fds() != n) {
+		if (now_ms() > end)
+			fail_msg("%u descriptors instead of %u", count_fds(),
+				 n);
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	}
+}
+
 static inline unsigned count_maps(const char *what)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
