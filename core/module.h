@@ -65,6 +65,20 @@ struct module_ops {
 	 */
 	void (*port_add)(void *state, const struct port *port);
 	void (*port_del)(void *state, const struct port *port);
+	/*
+	 * All settings of this module for a port (core/settings.h), NULL: none,
+	 * borrowed. Called after port_add() and before the port is in the
+	 * snapshot, and when they change; on error the old ones stay. state and
+	 * port NULL: they are only checked. NULL: there are none. Control.
+	 */
+	int (*port_set)(void *state, const struct port *port, json_t *settings,
+			struct glen_error *error);
+	/* A new object with the port's settings as they are now, which may be
+	 * more than it was told. NULL: they never change so. Control. */
+	json_t *(*port_settings)(void *state, const struct port *port);
+	/* True if settings have changed by themselves since it was asked last.
+	 * NULL: never. Control. */
+	bool (*changed)(void *state);
 	/* About once a second. NULL: nothing to do. Control. */
 	void (*tick)(void *state, uint32_t now_s);
 	/*

@@ -12,6 +12,7 @@
 #include "core/engine.h"
 #include "core/offload.h"
 #include "core/rcu.h"
+#include "core/settings.h"
 #include "lib/error.h"
 
 enum { PORT_LOG_SIZE = 384 };
@@ -249,12 +250,16 @@ static int port_plug(struct port *port, struct glen_error *error)
 
 	sw->ports[port->index] = port;
 	sw->n_ports++;
-	err = snapshot_update(sw, error);
-	if (err)
-		goto err_index;
-	capture_port_add(port);
+	/* The module first: no packet reaches a port without its settings. */
 	if (sw->module->port_add)
 		sw->module->port_add(sw->module_state, port);
+	err = settings_apply(sw->module, sw->module_state, port, port->params,
+			     error);
+	if (!err)
+		err = snapshot_update(sw, error);
+	if (err)
+		goto err_module;
+	capture_port_add(port);
 	for (unsigned i = 0; i < port->n_in && !port->starts_rings; i++) {
 		err = worker_add(port->in[i].worker, &port->in[i], error);
 		if (err)
@@ -265,11 +270,11 @@ err_rings:
 	rings_stop(port);
 	sw->ports[port->index] = NULL;
 	snapshot_update_or_wait(sw);
-	if (sw->module->port_del)
-		sw->module->port_del(sw->module_state, port);
 	capture_port_del(port);
 	keep_counters(port);
-err_index:
+err_module:
+	if (sw->module->port_del)
+		sw->module->port_del(sw->module_state, port);
 	sw->ports[port->index] = NULL;
 	sw->n_ports--;
 	return err;
@@ -302,16 +307,19 @@ int port_create(struct vswitch *sw, const char *name, const char *driver,
 	port->ops = ops;
 	for (unsigned i = 0; i < PORT_RINGS_MAX; i++)
 		port->in[i].in_fd = -1;
-	port->params = args->params ? json_deep_copy(args->params) :
+	port->params = json_object();
+	json_t *mine = args->params ? json_deep_copy(args->params) :
 				      json_object();
-	json_t *mine = json_deep_copy(port->params);
 	json_t *theirs = args->params;
 
 	args->params = mine;
 	mtu_apply(port);
 	err = index_take(sw, port, error);
-	if (!port->params || !mine)
+	if (!port->params || !mine || settings_merge(port->params, mine))
 		err = error_set(error, -ENOMEM, "out of memory");
+	if (!err)
+		err = settings_check(port->params, error);
+	settings_strip(mine);
 	if (!err)
 		err = common_params(port, mine, error);
 	if (!err)
@@ -377,16 +385,44 @@ void port_destroy(struct port *port)
 	free(port);
 }
 
+/*
+ * The port's options with params in, and its module's settings in force. What
+ * comes after may fail: settings_apply() with the old ones undoes it.
+ */
+static int set_settings(struct port *port, json_t *params, json_t **merged,
+			struct glen_error *error)
+{
+	struct vswitch *sw = port->sw;
+	int err;
+
+	*merged = json_copy(port->params);
+	if (!*merged || settings_merge(*merged, params))
+		return error_set(error, -ENOMEM, "out of memory");
+	err = settings_check(*merged, error);
+	if (!err &&
+	    !json_equal(json_object_get(*merged, sw->module->name),
+			json_object_get(port->params, sw->module->name)))
+		err = settings_apply(sw->module, sw->module_state, port,
+				     *merged, error);
+	return err;
+}
+
 int port_set(struct port *port, json_t *params, struct glen_error *error)
 {
+	struct vswitch *sw = port->sw;
 	unsigned mtu = port->mtu;
-	bool isolated = port->isolated;
+	bool isolated = port->isolated, applied;
 	uint8_t mac[6];
 	json_t *mine = params ? json_deep_copy(params) : json_object();
+	json_t *merged = NULL;
 	int err;
 
 	memcpy(mac, port->mac, sizeof(mac));
-	err = common_params(port, mine, error);
+	err = set_settings(port, params, &merged, error);
+	applied = !err && json_object_get(mine, sw->module->name);
+	settings_strip(mine);
+	if (!err)
+		err = common_params(port, mine, error);
 	if (!err && port->ops->set)
 		err = port->ops->set(port, mine, error);
 	else if (!err && json_object_size(mine))
@@ -402,8 +438,13 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 		port->mtu = mtu;
 		port->isolated = isolated;
 		memcpy(port->mac, mac, sizeof(mac));
+		if (applied)
+			settings_apply(sw->module, sw->module_state, port,
+				       port->params, NULL);
+		json_decref(merged);
 	} else {
-		json_object_update(port->params, params);
+		json_decref(port->params);
+		port->params = merged;
 	}
 	mtu_apply(port);
 	return err;
@@ -447,6 +488,10 @@ json_t *port_show(struct port *port)
 		      port->configured);
 	if (broken)
 		json_object_set_new(o, "broken", json_string(broken));
+	if (json_object_get(port->params, port->sw->module->name))
+		json_object_set(o, port->sw->module->name,
+				json_object_get(port->params,
+						port->sw->module->name));
 	if (port->ops->show)
 		port->ops->show(port, o);
 	return o;

@@ -11,6 +11,7 @@
 
 #include "core/capture.h"
 #include "core/rcu.h"
+#include "core/settings.h"
 #include "lib/error.h"
 
 bool name_check(const char *what, const char *name, struct glen_error *error)
@@ -346,6 +347,24 @@ static void keep_module_params(struct vswitch *sw, json_t *params)
 	sw->module_params = copy;
 }
 
+/* Tells a new instance of the ports there are, and their settings. */
+static int module_ports(struct vswitch *sw, const struct module_ops *ops,
+			void *state, struct glen_error *error)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < SWITCH_PORTS_MAX && !err; i++) {
+		struct port *port = sw->ports[i];
+
+		if (!port)
+			continue;
+		if (ops->port_add)
+			ops->port_add(state, port);
+		err = settings_apply(ops, state, port, port->params, error);
+	}
+	return err;
+}
+
 int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 		      struct glen_error *error)
 {
@@ -363,9 +382,11 @@ int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 	err = module_make(sw->engine, name, params, &ops, &state, error);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
-		if (sw->ports[i] && ops->port_add)
-			ops->port_add(state, sw->ports[i]);
+	err = module_ports(sw, ops, state, error);
+	if (err) {
+		ops->destroy(state);
+		return err;
+	}
 	sw->module = ops;
 	sw->module_state = state;
 	err = snapshot_update(sw, error);

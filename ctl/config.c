@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "lib/error.h"
 
 enum { STEP_TEXT_SIZE = 200 };
@@ -156,6 +157,8 @@ static bool is_default(const char *key, json_t *value)
 /* What port.set is told to bring back the default; NULL: it cannot. */
 static json_t *default_of(const char *key)
 {
+	if (settings_named(key))
+		return json_null();
 	if (!strcmp(key, "mtu"))
 		return json_integer(0);
 	if (!strcmp(key, "isolated"))
@@ -178,6 +181,10 @@ json_t *config_port_diff(json_t *from, json_t *to, bool *replace)
 		if (json_equal(old, value) ||
 		    (is_default(key, old) && is_default(key, value)))
 			continue;
+		if (settings_named(key)) {
+			err |= settings_diff(set, key, old, value);
+			continue;
+		}
 		if (!strcmp(key, "driver"))
 			*replace = true;
 		err |= json_object_set(set, key, value);
@@ -471,11 +478,12 @@ static int del_port(struct control *ctl, const char *full,
 	if (!control_reserved(ctl, full))
 		return control_port_del(ctl, full, error);
 	json_object_del(ctl->reserved, full);
-	if (port)
-		port->configured = false;
-	else
+	if (!port) {
 		control_switch_release(ctl, name.sw);
-	return 0;
+		return 0;
+	}
+	port->configured = false;
+	return control_save_params(ctl, port, error);
 }
 
 static int replace_port(struct control *ctl, const char *full, json_t *from,
@@ -495,24 +503,32 @@ static int replace_port(struct control *ctl, const char *full, json_t *from,
 	return err;
 }
 
+/* Can be changed while a client has the port open. */
+static bool is_live(const char *key)
+{
+	return !strcmp(key, "mtu") || !strcmp(key, "mac") ||
+	       !strcmp(key, "isolated") || settings_named(key);
+}
+
 /* A reservation takes all new options; a client that is attached gets those
  * that can change while the port is open. */
 static int set_reserved(struct control *ctl, const char *full, json_t *set,
 			json_t *to, struct glen_error *error)
 {
-	static const char *const live[] = { "mtu", "mac", "isolated", NULL };
 	struct glen_error ignored;
 	struct port *port = control_port(ctl, full, &ignored);
-	json_t *params = json_copy(to);
-	json_t *now = json_object();
+	json_t *params = json_object();
+	json_t *now = json_object(), *value;
+	const char *key;
 	int err = 0;
 
-	if (!params || !now)
+	if (!params || !now || settings_merge(params, to))
 		err = error_set(error, -ENOMEM, "out of memory");
 	json_object_del(params, "driver");
-	for (const char *const *k = live; *k && !err; k++)
-		if (json_object_get(set, *k))
-			json_object_set(now, *k, json_object_get(set, *k));
+	json_object_foreach(set, key, value) {
+		if (is_live(key) && json_object_set(now, key, value))
+			err = error_set(error, -ENOMEM, "out of memory");
+	}
 	if (!err && port && json_object_size(now))
 		err = control_port_set(ctl, full, now, error);
 	if (!err && json_object_set(ctl->reserved, full, params))

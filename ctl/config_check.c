@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "ctl/config.h"
 #include "lib/error.h"
 #include "lib/layout.h"
@@ -118,11 +119,17 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 	struct config_where where;
 	struct check c = { NULL, &where, error };
 	long rings, slots, buf_size, extra, vnet;
+	json_t *own = params ? json_copy(params) : json_object();
 	struct layout layout;
 	const char *key;
 	json_t *value;
-	int err = params_check(params, known, error);
+	int err = settings_check(params, error);
 
+	if (!own)
+		return error_set(error, -ENOMEM, "out of memory");
+	settings_strip(own);
+	err = err ?: params_check(own, known, error);
+	json_decref(own);
 	json_object_foreach(params, key, value) {
 		if (!err && check_common(&c, key, value) < 0)
 			err = -EINVAL;
@@ -162,6 +169,30 @@ static int check_shm(json_t *port, struct glen_error *error)
 	return err;
 }
 
+/* The settings of modules; *where names the module's member. */
+static int check_settings(struct check *c, const char *sw, const char *name,
+			  json_t *port)
+{
+	const char *key;
+	json_t *value;
+	int err;
+
+	json_object_foreach(port, key, value) {
+		json_t *one;
+
+		if (!settings_named(key))
+			continue;
+		one = json_pack("{sO}", key, value);
+		err = one ? settings_check(one, c->error) : -ENOMEM;
+		json_decref(one);
+		if (!err)
+			continue;
+		at(c, "switches/%s/ports/%s/%s", sw, name, key);
+		return err;
+	}
+	return 0;
+}
+
 static int check_port(struct check *c, const char *sw, const char *name,
 		      json_t *port)
 {
@@ -196,11 +227,16 @@ static int check_port(struct check *c, const char *sw, const char *name,
 		err = check_common(c, key, value);
 		if (err < 0)
 			return err;
+		if (err && settings_named(key))
+			continue;
 		if (err && !option_known(ops->options, key))
 			return refuse(c, "driver %s has no option '%.40s'",
 				      driver, key);
 	}
 	at(c, "switches/%s/ports/%s", sw, name);
+	err = check_settings(c, sw, name, port);
+	if (err)
+		return err;
 	return strcmp(driver, "shm") ? 0 : check_shm(port, c->error);
 }
 

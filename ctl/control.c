@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "ctl/config.h"
 #include "lib/error.h"
 
@@ -145,6 +146,19 @@ static int get_switch(struct control *ctl, const char *name,
 	return switch_create(ctl->engine, name, "learn", NULL, sw, error);
 }
 
+/*
+ * What a port's own record keeps of its options, a new object. Settings of
+ * modules are in the configuration if the port is.
+ */
+static json_t *record_params(json_t *params, bool configured)
+{
+	json_t *record = params ? json_copy(params) : json_object();
+
+	if (record && configured)
+		settings_strip(record);
+	return record;
+}
+
 int control_port_open(struct control *ctl, const char *full, const char *driver,
 		      struct port_args *args, bool configured,
 		      struct port **port, struct glen_error *error)
@@ -170,8 +184,11 @@ int control_port_open(struct control *ctl, const char *full, const char *driver,
 	args->saved = NULL;
 	args->resume = false;
 	if (hooks && hooks->saved_open) {
-		err = hooks->saved_open(ctl->arg, full, driver, args->params,
+		json_t *record = record_params(args->params, configured);
+
+		err = hooks->saved_open(ctl->arg, full, driver, record,
 					&args->saved, &args->resume, error);
+		json_decref(record);
 		if (err)
 			goto err_switch;
 	}
@@ -205,6 +222,35 @@ void control_port_close(struct control *ctl, struct port *port,
 	control_switch_release(ctl, sw);
 }
 
+static int set_open(struct control *ctl, struct port *port, json_t *params,
+		    struct glen_error *error);
+
+/* The port of a client becomes a reserved one: its settings hold at once. */
+static int adopt_open(struct control *ctl, struct port *port, json_t *params,
+		      struct glen_error *error)
+{
+	json_t *change = json_object(), *value;
+	const char *key;
+	int err = change ? 0 : error_set(error, -ENOMEM, "out of memory");
+
+	json_object_foreach(port->params, key, value) {
+		if (!err && settings_named(key))
+			err = settings_diff(change, key, value,
+					    json_object_get(params, key) ?:
+						    json_null());
+	}
+	json_object_foreach(params, key, value) {
+		if (!err && settings_named(key))
+			err = settings_diff(change, key,
+					    json_object_get(port->params, key),
+					    value);
+	}
+	if (!err && json_object_size(change))
+		err = set_open(ctl, port, change, error);
+	json_decref(change);
+	return err;
+}
+
 /* Keeps a name for the client that will open it. */
 static int reserve(struct control *ctl, const char *full, json_t *params,
 		   struct glen_error *error)
@@ -231,8 +277,13 @@ static int reserve(struct control *ctl, const char *full, json_t *params,
 		return error_set(error, -EEXIST,
 				 "port %s exists already, with driver %s", full,
 				 port->ops->name);
-	copy = params ? json_deep_copy(params) : json_object();
-	if (json_object_set_new(ctl->reserved, full, copy)) {
+	if (port)
+		err = adopt_open(ctl, port, params, error);
+	if (err)
+		return err;
+	copy = json_object();
+	if (settings_merge(copy, params) ||
+	    json_object_set_new(ctl->reserved, full, copy)) {
 		control_switch_release(ctl, name.sw);
 		return error_set(error, -ENOMEM, "out of memory");
 	}
@@ -287,16 +338,54 @@ static int merge_reserved(struct control *ctl, const char *full, json_t *params,
 			  json_t **merged, struct glen_error *error)
 {
 	*merged = json_deep_copy(control_reserved(ctl, full));
-	if (!*merged || json_object_update(*merged, params))
+	if (!*merged || settings_merge(*merged, params))
 		return error_set(error, -ENOMEM, "out of memory");
 	return config_check_reserved(*merged, error);
 }
 
 /* The port's own record of its options, for a client that resumes. */
-static void save_params(struct control *ctl, struct port *port)
+static int save_params(struct control *ctl, struct port *port, json_t *params,
+		       struct glen_error *error)
 {
-	if (port->saved && ctl->hooks->saved_params)
-		ctl->hooks->saved_params(ctl->arg, port->saved, port->params);
+	json_t *record;
+	int err;
+
+	if (!port->saved || !ctl->hooks->saved_params)
+		return 0;
+	record = record_params(params, port->configured);
+	if (!record)
+		return error_set(error, -ENOMEM, "out of memory");
+	err = ctl->hooks->saved_params(ctl->arg, port->saved, record, error);
+	json_decref(record);
+	return err;
+}
+
+int control_save_params(struct control *ctl, struct port *port,
+			struct glen_error *error)
+{
+	return save_params(ctl, port, port->params, error);
+}
+
+/* Sets options of an open port, first in its record: a port that resumes
+ * without its settings could send what it must not. */
+static int set_open(struct control *ctl, struct port *port, json_t *params,
+		    struct glen_error *error)
+{
+	struct glen_error ignored;
+	json_t *merged = json_copy(port->params);
+	int err = 0;
+
+	if (!merged || settings_merge(merged, params))
+		err = error_set(error, -ENOMEM, "out of memory");
+	if (!err)
+		err = save_params(ctl, port, merged, error);
+	json_decref(merged);
+	if (err)
+		return err;
+	err = port_set(port, params, error);
+	if (err)
+		save_params(ctl, port, port->params, &ignored);
+	return err;
 }
 
 int control_port_set(struct control *ctl, const char *full, json_t *params,
@@ -312,15 +401,49 @@ int control_port_set(struct control *ctl, const char *full, json_t *params,
 	if (reserved)
 		err = merge_reserved(ctl, full, params, &merged, error);
 	if (!err && port)
-		err = port_set(port, params, error);
-	if (!err && port)
-		save_params(ctl, port);
+		err = set_open(ctl, port, params, error);
 	if (!err && reserved && json_object_set(ctl->reserved, full, merged))
 		err = error_set(error, -ENOMEM, "out of memory");
 	json_decref(merged);
 	if (!err && (reserved || port->configured))
 		control_changed(ctl);
 	return err;
+}
+
+/* A port's settings changed by themselves. */
+static void refresh_port(struct control *ctl, struct port *port)
+{
+	char full[GLEN_NAME_MAX + 1];
+	struct glen_error error;
+	json_t *reserved = control_reserved(ctl, control_full_name(port, full));
+
+	if (reserved)
+		settings_copy(reserved, port->params);
+	if (save_params(ctl, port, port->params, &error))
+		port_log(port, "not all of its settings are kept: %s",
+			 error.text);
+}
+
+void control_refresh(struct control *ctl)
+{
+	struct vswitch *sw = engine_switches(ctl->engine);
+	bool any = false;
+
+	for (; sw; sw = sw->next) {
+		unsigned left = sw->n_ports;
+
+		if (!settings_refresh(sw))
+			continue;
+		any = true;
+		for (unsigned i = 0; left && i < SWITCH_PORTS_MAX; i++) {
+			if (!sw->ports[i])
+				continue;
+			left--;
+			refresh_port(ctl, sw->ports[i]);
+		}
+	}
+	if (any)
+		control_changed(ctl);
 }
 
 void control_switch_del(struct control *ctl, struct vswitch *sw)

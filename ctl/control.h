@@ -43,8 +43,9 @@ struct control_hooks {
 			  struct glen_error *error);
 	/* The port is closed, or was not opened after all. */
 	void (*saved_close)(void *arg, void *saved);
-	/* A port's options changed while it is open. */
-	void (*saved_params)(void *arg, void *saved, json_t *params);
+	/* A port's options change while it is open. -EFBIG: no room. */
+	int (*saved_params)(void *arg, void *saved, json_t *params,
+			    struct glen_error *error);
 	/* A port is about to be closed for this reason: tell its client. */
 	void (*closing)(void *arg, struct port *port, const char *reason);
 	/* What control_config() returns has changed. */
@@ -117,11 +118,20 @@ void control_switch_release(struct control *ctl, const char *name);
 /* Ports that only exist as reservations in a switch. */
 unsigned control_n_reserved(const struct control *ctl, const char *sw);
 
+/* Stores the port's options where it finds them when it resumes; after its
+ * configured flag changed. -EFBIG. */
+int control_save_params(struct control *ctl, struct port *port,
+			struct glen_error *error);
+
 /* Objects as docs/control.md describes them; NULL: no memory. */
 json_t *control_show_switch(struct control *ctl, struct vswitch *sw);
 json_t *control_show_port(struct control *ctl, struct port *port);
 /* Of a reservation without a client. */
 json_t *control_show_reserved(const char *full, json_t *params);
+
+/* Takes over what modules changed of their settings for ports: after a tick and
+ * after a module's method. */
+void control_refresh(struct control *ctl);
 
 /* Tells the hook that the configuration changed. */
 void control_changed(struct control *ctl);

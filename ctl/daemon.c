@@ -58,13 +58,12 @@ static void hook_saved_close(void *arg, void *saved)
 		state_close(d->state, saved);
 }
 
-static void hook_saved_params(void *arg, void *saved, json_t *params)
+static int hook_saved_params(void *arg, void *saved, json_t *params,
+			     struct glen_error *error)
 {
 	struct daemon *d = arg;
-	struct glen_error error;
 
-	if (state_set_params(d->state, saved, params, &error))
-		log_warning("state file: %s", error.text);
+	return state_set_params(d->state, saved, params, error);
 }
 
 static void hook_closing(void *arg, struct port *port, const char *reason)
@@ -288,6 +287,7 @@ static void on_timer(void *arg, uint32_t events)
 	if (read(d->timer.fd, &n, sizeof(n)) != sizeof(n))
 		return;
 	engine_tick(d->engine);
+	control_refresh(&d->control);
 	server_tick(&d->server);
 	forget_pending(d);
 }

@@ -509,6 +509,8 @@ static int module_command(struct control *ctl, const char *method,
 		err = sw->module->command(sw->module_state, method, rest,
 					  &names, result, error);
 	json_decref(rest);
+	if (!err)
+		control_refresh(ctl);
 	if (err == -ENOSYS && !strncmp(method, "fdb.", 4))
 		err = error_set(error, -EOPNOTSUPP,
 				"module %s of switch %s has no table of "

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/capture.h"
+#include "core/settings.h"
 #include "ctl/config.h"
 #include "ctl/daemon.h"
 #include "ctl/methods.h"
@@ -197,6 +198,22 @@ static json_t *merge_params(struct call *call, const char *full,
 	return params;
 }
 
+/* What a port may do is not its client's to say. */
+static int refuse_settings(json_t *params, struct glen_error *error)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(params, key, value) {
+		if (settings_named(key))
+			return error_set(error, -EPERM,
+					 "%s: settings of a module are for "
+					 "port.add and port.set",
+					 key);
+	}
+	return 0;
+}
+
 static int port_open(struct call *call, struct glen_error *error)
 {
 	struct port_args args = { 0 };
@@ -210,6 +227,9 @@ static int port_open(struct call *call, struct glen_error *error)
 				"a token is for port.resume only");
 	if (!err)
 		err = check_free(call, full, error);
+	if (err)
+		return err;
+	err = refuse_settings(call->params, error);
 	if (err)
 		return err;
 	reserved = control_reserved(&call->d->control, full);
@@ -250,7 +270,7 @@ static int port_resume(struct call *call, struct glen_error *error)
 	struct daemon *d = call->d;
 	const char *full, *token;
 	struct port *port;
-	json_t *params;
+	json_t *params, *reserved;
 	int err = method_need(call->params, "port", &full, error);
 
 	if (!err)
@@ -264,10 +284,15 @@ static int port_resume(struct call *call, struct glen_error *error)
 				 "port %s is not known from before glend was "
 				 "started; open it anew (port.open)",
 				 full);
+	reserved = control_reserved(&d->control, full);
 	params = state_params(d->state, full);
 	if (!params)
 		params = json_object();
 	json_object_set_new(params, "token", json_string(token));
+	if (reserved && settings_copy(params, reserved)) {
+		json_decref(params);
+		return error_set(error, -ENOMEM, "out of memory");
+	}
 	err = resume(call, full, params, &port, error);
 	json_decref(params);
 	if (err)

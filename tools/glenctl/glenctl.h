@@ -131,7 +131,8 @@ int show(struct ctl *ctl, const char *method, json_t *params);
  * Adds key=value words to object: the value is taken as JSON if it is a
  * number, true, false, null, a list, an object or a quoted string; anything
  * else is a string as it stands. Keys in strings (NULL or ending with NULL)
- * are always strings. Returns 0 or EXIT_USAGE, having said why.
+ * are always strings. A key "a.b" stands for the member b of an object a.
+ * Returns 0 or EXIT_USAGE, having said why.
  */
 int add_options(const struct ctl *ctl, json_t *object, int argc, char **argv,
 		const char *const *strings);

@@ -37,6 +37,30 @@ static json_t *parse_value(const char *text, bool string, const char **why)
 	return value;
 }
 
+/*
+ * Puts a value where its key says: "learn.access" is the member access of the
+ * object learn. Takes value; not 0: it cannot be put there.
+ */
+static int put_value(json_t *object, char *key, json_t *value, bool *twice)
+{
+	char *dot = strchr(key, '.');
+	json_t *inner;
+
+	if (dot && dot > key && dot[1]) {
+		*dot = '\0';
+		inner = json_object_get(object, key);
+		if (!inner) {
+			inner = json_object();
+			json_object_set_new(object, key, inner);
+		}
+		*dot = '.';
+		object = inner;
+		key = dot + 1;
+	}
+	*twice = json_object_get(object, key);
+	return json_object_set_new(object, key, value);
+}
+
 int add_options(const struct ctl *ctl, json_t *object, int argc, char **argv,
 		const char *const *strings)
 {
@@ -46,17 +70,20 @@ int add_options(const struct ctl *ctl, json_t *object, int argc, char **argv,
 		const char *why;
 		json_t *value;
 		char key[64];
+		bool twice = false;
+		int failed;
 
 		if (!len || len >= sizeof(key))
 			return bad_usage(ctl, "\"%s\" is not key=value",
 					 argv[i]);
 		memcpy(key, argv[i], len);
 		key[len] = '\0';
-		if (json_object_get(object, key))
-			return bad_usage(ctl, "%s is given twice", key);
 		value = parse_value(eq + 1, is_string_key(key, len, strings),
 				    &why);
-		if (!value || json_object_set_new(object, key, value))
+		failed = !value || put_value(object, key, value, &twice);
+		if (twice)
+			return bad_usage(ctl, "%s is given twice", key);
+		if (failed)
 			return bad_usage(ctl, "cannot read \"%s\": %s", argv[i],
 					 why);
 	}
