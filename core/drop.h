@@ -26,6 +26,7 @@
 	X(IN_FLOOD_LIMIT, in_flood_limit, "flood rate limit of the switch")    \
 	X(IN_MODULE, in_module, "refused by the module")                       \
 	X(IN_TRUNCATED, in_truncated, "driver saw only a part of it")          \
+	X(IN_KERNEL_FULL, in_kernel_full, "the kernel had no room for it")     \
 	/* OUT: on the port the packet was going to */                         \
 	X(OUT_NO_ROOM, out_no_room, "egress ring full")                        \
 	X(OUT_OVERSIZE, out_oversize, "longer than the destination's MTU")     \

@@ -103,7 +103,7 @@ static int common_params(struct port *port, json_t *params,
 static int counters_alloc(struct port *port, struct glen_error *error)
 {
 	unsigned per_out = port->sw->engine->n_workers + 1;
-	size_t n = port->n_in + (size_t)port->n_out * per_out;
+	size_t n = 2 * port->n_in + (size_t)port->n_out * per_out;
 	struct counters *c;
 
 	c = aligned_alloc(64, (n ? n : 1) * sizeof(*c));
@@ -111,8 +111,10 @@ static int counters_alloc(struct port *port, struct glen_error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	memset(c, 0, n * sizeof(*c));
 	port->counters = c;
-	for (unsigned i = 0; i < port->n_in; i++)
-		port->in[i].counters = c++;
+	for (unsigned i = 0; i < port->n_in; i++) {
+		port->in[i].counters = c;
+		c += 2;
+	}
 	for (unsigned i = 0; i < port->n_out; i++) {
 		port->out[i].counters = c;
 		c += per_out;

@@ -54,8 +54,9 @@ enum {
 };
 
 /*
- * Counters of one ring. Each instance has one writer: the ring's worker
- * (ingress) or one worker (egress, one instance per worker). Readers add up.
+ * Counters of one ring. Each instance has one writer: an ingress ring has two,
+ * its worker's and the control thread's; an egress ring one per worker and one
+ * more that is the control thread's. Readers add up.
  */
 struct counters {
 	uint64_t packets;    /* in: taken from the port; out: delivered to it */
@@ -77,7 +78,7 @@ struct ingress {
 	struct port *port;	    /* const */
 	const struct port_hot *hot; /* const: the driver's callbacks */
 	void *drv;		    /* const: the driver's state of this ring */
-	struct counters *counters;  /* written by the worker */
+	struct counters *counters;  /* const: [0] the worker's, [1] control's */
 	uint16_t ring;		    /* const: ring number */
 	int in_fd;		    /* const while in use: edges wake the ring;
 				 * -1: poll only. Control thread only */
@@ -95,7 +96,8 @@ struct egress {
 	struct port *port;	    /* const */
 	const struct port_hot *hot; /* const: the driver's callbacks */
 	void *drv;		    /* const: the driver's state of this ring */
-	struct counters *counters;  /* const: one per worker, by worker index */
+	struct counters *counters;  /* const: by worker index; the last one is
+				     * the control thread's */
 	uint16_t ring;		    /* const */
 };
 
@@ -254,6 +256,17 @@ static inline void in_drop_seg(struct ingress *in, enum drop reason,
 static inline void in_drop(struct ingress *in, enum drop reason)
 {
 	in_drop_seg(in, reason, NULL, 0, 0);
+}
+
+/*
+ * Control thread, from tick(): n more packets for this ring were dropped before
+ * rx() could see them, as the kernel's statistics say.
+ */
+static inline void in_drop_unseen(struct ingress *in, enum drop reason,
+				  uint64_t n)
+{
+	count_add(&in->counters[1].packets, n);
+	count_add(&in->counters[1].drops[reason], n);
 }
 
 /* Worker, from tx(): packet i of the batch is not delivered. */

@@ -29,8 +29,9 @@ void port_counters(const struct port *port, int ring, struct counters *in,
 	memset(in, 0, sizeof(*in));
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < port->n_in; i++)
-		if (ring < 0 || i == ring)
-			counters_add(in, port->in[i].counters);
+		for (unsigned k = 0; k < 2; k++)
+			if (ring < 0 || i == ring)
+				counters_add(in, &port->in[i].counters[k]);
 	for (int i = 0; i < port->n_out; i++)
 		for (unsigned w = 0; w < n; w++)
 			if (ring < 0 || i == ring)

@@ -135,6 +135,20 @@ static void test_under_traffic(void **state)
 	assert_int_equal(rig_out(to).packets, ROUNDS * 40);
 }
 
+/* The control thread counts what the kernel dropped, beside the worker. */
+static void test_unseen(void **state)
+{
+	open_ports();
+	start(1);
+	rig_send(from, 1, (struct sent){ TO(1), .seq = 1 });
+	in_drop_unseen(&from->in[1], DROP_IN_KERNEL_FULL, 3);
+	rig_run();
+	rig_expect(to, 0, 1);
+	assert_int_equal(rig_in(from).packets, 4);
+	assert_int_equal(rig_in(from).drops[DROP_IN_KERNEL_FULL], 3);
+	rig_check();
+}
+
 /* A port with rings running is destroyed as any other. */
 static void test_destroy(void **state)
 {
@@ -152,7 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_start_stop), RIG_TEST(test_out_use),
 		RIG_TEST(test_spread),	   RIG_TEST(test_under_traffic),
-		RIG_TEST(test_destroy),
+		RIG_TEST(test_unseen),	   RIG_TEST(test_destroy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
