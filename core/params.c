@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/error.h"
@@ -112,6 +113,55 @@ int params_int(json_t *params, const char *key, long def, long min, long max,
 				 "%s must be from %ld to %ld, not %lld", key,
 				 min, max, (long long)n);
 	*value = n;
+	return 0;
+}
+
+/* "64G" in bytes; 0: it is no such text. */
+static uint64_t bytes_of(const char *text)
+{
+	static const char suffixes[] = "KMGT";
+	const char *suffix;
+	unsigned shift = 0;
+	uint64_t n;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return 0;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	suffix = *end ? strchr(suffixes, *end) : NULL;
+	if (suffix) {
+		shift = 10 * (suffix - suffixes + 1);
+		end++;
+	}
+	if (errno || *end || n > UINT64_MAX >> shift)
+		return 0;
+	return n << shift;
+}
+
+int params_bytes(json_t *params, const char *key, uint64_t def, uint64_t min,
+		 uint64_t max, uint64_t *value, struct glen_error *error)
+{
+	json_t *member;
+	json_int_t n;
+	int err = check_object(params, error);
+
+	if (err)
+		return err;
+	*value = def;
+	member = json_object_get(params, key);
+	if (!member)
+		return 0;
+	n = json_integer_value(member);
+	*value = json_is_string(member) ? bytes_of(json_string_value(member)) :
+		 n > 0			? (uint64_t)n :
+					  0;
+	if (*value < min || *value > max)
+		return error_set(error, -EINVAL,
+				 "%s must be a number of bytes from %llu to "
+				 "%llu, or one of KiB, MiB, GiB or TiB as 64G",
+				 key, (unsigned long long)min,
+				 (unsigned long long)max);
 	return 0;
 }
 

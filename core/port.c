@@ -59,8 +59,18 @@ static int mac_parse(const char *text, uint8_t mac[6], struct glen_error *error)
 
 static void mtu_apply(struct port *port)
 {
+	unsigned mtu = port->mtu;
+
+	if (port->peer_mtu && (!mtu || port->peer_mtu < mtu))
+		mtu = port->peer_mtu;
 	atomic_store(&port->max_len,
-		     port->mtu ? port->mtu + PACKET_LEN_MIN : PACKET_LEN_MAX);
+		     mtu ? mtu + PACKET_LEN_MIN : PACKET_LEN_MAX);
+}
+
+void port_peer_mtu(struct port *port, unsigned mtu)
+{
+	port->peer_mtu = mtu;
+	mtu_apply(port);
 }
 
 /*

@@ -206,10 +206,12 @@ struct port {
 	_Atomic unsigned caps;	    /* OFFLOAD_CAP_*: what it takes; read by
 				     * workers, written by control */
 	unsigned mtu;		    /* payload limit, 0: none; control thread */
+	unsigned peer_mtu;	    /* the peer's own; port_peer_mtu() */
 	bool isolated;		    /* control thread */
 	bool configured;	    /* outlives its client; control thread */
 	uint8_t mac[6];		    /* zero: none; control thread */
-	_Atomic uint32_t max_len; /* from mtu: longest frame; read by workers */
+	_Atomic uint32_t
+		max_len; /* from both: longest frame; read by workers */
 	_Atomic(const char *) broken; /* reason, set once by port_break() */
 	_Atomic(struct capture *) capture; /* sessions, RCU; NULL: none */
 	struct ingress in[PORT_RINGS_MAX];
@@ -305,6 +307,11 @@ void port_in_stop(struct ingress *in);
  * egress rings from now on; open() begins with all.
  */
 void port_out_use(struct port *port, unsigned n);
+/*
+ * Control thread: the peer said that its MTU is this one; 0: it does not say.
+ * The less of it and port->mtu counts.
+ */
+void port_peer_mtu(struct port *port, unsigned mtu);
 
 /*
  * For open() and set(): refuses members of params that are not in the list
@@ -315,6 +322,9 @@ int params_check(json_t *params, const char *const *known,
 /* Integer member with default and range; -EINVAL names key and range. */
 int params_int(json_t *params, const char *key, long def, long min, long max,
 	       long *value, struct glen_error *error);
+/* Bytes: an integer, or a string as "64G" (K, M, G, T: powers of 1024). */
+int params_bytes(json_t *params, const char *key, uint64_t def, uint64_t min,
+		 uint64_t max, uint64_t *value, struct glen_error *error);
 int params_bool(json_t *params, const char *key, bool def, bool *value,
 		struct glen_error *error);
 /* String member, NULL if absent; borrowed from params. */

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/discard.h"
 #include "core/rcu.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
@@ -51,7 +50,6 @@ uint64_t vhost_protocol(const struct vhost_port *vp)
 {
 	return F(VHOST_PROTOCOL_LOG_SHMFD) | F(VHOST_PROTOCOL_RARP) |
 	       F(VHOST_PROTOCOL_REPLY_ACK) | F(VHOST_PROTOCOL_MTU) |
-	       F(VHOST_PROTOCOL_BACKEND_REQ) |
 	       F(VHOST_PROTOCOL_INFLIGHT_SHMFD) |
 	       F(VHOST_PROTOCOL_RESET_DEVICE) | F(VHOST_PROTOCOL_MEM_SLOTS) |
 	       F(VHOST_PROTOCOL_STATUS) |
@@ -176,12 +174,32 @@ static void save_memory(struct vhost_port *vp)
 	s->ino = map->ino;
 }
 
+/* What lies in holes of it is charged to glend when it is first read. */
+static int limit_check(struct vhost_port *vp, const struct vhost_memory *m)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < m->n; i++)
+		sum += m->piece[i].region.size;
+	if (sum <= vp->max_memory)
+		return 0;
+	return error_set(&vp->error, -ENOSPC,
+			 "the guest has %llu MiB of memory, and max_memory= of "
+			 "the port is %llu MiB: add the port with more, or "
+			 "give the guest less",
+			 (unsigned long long)(sum >> 20),
+			 (unsigned long long)(vp->max_memory >> 20));
+}
+
 /* The guest's memory is next from now on; next is empty afterwards. */
 static int change_memory(struct vhost_port *vp, struct vhost_memory *next)
 {
 	struct vhost_memory old = vp->memory;
-	int err = vhost_memory_seal(next);
+	int err = limit_check(vp, next);
 
+	if (err)
+		return err;
+	err = vhost_memory_seal(next);
 	if (err)
 		return error_set(&vp->error, err, "out of memory");
 	vp->memory = *next;
@@ -464,18 +482,10 @@ static int set_mtu(struct vhost_port *vp, struct vhost_message *m)
 		return error_set(&vp->error, -EINVAL,
 				 "an MTU of %llu is not one of Ethernet's",
 				 (unsigned long long)m->u64);
+	/* Between the front end and the guest it is settled: what is longer
+	 * would come as a surprise. */
 	vp->mtu = m->u64;
-	return 0;
-}
-
-static int set_request_fd(struct vhost_port *vp, struct vhost_message *m)
-{
-	if (m->n_fds != 1)
-		return error_set(&vp->error, -EINVAL,
-				 "SET_BACKEND_REQ_FD came without a "
-				 "descriptor");
-	discard_fd(vp->bin, vp->request_fd);
-	vp->request_fd = take_fd(m);
+	port_peer_mtu(vp->port, vp->mtu);
 	return 0;
 }
 
@@ -547,6 +557,7 @@ static int reset_device(struct vhost_port *vp, struct vhost_message *m)
 	vp->status = 0;
 	vp->features = 0;
 	vp->mtu = 0;
+	port_peer_mtu(vp->port, 0);
 	atomic_store(&vp->port->caps, 0);
 	return 0;
 }
@@ -589,8 +600,6 @@ static const struct rule {
 				    1 + VHOST_PROTOCOL_INFLIGHT_SHMFD },
 	[VHOST_NET_SET_MTU] = { set_mtu, 8, 8, 0, false,
 				1 + VHOST_PROTOCOL_MTU },
-	[VHOST_SET_BACKEND_REQ_FD] = { set_request_fd, 0, 8, 1, false,
-				       1 + VHOST_PROTOCOL_BACKEND_REQ },
 	[VHOST_RESET_DEVICE] = { reset_device, 0, 0, 0, false,
 				 1 + VHOST_PROTOCOL_RESET_DEVICE },
 	[VHOST_GET_MAX_MEM_SLOTS] = { get_slots, 0, 8, 0, true,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "core/discard.h"
@@ -13,20 +14,45 @@
 #include "port/vhost_user/session.h"
 #include "port/vhost_user/sigbus.h"
 
-enum { MODE = 0660 };
+enum { MODE = 0660, MTU_MAX = 65535, MEMORY_MIN = 1 << 20 };
 
 _Static_assert(sizeof(struct vhost_saved) <= PORT_SAVED_SIZE,
 	       "the state file's record is large enough");
 
+/* virtio's field for it has 16 bits. */
+static int mtu_check(const struct vhost_port *vp, struct glen_error *error)
+{
+	if (vp->port->mtu <= MTU_MAX)
+		return 0;
+	return error_set(error, -EINVAL,
+			 "mtu %u is more than a virtio network card can have: "
+			 "it must be from 68 to %d, or 0 for no limit",
+			 vp->port->mtu, MTU_MAX);
+}
+
+/* A guest that has more than this host is a mistake, or worse. */
+static uint64_t default_memory(void)
+{
+	struct sysinfo info;
+	uint64_t bytes;
+
+	if (sysinfo(&info))
+		return VHOST_BYTES_MAX;
+	bytes = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
+	return bytes < VHOST_BYTES_MAX ? bytes : VHOST_BYTES_MAX;
+}
+
 static int options(struct vhost_port *vp, json_t *params,
 		   struct glen_error *error)
 {
-	static const char *const known[] = { "path",   "mode",	 "access",
-					     "queues", "packed", "offloads",
-					     "config", NULL };
+	static const char *const known[] = { "path",   "mode",	     "access",
+					     "queues", "packed",     "offloads",
+					     "config", "max_memory", NULL };
 	const char *path, *mode, *access;
 	long queues;
-	int err = params_check(params, known, error);
+	int err = mtu_check(vp, error);
+
+	err = err ?: params_check(params, known, error);
 
 	err = err ?: params_str(params, "path", &path, error);
 	err = err ?: params_str(params, "mode", &mode, error);
@@ -39,6 +65,10 @@ static int options(struct vhost_port *vp, json_t *params,
 		      params_bool(params, "offloads", true, &vp->offloads,
 				  error);
 	err = err ?: params_bool(params, "config", false, &vp->config, error);
+	err = err   ?:
+		      params_bytes(params, "max_memory", default_memory(),
+				   MEMORY_MIN, VHOST_BYTES_MAX, &vp->max_memory,
+				   error);
 	if (err)
 		return err;
 	if (!path || !*path)
@@ -133,7 +163,7 @@ static int vhost_open(struct port *port, struct port_args *args,
 	vp->port = port;
 	vp->loop = port_loop(port);
 	vp->link.fd = vp->source.fd = vp->listener.fd = vp->faults.fd = -1;
-	vp->retry.source.fd = vp->request_fd = vp->inflight_fd = -1;
+	vp->retry.source.fd = vp->inflight_fd = -1;
 	vp->saved = args->saved ? args->saved : &vp->own_saved;
 	if (!args->resume)
 		memset(vp->saved, 0, sizeof(*vp->saved));
@@ -161,6 +191,18 @@ static int vhost_open(struct port *port, struct port_args *args,
 err_close:
 	vhost_close(port);
 	return err;
+}
+
+static int vhost_set(struct port *port, json_t *params,
+		     struct glen_error *error)
+{
+	if (json_object_size(params))
+		return error_set(error, -EINVAL,
+				 "a vhost-user port has no option \"%.64s\" "
+				 "that can be changed while it is open",
+				 json_object_iter_key(
+					 json_object_iter(params)));
+	return mtu_check(port->drv, error);
 }
 
 static void vhost_tick(struct port *port)
@@ -191,9 +233,12 @@ const struct port_ops vhost_port_ops = {
 		   "offloads=BOOL checksums and segmentation are left to who "
 		   "needs them (true)\n"
 		   "config=BOOL   glend tells MAC and MTU to front ends that "
-		   "ask (false)\n",
+		   "ask (false)\n"
+		   "max_memory=N  most memory that a guest may have, in bytes "
+		   "or as 64G (the host's memory and swap)\n",
 	.open = vhost_open,
 	.close = vhost_close,
+	.set = vhost_set,
 	.show = vhost_show,
 	.tick = vhost_tick,
 	.link = vhost_link,

@@ -24,15 +24,15 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 	vhost_memory_fini(&vp->memory);
 	vhost_unmap(&vp->log_map);
 	vp->log = NULL;
-	discard_fd(vp->bin, vp->request_fd);
 	if (vp->inflight_fd >= 0)
 		close(vp->inflight_fd);
-	vp->request_fd = vp->inflight_fd = -1;
+	vp->inflight_fd = -1;
 	vhost_link_fini(&vp->link);
 	vp->features = vp->protocol = 0;
 	vp->status = 0;
 	vp->has_status = false;
 	vp->mtu = 0;
+	port_peer_mtu(vp->port, 0);
 	vp->source.fd = -1;
 	atomic_store(&vp->port->caps, 0);
 	atomic_store(&vp->memory_gone, false);

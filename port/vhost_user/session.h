@@ -51,7 +51,6 @@ enum {
 	VHOST_PROTOCOL_RARP = 2,
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_MTU = 4,
-	VHOST_PROTOCOL_BACKEND_REQ = 5,
 	VHOST_PROTOCOL_CONFIG = 9,
 	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_RESET_DEVICE = 13,
@@ -94,6 +93,7 @@ struct vhost_port {
 	bool client;   /* glend connects */
 	unsigned n_pairs;
 	bool packed, offloads, config;
+	uint64_t max_memory; /* bytes that a guest may share */
 
 	/* The socket (socket.c). */
 	struct loop_source listener; /* fd -1: none */
@@ -115,7 +115,6 @@ struct vhost_port {
 	uint8_t status;
 	bool has_status; /* SET_STATUS came */
 	unsigned mtu;	 /* NET_SET_MTU; 0: none */
-	int request_fd;	 /* SET_BACKEND_REQ_FD; -1: none */
 	struct vhost_memory memory;
 	struct vhost_map log_map;
 	struct vhost_log logs[2]; /* the one that is used, and the next */

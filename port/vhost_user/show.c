@@ -59,7 +59,6 @@ static const struct name protocol_names[] = {
 	{ VHOST_PROTOCOL_RARP, "rarp" },
 	{ VHOST_PROTOCOL_REPLY_ACK, "reply_ack" },
 	{ VHOST_PROTOCOL_MTU, "mtu" },
-	{ VHOST_PROTOCOL_BACKEND_REQ, "backend_req" },
 	{ VHOST_PROTOCOL_CONFIG, "config" },
 	{ VHOST_PROTOCOL_INFLIGHT_SHMFD, "inflight_shmfd" },
 	{ VHOST_PROTOCOL_RESET_DEVICE, "reset_device" },
@@ -253,6 +252,7 @@ void vhost_show(struct port *port, json_t *o)
 			    json_boolean(vhost_connected(vp)));
 	json_object_set_new(own, "connections", json_integer(vp->connections));
 	json_object_set_new(own, "refused", json_integer(vp->refused));
+	json_object_set_new(own, "max_memory", json_integer(vp->max_memory));
 	if (vp->last_error.code)
 		json_object_set_new(own, "last_error",
 				    json_string(vp->last_error.text));

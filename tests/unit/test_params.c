@@ -103,6 +103,47 @@ static void int_has_default_and_range(void **state)
 	json_decref(params);
 }
 
+static void bytes_have_suffixes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes; /* 0: refused */
+	} cases[] = {
+		{ "{\"n\": 4096}", 4096 },
+		{ "{\"n\": \"4096\"}", 4096 },
+		{ "{\"n\": \"8K\"}", 8192 },
+		{ "{\"n\": \"64G\"}", 64ULL << 30 },
+		{ "{\"n\": \"1T\"}", 1ULL << 40 },
+		{ "{}", 5000 },
+		{ "{\"n\": \"2T\"}", 0 },
+		{ "{\"n\": 4095}", 0 },
+		{ "{\"n\": -1}", 0 },
+		{ "{\"n\": true}", 0 },
+		{ "{\"n\": \"\"}", 0 },
+		{ "{\"n\": \"G\"}", 0 },
+		{ "{\"n\": \"-1G\"}", 0 },
+		{ "{\"n\": \"1.5G\"}", 0 },
+		{ "{\"n\": \"1GB\"}", 0 },
+		{ "{\"n\": \"17179869185T\"}", 0 }, /* wraps */
+		{ "{\"n\": \"99999999999999999999\"}", 0 },
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		json_t *params = json_loads(cases[i].text, 0, NULL);
+		struct glen_error error;
+		uint64_t n;
+		int err = params_bytes(params, "n", 5000, 4096, 1ULL << 40, &n,
+				       &error);
+
+		assert_int_equal(err, cases[i].bytes ? 0 : -EINVAL);
+		if (!err)
+			assert_int_equal(n, cases[i].bytes);
+		else
+			assert_non_null(strstr(error.text, "as 64G"));
+		json_decref(params);
+	}
+}
+
 static void wrong_types_are_named(void **state)
 {
 	json_t *params = parse("{\"int\": 1, \"real\": 1.5, \"str\": \"x\","
@@ -152,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(check_accepts_known_and_none),
+		cmocka_unit_test(bytes_have_suffixes),
 		cmocka_unit_test(check_names_unknown_key),
 		cmocka_unit_test(check_cuts_long_lists),
 		cmocka_unit_test(check_refuses_what_is_no_object),

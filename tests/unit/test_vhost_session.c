@@ -52,6 +52,31 @@ static void test_shown(void **state)
 	pthread_mutex_unlock(&lock);
 }
 
+static unsigned long drops_of(const struct port *port, enum drop why)
+{
+	unsigned long n = 0;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned w = 0; w <= engine->n_workers; w++)
+		n += __atomic_load_n(&port->out[0].counters[w].drops[why],
+				     __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+static void set_mtu(struct port *port, int mtu, int want)
+{
+	json_t *params = json_pack("{s:i}", "mtu", mtu);
+	struct glen_error error;
+
+	pthread_mutex_lock(&lock);
+	assert_int_equal(port_set(port, params, &error), want);
+	pthread_mutex_unlock(&lock);
+	if (want)
+		assert_non_null(strstr(error.text, "68 to 65535"));
+	json_decref(params);
+}
+
 /* One front end at a time; the others are sent away. */
 static void test_second(void **state)
 {
@@ -355,6 +380,63 @@ static void test_refused(void **state)
 	close(pipes[1]);
 }
 
+static void guest_mtu(uint64_t mtu)
+{
+	good(&fb, fe_set_u64(&fb, FE_NET_SET_MTU, mtu));
+	good(&fb, fe_sync(&fb));
+}
+
+/* Longer than what guest and front end agreed on: not for this guest. */
+static void test_mtu(void **state)
+{
+	attach(&fa, FE_QEMU7, 0, 1, path_a);
+	attach(&fb, FE_QEMU7, 0, 1, path_b);
+	exchange(2);
+	guest_mtu(FRAME - 14 - 1);
+	send_one(&fa, 1);
+	assert_false(receive(&fb, 50));
+	assert_int_equal(drops_of(b, DROP_OUT_OVERSIZE), 1);
+	guest_mtu(FRAME - 14);
+	exchange(2);
+	assert_int_equal(drops_of(b, DROP_OUT_OVERSIZE), 1);
+	/* The port's own is not overruled, and the next guest's is its own. */
+	guest_mtu(9000);
+	set_mtu(b, 1500, 0);
+	assert_int_equal(atomic_load(&b->max_len), 1514);
+	set_mtu(b, 65535, 0);
+	assert_int_equal(atomic_load(&b->max_len), 9014);
+	set_mtu(b, 65536, -EINVAL);
+	assert_int_equal(b->mtu, 65535);
+	fe_fini(&fb);
+	wait_shown(b, "connected", "false");
+	assert_int_equal(atomic_load(&b->max_len), 65549);
+}
+
+/* A guest with more memory than the port allows is refused, with the cure. */
+static void test_max_memory(void **state)
+{
+	struct fe_config config = { .kind = FE_QEMU7,
+				    .features = FE_FEATURES_PLAIN,
+				    .pairs = 1 };
+	char path[100];
+	struct port *c;
+
+	snprintf(path, sizeof(path), "%s/c", folder);
+	c = open_port("c", path, "\"max_memory\": \"8M\"", false, NULL);
+	assert_string_equal(shown(c, "max_memory"), "8388608");
+	assert_true(fe_attach(&fa, &config, path) < 0);
+	assert_non_null(strstr(shown(c, "last_error"), "max_memory="));
+	fe_fini(&fa);
+	wait_shown(c, "connected", "false");
+	close_port(c);
+	c = open_port("c", path, "\"max_memory\": \"1G\"", false, NULL);
+	attach(&fa, FE_QEMU7, 0, 1, path);
+	assert_string_equal(shown(c, "last_error"), "");
+	fe_fini(&fa);
+	wait_shown(c, "connected", "false");
+	close_port(c);
+}
+
 /* Half a message, and then nothing: the port waits for a while only. */
 static void test_stall(void **state)
 {
@@ -572,6 +654,9 @@ static void test_options(void **state)
 	refuse("{\"path\": \"/tmp/x\", \"queues\": 17}", "queues");
 	refuse("{\"path\": \"/tmp/x\", \"access\": \"9\"}", "access");
 	refuse("{\"path\": \"/tmp/x\", \"colour\": 1}", "colour");
+	refuse("{\"path\": \"/tmp/x\", \"mtu\": 70000}", "68 to 65535");
+	refuse("{\"path\": \"/tmp/x\", \"max_memory\": 7}", "max_memory");
+	refuse("{\"path\": \"/tmp/x\", \"max_memory\": \"64X\"}", "as 64G");
 	refuse("{\"path\": \"/nowhere/x\"}", "/nowhere/x");
 	wait_fds(fds);
 	/* Who lives there does not notice. */
@@ -606,6 +691,8 @@ static void test_offered(void **state)
 	assert_false(fa.protocol_offered & FE_BIT(FE_P_MQ));
 	/* QEMU says so if it is offered for a network card. */
 	assert_false(fa.protocol_offered & FE_BIT(FE_P_CONFIG));
+	/* There is nothing that we would ask a front end for. */
+	assert_false(fa.protocol_offered & FE_BIT(FE_P_BACKEND_REQ));
 	close_port(c);
 }
 
@@ -647,6 +734,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PORTS_TEST(test_kinds),	       PORTS_TEST(test_shown),
 		PORTS_TEST(test_second),       PORTS_TEST(test_storm),
+		PORTS_TEST(test_mtu),	       PORTS_TEST(test_max_memory),
 		PORTS_TEST(test_memory),       PORTS_TEST(test_no_trace),
 		PORTS_TEST(test_resume_split), PORTS_TEST(test_resume_packed),
 		PORTS_TEST(test_resume_fresh), PORTS_TEST(test_forgotten),

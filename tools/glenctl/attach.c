@@ -49,10 +49,13 @@ static bool is_virtio(const char *model)
 const char *attach_refuses(const char *driver, const struct attach_options *o)
 {
 	if (!attach_driver(driver))
-		return "it is not for virtual machines";
+		return "it is not for virtual machines, so --show, "
+		       "--model and the like mean nothing here";
 	if (!strcmp(driver, "vhost-user") && o->model && !is_virtio(o->model))
-		return "over vhost-user guests see virtio-net only; driver "
-		       "stream or dgram takes any model";
+		return "a vhost-user port is always a virtio-net card: leave "
+		       "--model out, or say virtio-net-pci; for e1000, "
+		       "vmxnet3 and others make the port with driver stream "
+		       "or dgram";
 	if (o->packed && o->model && !is_virtio(o->model))
 		return "only virtio-net has packed virtqueues";
 	return NULL;

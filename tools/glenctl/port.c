@@ -175,10 +175,8 @@ static int check_driver(const struct ctl *ctl, const char *driver,
 {
 	const char *why = attach_refuses(driver, &o->attach);
 
-	return o->given && why ?
-		       bad_usage(ctl, "--show and its kind, driver %s: %s",
-				 driver, why) :
-		       0;
+	return o->given && why ? bad_usage(ctl, "driver %s: %s", driver, why) :
+				 0;
 }
 
 static void print_libvirt(const json_t *elements)
