@@ -18,6 +18,7 @@
 #include "ctl/priv.h"
 #include "ctl/topology.h"
 #include "lib/error.h"
+#include "port/guard.h"
 
 int64_t daemon_now_ms(void)
 {
@@ -434,6 +435,20 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 	return engine_start(d->engine, error);
 }
 
+static void guard_log(const char *text)
+{
+	log_warning("%s", text);
+}
+
+/* Before anything is opened that the guards should not have. */
+static int init_guard(struct daemon *d, struct glen_error *error)
+{
+	const struct guard_config config = { &d->loop, d->server.lock_fd,
+					     priv_guard, guard_log };
+
+	return priv_may_change_interfaces() ? guard_start(&config, error) : 0;
+}
+
 int daemon_init(struct daemon *d, const struct options *options,
 		struct glen_error *error)
 {
@@ -452,6 +467,8 @@ int daemon_init(struct daemon *d, const struct options *options,
 	if (!err)
 		err = server_init(&d->server, &d->loop, &config, &session_ops,
 				  d, error);
+	if (!err)
+		err = init_guard(d, error);
 	if (!err)
 		err = init_state(d, error);
 	if (!err)
@@ -550,6 +567,7 @@ void daemon_fini(struct daemon *d)
 	else if (d->engine)
 		end_for_good(d);
 	d->stopping = true;
+	guard_stop();
 	server_fini(&d->server);
 	state_destroy(d->state, discard);
 	json_decref(d->control.reserved);

@@ -213,6 +213,65 @@ int priv_drop(bool netns, bool seccomp, struct glen_error *error)
 	return err;
 }
 
+static int set_guard_filter(void)
+{
+	static const char *const calls[] = {
+		"clone",	  "clone3",
+		"close",	  "dup3",
+		"exit",		  "exit_group",
+		"fcntl",	  "fork",
+		"getpid",	  "gettid",
+		"ioctl",	  "poll",
+		"ppoll",	  "recvfrom",
+		"recvmsg",	  "restart_syscall",
+		"rseq",		  "rt_sigaction",
+		"rt_sigreturn",	  "sendmsg",
+		"sendto",	  "set_robust_list",
+		"rt_sigprocmask", "futex",
+	};
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int err = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !err && i < sizeof(calls) / sizeof(*calls); i++) {
+		int call = seccomp_syscall_resolve_name(calls[i]);
+
+		if (call >= 0)
+			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 0);
+	}
+	err = err   ?:
+		      seccomp_rule_add(ctx, SCMP_ACT_ALLOW,
+				       SCMP_SYS(socketpair), 1,
+				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	err = err ?: seccomp_load(ctx);
+	seccomp_release(ctx);
+	return err;
+}
+
+int priv_guard(void)
+{
+	bool bounds;
+
+	if ((!sanitized && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	if (capng_get_caps_process())
+		return -EINVAL;
+	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	capng_clear(CAPNG_SELECT_ALL);
+	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+		     CAP_NET_ADMIN);
+	if ((bounds && capng_apply(CAPNG_SELECT_BOUNDS)) ||
+	    capng_apply(CAPNG_SELECT_CAPS))
+		return -EPERM;
+	return sanitized ? 0 : set_guard_filter();
+}
+
+bool priv_may_change_interfaces(void)
+{
+	return !capng_get_caps_process() &&
+	       capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN);
+}
+
 json_t *priv_show(void)
 {
 	json_t *list = json_array();

@@ -29,6 +29,13 @@ unsigned long priv_limits(void);
 /* Drops capabilities and sets the locks. netns: keep CAP_SYS_ADMIN. */
 int priv_drop(bool netns, bool seccomp, struct glen_error *error);
 
+/* In a guard process (port/guard.h): all but CAP_NET_ADMIN, and nearly every
+ * system call, is given up. 0 or -errno. */
+int priv_guard(void);
+
+/* True with CAP_NET_ADMIN, without which there is nothing to guard. */
+bool priv_may_change_interfaces(void);
+
 /* The capabilities that are left, as names in lower case; a new array. */
 json_t *priv_show(void);
 

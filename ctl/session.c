@@ -12,6 +12,7 @@
 #include "ctl/methods.h"
 #include "ctl/priv.h"
 #include "lib/error.h"
+#include "port/guard.h"
 
 /* A request on its way to its answer. */
 struct call {
@@ -79,6 +80,17 @@ static json_t *show_pending(const struct daemon *d)
 	return list;
 }
 
+static json_t *show_guards(void)
+{
+	pid_t pids[GUARD_PIDS];
+	unsigned n = guard_pids(pids);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++)
+		json_array_append_new(list, json_integer(pids[i]));
+	return list;
+}
+
 static int status(struct call *call, struct glen_error *error)
 {
 	struct daemon *d = call->d;
@@ -91,18 +103,19 @@ static int status(struct call *call, struct glen_error *error)
 		ports += sw->n_ports +
 			 control_n_reserved(&d->control, sw->name);
 	}
-	object = json_pack("{ss si sI ss so sI sI ss so ss? ss? so so sI}",
+	object = json_pack("{ss si sI ss so sI sI ss so so ss? ss? so so "
+			   "sI}",
 			   "version", GLEN_VERSION, "pid", (int)getpid(),
 			   "uptime_s",
 			   (json_int_t)(server_now_s() - d->started_s),
 			   "socket", d->server.path, "workers",
 			   engine_show_workers(d->engine), "switches", switches,
 			   "ports", ports, "isa", isa_name(isa_now()),
-			   "capabilities", priv_show(), "state_file",
-			   d->state ? d->state_path : NULL, "config_file",
-			   d->options->config, "broken_ports", show_broken(d),
-			   "resumable", show_pending(d), "connections",
-			   (json_int_t)d->server.n_conns);
+			   "capabilities", priv_show(), "guards", show_guards(),
+			   "state_file", d->state ? d->state_path : NULL,
+			   "config_file", d->options->config, "broken_ports",
+			   show_broken(d), "resumable", show_pending(d),
+			   "connections", (json_int_t)d->server.n_conns);
 	return done(call, object, error);
 }
 

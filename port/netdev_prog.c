@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// netdev_prog.c - BPF programs on an interface: as links, else as tc filters.
+#include "port/netdev.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/error.h"
+#include "port/guard.h"
+
+/* Linux 6.6; not in older headers. */
+enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };
+
+/* Arguments of attach(), which may run on another thread. */
+struct attach_job {
+	struct netdev *dev;
+	struct netdev_prog *prog;
+	int prog_fd;
+	bool egress;
+	struct glen_error *error;
+};
+
+struct tc_request {
+	struct nlmsghdr nh;
+	struct tcmsg tc;
+	char attrs[128];
+};
+
+static int bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+void netdev_prog_none(struct netdev_prog *prog)
+{
+	memset(prog, 0, sizeof(*prog));
+	prog->link = -1;
+}
+
+static int load(const struct bpf_insn *insns, unsigned n_insns,
+		struct glen_error *error)
+{
+	union bpf_attr attr;
+	int fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+	attr.insns = (uintptr_t)insns;
+	attr.insn_cnt = n_insns;
+	attr.license = (uintptr_t) "BSD";
+	memcpy(attr.prog_name, "glen", 5);
+	fd = bpf(BPF_PROG_LOAD, &attr);
+	if (fd >= 0)
+		return fd;
+	if (errno == EPERM || errno == EACCES)
+		return error_set(error, -EPERM,
+				 "loading a BPF program needs CAP_BPF and "
+				 "CAP_NET_ADMIN; run glend as root");
+	if (errno == ENOSYS)
+		return error_set(error, -ENOSYS,
+				 "the kernel has no BPF (CONFIG_BPF_SYSCALL)");
+	return error_set(error, -errno, "cannot load a BPF program: %s",
+			 strerror(errno));
+}
+
+/* The kernel takes the program off when the descriptor is closed. */
+static int attach_link(struct attach_job *job)
+{
+	union bpf_attr attr;
+	int fd;
+
+	if (getenv("GLEN_NO_TCX"))
+		return -EINVAL;
+	memset(&attr, 0, sizeof(attr));
+	attr.link_create.prog_fd = job->prog_fd;
+	attr.link_create.target_fd = job->dev->ifindex;
+	attr.link_create.attach_type = job->egress ? TCX_EGRESS : TCX_INGRESS;
+	fd = bpf(BPF_LINK_CREATE, &attr);
+	if (fd < 0)
+		return -errno;
+	job->prog->link = fd;
+	return 0;
+}
+
+static void attr_put(struct tc_request *r, unsigned type, const void *data,
+		     size_t len)
+{
+	struct rtattr *rta = (void *)((char *)r + NLMSG_ALIGN(r->nh.nlmsg_len));
+
+	rta->rta_type = type;
+	rta->rta_len = RTA_LENGTH(len);
+	if (len)
+		memcpy(RTA_DATA(rta), data, len);
+	r->nh.nlmsg_len = NLMSG_ALIGN(r->nh.nlmsg_len) +
+			  RTA_ALIGN(rta->rta_len);
+}
+
+static void tc_init(struct tc_request *r, unsigned type, unsigned flags,
+		    unsigned ifindex, const char *kind)
+{
+	memset(r, 0, sizeof(*r));
+	r->nh.nlmsg_len = NLMSG_LENGTH(sizeof(r->tc));
+	r->nh.nlmsg_type = type;
+	r->nh.nlmsg_flags = flags;
+	r->tc.tcm_family = AF_UNSPEC;
+	r->tc.tcm_ifindex = (int)ifindex;
+	attr_put(r, TCA_KIND, kind, strlen(kind) + 1);
+}
+
+/* A description for the guards, with a socket of its own. */
+static int guard_this(struct attach_job *job, const struct undo *undo)
+{
+	int sock = undo_socket(), id;
+
+	if (sock < 0)
+		return error_set(job->error, sock,
+				 "cannot open a netlink socket: %s",
+				 strerror(-sock));
+	id = guard_add(sock, undo, job->error);
+	close(sock); /* the guards have copies */
+	return id;
+}
+
+/* The qdisc that filters hang on; there may be one already. */
+static int add_clsact(struct attach_job *job)
+{
+	struct netdev_prog *prog = job->prog;
+	struct tc_request r;
+	int err;
+
+	prog->clsact = (struct undo){ UNDO_CLSACT, job->dev->ifindex, 0, 0 };
+	prog->clsact_id = guard_this(job, &prog->clsact);
+	if (prog->clsact_id < 0)
+		return prog->clsact_id;
+	tc_init(&r, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, job->dev->ifindex,
+		"clsact");
+	r.tc.tcm_parent = TC_H_CLSACT;
+	r.tc.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+	err = undo_request(job->dev->sock, &r.nh);
+	if (!err)
+		return 0;
+	/* Not ours, then not ours to remove. */
+	guard_del(prog->clsact_id);
+	prog->clsact_id = 0;
+	prog->clsact.kind = UNDO_NOTHING;
+	if (err == -EEXIST)
+		return 0;
+	return error_set(job->error, err,
+			 "cannot add a clsact qdisc to %s: %s%s",
+			 job->dev->ifname, strerror(-err),
+			 err == -ENOENT ? " (CONFIG_NET_SCH_INGRESS)" : "");
+}
+
+static int add_filter(struct attach_job *job)
+{
+	struct netdev_prog *prog = job->prog;
+	uint32_t parent = TC_H_MAKE(TC_H_CLSACT, job->egress ?
+							 TC_H_MIN_EGRESS :
+							 TC_H_MIN_INGRESS);
+	uint32_t fd = job->prog_fd, flags = TCA_BPF_FLAG_ACT_DIRECT;
+	struct tc_request r;
+	struct rtattr *nest;
+	int err;
+
+	prog->filter = (struct undo){ UNDO_FILTER, job->dev->ifindex, parent,
+				      0 };
+	tc_init(&r, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
+		job->dev->ifindex, "bpf");
+	r.tc.tcm_parent = parent;
+	r.tc.tcm_handle = UNDO_FILTER_HANDLE;
+	r.tc.tcm_info = TC_H_MAKE(UNDO_FILTER_PRIO << 16, htons(ETH_P_ALL));
+	nest = (void *)((char *)&r + NLMSG_ALIGN(r.nh.nlmsg_len));
+	attr_put(&r, TCA_OPTIONS, NULL, 0);
+	attr_put(&r, TCA_BPF_FD, &fd, sizeof(fd));
+	attr_put(&r, TCA_BPF_NAME, "glen", 5);
+	attr_put(&r, TCA_BPF_FLAGS, &flags, sizeof(flags));
+	nest->rta_len = (char *)&r + r.nh.nlmsg_len - (char *)nest;
+	prog->filter_id = guard_this(job, &prog->filter);
+	err = prog->filter_id < 0 ? prog->filter_id :
+				    undo_request(job->dev->sock, &r.nh);
+	if (!err)
+		return 0;
+	prog->filter.kind = UNDO_NOTHING;
+	if (prog->filter_id < 0)
+		return err;
+	if (err == -EEXIST)
+		return error_set(job->error, -EBUSY,
+				 "another port has the traffic of %s already",
+				 job->dev->ifname);
+	return error_set(job->error, err, "cannot add a filter to %s: %s",
+			 job->dev->ifname, strerror(-err));
+}
+
+/* In the interface's namespace. */
+static int attach(void *arg)
+{
+	struct attach_job *job = arg;
+	int err = attach_link(job);
+
+	if (!err)
+		return 0;
+	/* What a kernel without tcx says. */
+	if (err != -EINVAL && err != -EOPNOTSUPP)
+		return error_set(job->error, err,
+				 "cannot attach a BPF program to %s: %s",
+				 job->dev->ifname, strerror(-err));
+	err = add_clsact(job);
+	return err ? err : add_filter(job);
+}
+
+int netdev_prog_attach(struct netdev *dev, bool egress,
+		       const struct bpf_insn *insns, unsigned n_insns,
+		       struct netdev_prog *prog, struct glen_error *error)
+{
+	struct attach_job job = { dev, prog, -1, egress, error };
+	int err;
+
+	netdev_prog_none(prog);
+	job.prog_fd = load(insns, n_insns, error);
+	if (job.prog_fd < 0)
+		return job.prog_fd;
+	err = netdev_call(dev, attach, &job, error);
+	close(job.prog_fd);
+	if (err)
+		netdev_prog_detach(dev, prog);
+	return err;
+}
+
+void netdev_prog_detach(struct netdev *dev, struct netdev_prog *prog)
+{
+	if (prog->link >= 0)
+		close(prog->link);
+	if (prog->filter.kind)
+		undo_run(dev->sock, &prog->filter);
+	guard_del(prog->filter_id);
+	if (prog->clsact.kind)
+		undo_run(dev->sock, &prog->clsact);
+	guard_del(prog->clsact_id);
+	netdev_prog_none(prog);
+}
