@@ -117,6 +117,16 @@ int socket_addr_inet(struct socket_addr *a, const char *key, const char *text,
 	return 0;
 }
 
+bool socket_addr_is_any(const struct socket_addr *a)
+{
+	if (a->any.sa_family == AF_INET)
+		return a->in.sin_addr.s_addr == htonl(INADDR_ANY);
+	return a->any.sa_family == AF_INET6 &&
+	       (IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) ||
+		(IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr) &&
+		 !a->in6.sin6_addr.s6_addr32[3]));
+}
+
 void socket_addr_text(const struct socket_addr *a, char text[SOCKET_TEXT_SIZE])
 {
 	char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE] = "";

@@ -55,6 +55,9 @@ int socket_addr_unix(struct socket_addr *a, const char *key, const char *path,
 int socket_addr_inet(struct socket_addr *a, const char *key, const char *text,
 		     struct glen_error *error);
 
+/* True if a stands for all addresses of this host: nothing to connect to. */
+bool socket_addr_is_any(const struct socket_addr *a);
+
 /* As a user would write it; "" for a Unix socket without a name. */
 void socket_addr_text(const struct socket_addr *a, char text[SOCKET_TEXT_SIZE]);
 

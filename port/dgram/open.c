@@ -240,6 +240,10 @@ static int options_read(json_t *params, struct options *o,
 		err = params_str(params, "access", &access, error);
 	if (!err && access && o->addr.any.sa_family != AF_UNIX)
 		err = error_set(error, -EINVAL,
+	if (!err && socket_addr_is_any(&o->peer))
+		err = error_set(error, -EINVAL,
+				"peer needs the address to send to: * is any "
+				"of this host, to receive at");
 				"access is the mode of the socket file at "
 				"path");
 	return err ? err : socket_mode(access, 0660, &o->access, error);

@@ -58,6 +58,10 @@ static int options_read(json_t *params, struct options *o,
 		return error_set(error, -EINVAL,
 				 "mode must be \"server\" (listen) or "
 				 "\"client\" (connect)");
+	if (!o->server && socket_addr_is_any(&o->addr))
+		return error_set(error, -EINVAL,
+				 "mode=client needs the address to connect to: "
+				 "* is any of this host, to listen at");
 	if (access && (!o->server || o->addr.any.sa_family != AF_UNIX))
 		return error_set(error, -EINVAL,
 				 "access is the mode of the socket file that "

@@ -387,6 +387,10 @@ static void options_are_checked(void **state)
 		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"[::1]:1\"}");
 	refuse_port("dgram", -EINVAL, "other side",
 		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"127.0.0.1:1\"}");
+	refuse_port("dgram", -EINVAL, "address to send to",
+		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"*:2\"}");
+	refuse_port("dgram", -EINVAL, "address to send to",
+		    "{\"addr\": \"[::1]:1\", \"peer\": \"[::]:2\"}");
 	refuse_port("dgram", -EINVAL, "socket file",
 		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"127.0.0.1:2\", "
 		    "\"access\": \"0600\"}");

@@ -596,6 +596,12 @@ static void options_are_checked(void **state)
 	refuse_port("stream", -EINVAL, "pth", "{\"pth\": \"/tmp/x\"}");
 	refuse_port("stream", -EINVAL, "mode=server",
 		    "{\"addr\": \"127.0.0.1:1\", \"access\": \"0600\"}");
+	refuse_port("stream", -EINVAL, "address to connect to",
+		    "{\"addr\": \"*:5000\", \"mode\": \"client\"}");
+	refuse_port("stream", -EINVAL, "address to connect to",
+		    "{\"addr\": \"0.0.0.0:5000\", \"mode\": \"client\"}");
+	refuse_port("stream", -EINVAL, "address to connect to",
+		    "{\"addr\": \"[::]:5000\", \"mode\": \"client\"}");
 	refuse_port("stream", -EINVAL, "octal",
 		    "{\"path\": \"/tmp/x\", \"access\": \"none\"}");
 	refuse_port("stream", -ENOENT, "directory",
