@@ -27,6 +27,7 @@
 	X(IN_MODULE, in_module, "refused by the module")                       \
 	X(IN_TRUNCATED, in_truncated, "driver saw only a part of it")          \
 	X(IN_KERNEL_FULL, in_kernel_full, "the kernel had no room for it")     \
+	X(IN_DESCRIPTORS, in_descriptors, "came with file descriptors")        \
 	/* OUT: on the port the packet was going to */                         \
 	X(OUT_NO_ROOM, out_no_room, "egress ring full")                        \
 	X(OUT_OVERSIZE, out_oversize, "longer than the destination's MTU")     \

@@ -327,6 +327,14 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 	return err;
 }
 
+void socket_refuse_files(int fd)
+{
+	enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS; Debian 12 has no name */
+	int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, PASSRIGHTS, &off, sizeof(off));
+}
+
 int socket_connect_error(const struct socket_addr *a, int err,
 			 struct glen_error *error)
 {

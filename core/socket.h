@@ -74,6 +74,12 @@ int socket_mode(const char *text, mode_t def, mode_t *mode,
 int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 		struct socket_file *file, struct glen_error *error);
 
+/*
+ * Has the kernel refuse file descriptors that somebody wants to send to a Unix
+ * socket (EPERM, for the sender). Linux before 6.16 cannot: they may come.
+ */
+void socket_refuse_files(int fd);
+
 /* Says why nobody could be connected to at a, with errno as err; returns it. */
 int socket_connect_error(const struct socket_addr *a, int err,
 			 struct glen_error *error);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/discard.h"
+
 enum { IN_SIZE_MIN = 4096, IN_SIZE_KEEP = 65536, OUT_LINES = 16 };
 
 static void on_conn(void *arg, uint32_t events);
@@ -43,7 +45,7 @@ void conn_create(struct server *s, int fd)
 err_free:
 	free(c);
 err_close:
-	close(fd);
+	discard_connection(s->bin, fd);
 }
 
 void conn_kill(struct conn *c)
@@ -51,7 +53,7 @@ void conn_kill(struct conn *c)
 	if (c->fd < 0)
 		return;
 	loop_del(c->server->loop, &c->source);
-	close(c->fd);
+	discard_connection(c->server->bin, c->fd);
 	c->fd = -1;
 	c->server->any_more = true; /* server_turn() destroys it */
 }
@@ -93,11 +95,11 @@ void conn_destroy(struct conn *c)
 void conn_drop_fds(struct conn *c)
 {
 	while (c->n_fds)
-		close(c->fds[--c->n_fds]);
+		discard_fd(c->server->bin, c->fds[--c->n_fds]);
 }
 
 /* What the loop is to wait for, or the end of the connection. */
-static void update(struct conn *c)
+void conn_update(struct conn *c)
 {
 	uint32_t events = 0;
 
@@ -107,7 +109,7 @@ static void update(struct conn *c)
 		conn_kill(c);
 		return;
 	}
-	if (!c->hang_up && !c->eof && !c->more &&
+	if (!c->hang_up && !c->eof && !c->more && !c->server->deaf &&
 	    c->out_bytes <= SERVER_OUT_PAUSE && c->in_len < JSONRPC_LINE_MAX)
 		events |= EPOLLIN;
 	if (c->out)
@@ -200,7 +202,7 @@ static void enqueue(struct conn *c, char *line, size_t len, size_t sent,
 	c->out_end = &o->next;
 	c->out_bytes += len - sent;
 	c->server->bytes += len;
-	update(c);
+	conn_update(c);
 	return;
 
 err_kill:
@@ -265,7 +267,7 @@ void conn_hang_up(struct conn *c)
 	c->hang_up = true;
 	c->more = false;
 	c->busy = false;
-	update(c);
+	conn_update(c);
 }
 
 void conn_resume(struct conn *c)
@@ -280,6 +282,7 @@ void conn_resume(struct conn *c)
 static void keep_fds(struct conn *c, struct msghdr *msg)
 {
 	struct cmsghdr *cmsg;
+	size_t n;
 
 	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
 		if (cmsg->cmsg_level != SOL_SOCKET ||
@@ -287,8 +290,17 @@ static void keep_fds(struct conn *c, struct msghdr *msg)
 			continue;
 		/* Those of an earlier line that nobody took. */
 		conn_drop_fds(c);
-		c->n_fds = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(c->fds, CMSG_DATA(cmsg), c->n_fds * sizeof(int));
+		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
+			       sizeof(fd));
+			if (i < SERVER_FDS_MAX)
+				c->fds[c->n_fds++] = fd;
+			else
+				discard_fd(c->server->bin, fd);
+		}
 	}
 }
 
@@ -314,7 +326,8 @@ static bool grow(struct conn *c)
 static void receive(struct conn *c)
 {
 	union {
-		char buf[CMSG_SPACE(SERVER_FDS_MAX * sizeof(int))];
+		/* All that may come: the kernel would close the rest. */
+		char buf[DISCARD_CONTROL];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov;
@@ -322,10 +335,12 @@ static void receive(struct conn *c)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
-		.msg_controllen = CMSG_LEN(SERVER_FDS_MAX * sizeof(int)),
+		.msg_controllen = sizeof(control),
 	};
 	ssize_t n;
 
+	if (server_is_deaf(c->server))
+		return;
 	if (!grow(c)) {
 		log_limited(&c->server->limit, LOG_LEVEL_WARNING,
 			    "closed the connection of process %d: no memory "
@@ -413,7 +428,7 @@ void conn_work(struct conn *c)
 		conn_hang_up(c);
 	}
 	c->server->any_more |= c->more;
-	update(c);
+	conn_update(c);
 }
 
 static void on_conn(void *arg, uint32_t events)
@@ -430,5 +445,5 @@ static void on_conn(void *arg, uint32_t events)
 	if (c->fd >= 0 && (c->more || paused))
 		conn_work(c);
 	else
-		update(c);
+		conn_update(c);
 }

@@ -10,6 +10,8 @@ void conn_create(struct server *s, int fd);
 void conn_destroy(struct conn *c);
 /* Closes the socket; server_turn() destroys the connection. */
 void conn_kill(struct conn *c);
+/* The server is deaf, or not any more. */
+void conn_update(struct conn *c);
 /* Handles complete lines, up to SERVER_LINES. */
 void conn_work(struct conn *c);
 

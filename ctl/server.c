@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "ctl/conn.h"
 #include "lib/error.h"
 
@@ -260,11 +261,35 @@ static void refuse_connection(struct server *s, int err)
 	fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		(void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
-		close(fd);
+		discard_connection(s->bin, fd);
 	}
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	log_limited(&s->limit, LOG_LEVEL_WARNING, "refused a connection: %s",
 		    error_reason(err));
+}
+
+bool server_is_deaf(struct server *s)
+{
+	if (!discard_is_full(s->bin))
+		return false;
+	log_limited(&s->limit, LOG_LEVEL_WARNING,
+		    "no requests are read: descriptors that clients sent "
+		    "cannot be closed; who serves their files must end");
+	if (!s->deaf)
+		loop_set(s->loop, &s->source, 0);
+	s->deaf = true;
+	return true;
+}
+
+/* Once a second: is there room again? */
+static void hear_again(struct server *s)
+{
+	if (!s->deaf || discard_is_full(s->bin))
+		return;
+	s->deaf = false;
+	loop_set(s->loop, &s->source, EPOLLIN);
+	for (struct conn *c = s->conns; c; c = c->next)
+		conn_update(c);
 }
 
 static void on_listen(void *arg, uint32_t events)
@@ -272,6 +297,8 @@ static void on_listen(void *arg, uint32_t events)
 	struct server *s = arg;
 	int fd;
 
+	if (server_is_deaf(s))
+		return;
 	for (int i = 0; i < ACCEPTS; i++) {
 		if (s->n_conns >= SERVER_CONNS_MAX) {
 			refuse_connection(s, EMFILE);
@@ -308,7 +335,8 @@ int server_init(struct server *s, struct loop *loop,
 					 1,
 				 config->path);
 	s->path = strdup(config->path);
-	if (!s->path)
+	s->bin = discard_create(0);
+	if (!s->path || !s->bin)
 		return error_set(error, -ENOMEM, "out of memory");
 	err = make_dir(s->path, error);
 	if (!err)
@@ -333,8 +361,8 @@ void server_fini(struct server *s)
 		conn_destroy(s->conns);
 	if (s->fd >= 0) {
 		loop_del(s->loop, &s->source); /* if it is there */
-		close(s->fd);
 		unlink(s->path);
+		discard_fd(s->bin, s->fd);
 	}
 	if (s->reserve_fd >= 0)
 		close(s->reserve_fd);
@@ -343,6 +371,8 @@ void server_fini(struct server *s)
 		unlink(path);
 		close(s->lock_fd);
 	}
+	discard_destroy(s->bin);
+	s->bin = NULL;
 	free(s->path);
 	s->path = NULL;
 	s->fd = s->reserve_fd = s->lock_fd = -1;
@@ -375,8 +405,9 @@ void server_tick(struct server *s)
 {
 	int64_t now = server_now_s();
 
+	hear_again(s);
 	for (struct conn *c = s->conns; c; c = c->next) {
-		bool partial = c->in_len && !c->more && !c->busy;
+		bool partial = c->in_len && !c->more && !c->busy && !s->deaf;
 
 		if (c->fd < 0 || (!partial && !c->out) ||
 		    now - c->moved_s < SERVER_STALL_S)

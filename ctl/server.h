@@ -24,10 +24,12 @@
  *   - at most SERVER_CONNS_MAX connections; if descriptors run out, one kept in
  *     reserve serves to accept and refuse, so that the socket never sticks.
  *
- * Descriptors of a client: the control buffer has room for SERVER_FDS_MAX and
- * the kernel closes what is beyond. They wait in conn->fds until a method takes
- * them, and are closed when the request they came with (or all that was read
- * with it) has been answered, or others come.
+ * Descriptors of a client: of what comes with some bytes the first
+ * SERVER_FDS_MAX wait in conn->fds until a method takes them, or until the
+ * request they came with (or all that was read with it) has been answered, or
+ * others come. To close what somebody else made may take for ever, so that is
+ * left to the bin (core/discard.h). While that is full nothing is read and
+ * nobody can connect; packets pass, and connections that are open stay so.
  *
  * Everything here is for the control thread. A connection stays valid until
  * ops->gone() returns; ops->gone() is never called from within a function of
@@ -53,6 +55,7 @@ enum {
 	SERVER_STALL_S = 10,
 };
 
+struct discard;
 struct server;
 
 /* A line, or what is left of it, that the socket did not take. */
@@ -114,6 +117,8 @@ struct server {
 	unsigned n_conns;
 	size_t bytes;  /* in all in[] and out queues */
 	bool any_more; /* some connection has more set */
+	bool deaf;     /* the bin is full */
+	struct discard *bin;
 	struct log_limit limit;
 };
 
@@ -145,6 +150,9 @@ void server_turn(struct server *s);
 bool server_busy(const struct server *s);
 /* About once a second: connections that are stuck. */
 void server_tick(struct server *s);
+
+/* True, and said in the log, if there is no room for what clients may send. */
+bool server_is_deaf(struct server *s);
 
 /* Answers; takes result. fds are borrowed and go along. */
 void conn_answer(struct conn *c, json_t *id, json_t *result, const int *fds,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/capture.h"
+#include "core/discard.h"
 #include "core/settings.h"
 #include "ctl/config.h"
 #include "ctl/daemon.h"
@@ -273,8 +274,7 @@ static int resume(struct call *call, const char *full, json_t *params,
 				error);
 	d->resuming = false;
 	for (unsigned i = 0; i < args.n_fds; i++)
-		if (args.fds[i] >= 0)
-			close(args.fds[i]);
+		discard_fd(d->server.bin, args.fds[i]);
 	return err;
 }
 

@@ -38,6 +38,11 @@
  * not take waits in a backlog of ours, in order, and the control thread sends
  * it when the peer has read (EPOLLOUT).
  *
+ * Descriptors. Frames need none, and to close one that somebody else made may
+ * take for ever. Where the kernel can refuse them it does; else a message that
+ * holds some is dropped (in_descriptors) and the bin (core/discard.h) closes
+ * them. If they come faster than that, the port is broken.
+ *
  * Threads. Members of struct dgram are the control thread's unless they say
  * otherwise. rx belongs to the ring's worker; any worker sends, without a lock
  * while the backlog is empty.
@@ -49,6 +54,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "core/discard.h"
 #include "core/loop.h"
 #include "core/port.h"
 #include "core/socket.h"
@@ -72,13 +78,25 @@ enum {
 	DGRAM_RETRY_MAX_MS = 1000,
 	DGRAM_HERE_MS = 10, /* to the next try when somebody sends */
 	DGRAM_TEXT = 320,
+	/* Descriptors that may come with one system call, and that may wait to
+	 * be closed before the next one. */
+	DGRAM_FILES = DGRAM_BURST * DISCARD_SCM_MAX,
+	DGRAM_FILES_WAIT = 2 * DISCARD_MAX,
+};
+
+/* Where the kernel puts descriptors. */
+union dgram_control {
+	struct cmsghdr align;
+	uint8_t room[DISCARD_CONTROL];
 };
 
 /* What the ring's worker works with. */
 struct dgram_rx {
-	struct dgram *dgram; /* const */
-	int fd;		     /* const */
-	uint8_t *arena;	     /* const: DGRAM_ARENA bytes */
+	struct dgram *dgram;	      /* const */
+	int fd;			      /* const */
+	uint8_t *arena;		      /* const: DGRAM_ARENA bytes */
+	struct discard *bin;	      /* const; NULL: UDP, as the next one */
+	union dgram_control *control; /* const: DGRAM_BURST of them */
 	struct mmsghdr msg[DGRAM_BURST];
 	struct iovec iov[DGRAM_BURST][2];
 	struct sockaddr_storage from[DGRAM_BURST];
@@ -102,6 +120,7 @@ struct dgram_name {
 enum {
 	DGRAM_GONE = 1, /* the peer does not take packets any more */
 	DGRAM_HERE = 2, /* somebody sends who may be the peer */
+	DGRAM_FILES_CAME = 4,
 };
 
 struct dgram {

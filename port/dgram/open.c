@@ -14,6 +14,8 @@
 #include "lib/error.h"
 #include "port/dgram/dgram.h"
 
+enum { CONTROLS = DGRAM_BURST * sizeof(union dgram_control) };
+
 #define QLEN_PATH "/proc/sys/net/unix/max_dgram_qlen"
 
 /* Options as given. */
@@ -162,7 +164,8 @@ static void on_wake(void *arg, uint32_t events)
 	unsigned seen;
 
 	eventfd_read(d->wake.fd, &n);
-	seen = atomic_fetch_and(&d->seen, ~DGRAM_GONE);
+	seen = atomic_fetch_and(&d->seen, ~(DGRAM_GONE | DGRAM_FILES_CAME));
+	discard_collect(d->rx.bin);
 	if (!d->is_unix)
 		return;
 	/* Perhaps another one is there already. */
@@ -184,6 +187,7 @@ static void dgram_tick(struct port *port)
 {
 	struct dgram *d = port->drv;
 
+	discard_collect(d->rx.bin);
 	/* A path that was removed says nothing about the socket. */
 	if (d->is_unix && atomic_load(&d->connected) &&
 	    socket_file_at(&d->peer).ino)
@@ -236,14 +240,14 @@ static int options_read(json_t *params, struct options *o,
 		err = error_set(error, -EINVAL,
 				"peer is where the port itself receives: name "
 				"the other side's socket");
-	if (!err)
-		err = params_str(params, "access", &access, error);
-	if (!err && access && o->addr.any.sa_family != AF_UNIX)
-		err = error_set(error, -EINVAL,
 	if (!err && socket_addr_is_any(&o->peer))
 		err = error_set(error, -EINVAL,
 				"peer needs the address to send to: * is any "
 				"of this host, to receive at");
+	if (!err)
+		err = params_str(params, "access", &access, error);
+	if (!err && access && o->addr.any.sa_family != AF_UNIX)
+		err = error_set(error, -EINVAL,
 				"access is the mode of the socket file at "
 				"path");
 	return err ? err : socket_mode(access, 0660, &o->access, error);
@@ -257,6 +261,9 @@ static void dgram_free(struct dgram *d)
 		munmap(d->rx.arena, DGRAM_ARENA);
 	if (d->backlog.bytes)
 		munmap(d->backlog.bytes, DGRAM_BACKLOG);
+	if (d->rx.control)
+		munmap(d->rx.control, CONTROLS);
+	discard_destroy(d->rx.bin);
 	pthread_mutex_destroy(&d->backlog.lock);
 	free(d);
 }
@@ -285,6 +292,10 @@ static void rx_init(struct dgram_rx *rx)
 		hdr->msg_iovlen = 2;
 		hdr->msg_name = &rx->from[k];
 		hdr->msg_namelen = sizeof(rx->from[k]);
+		if (!rx->control)
+			continue;
+		hdr->msg_control = &rx->control[k];
+		hdr->msg_controllen = sizeof(rx->control[k]);
 	}
 }
 
@@ -316,7 +327,12 @@ static struct dgram *dgram_alloc(struct port *port, const struct options *o)
 	pthread_mutexattr_destroy(&attr);
 	d->rx.arena = map_zero(DGRAM_ARENA);
 	d->backlog.bytes = map_zero(DGRAM_BACKLOG);
-	if (d->rx.arena && d->backlog.bytes) {
+	if (d->is_unix) {
+		d->rx.control = map_zero(CONTROLS);
+		d->rx.bin = discard_create(DGRAM_FILES + DGRAM_FILES_WAIT);
+	}
+	if (d->rx.arena && d->backlog.bytes &&
+	    (!d->is_unix || (d->rx.control && d->rx.bin))) {
 		rx_init(&d->rx);
 		name_publish(d, &d->peer);
 		return d;
@@ -335,7 +351,13 @@ static void sources_close(struct dgram *d)
 		if (sources[i]->fd < 0)
 			continue;
 		loop_del(d->loop, sources[i]);
-		close(sources[i]->fd);
+		if (i == 0 && d->is_unix) {
+			/* What waits in it is closed with it. */
+			shutdown(d->sock.fd, SHUT_RDWR);
+			discard_fd(d->rx.bin, d->sock.fd);
+		} else {
+			close(sources[i]->fd);
+		}
 	}
 }
 
@@ -352,6 +374,8 @@ static int sources_open(struct dgram *d, mode_t access,
 	if (fd < 0)
 		return fd;
 	d->sock.fd = d->rx.fd = fd;
+	if (d->is_unix)
+		socket_refuse_files(fd);
 	socket_buffers(fd, DGRAM_SNDBUF, d->is_unix ? 0 : DGRAM_RCVBUF);
 	d->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = d->wake.fd < 0 ? -errno : loop_add(d->loop, &d->wake, EPOLLIN);

@@ -67,23 +67,63 @@ static void rx_packet(struct ingress *in, struct batch *b, unsigned k)
 	b->n++;
 }
 
+/* Descriptors came with datagram k, or there was no room for them. */
+static __attribute__((noinline)) void rx_files(struct ingress *in, unsigned k,
+					       bool stranger)
+{
+	struct dgram_rx *rx = in->drv;
+	struct msghdr *hdr = &rx->msg[k].msg_hdr;
+	uint32_t len = rx->msg[k].msg_len;
+	const struct seg seg = { rx->iov[k][0].iov_base,
+				 len < DGRAM_SLOT ? len : DGRAM_SLOT };
+
+	discard_message(rx->bin, hdr);
+	dgram_tell(rx->dgram, DGRAM_FILES_CAME);
+	if (stranger)
+		rx_stranger(rx->dgram);
+	else
+		in_drop_seg(in, DROP_IN_DESCRIPTORS, &seg, 1, len);
+}
+
+/* False: who sends descriptors does so faster than they can be closed. */
+static bool rx_may_receive(struct dgram_rx *rx)
+{
+	if (!rx->bin || discard_has_room(rx->bin, DGRAM_FILES))
+		return true;
+	port_break(rx->dgram->port, "file descriptors were sent to its socket, "
+				    "more than can be closed");
+	return false;
+}
+
 static unsigned dgram_rx(struct ingress *in, struct batch *b)
 {
 	struct dgram_rx *rx = in->drv;
 	struct dgram *d = rx->dgram;
 	const struct dgram_name *name = rcu_load(&d->name);
-	int n = recvmmsg(rx->fd, rx->msg, DGRAM_BURST, MSG_DONTWAIT, NULL);
+	size_t room = rx->bin ? sizeof(*rx->control) : 0;
+	int n;
 
 	b->overread = true;
+	if (!rx_may_receive(rx))
+		return 0;
+	n = recvmmsg(rx->fd, rx->msg, DGRAM_BURST,
+		     MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	/* Errors are those of packets that we sent; they are cleared now. */
 	for (int k = 0; k < n; k++) {
 		struct msghdr *hdr = &rx->msg[k].msg_hdr;
+		bool stranger = hdr->msg_namelen != name->addr.len ||
+				memcmp(hdr->msg_name, &name->addr.room,
+				       name->addr.len);
 
-		if (hdr->msg_namelen == name->addr.len &&
-		    !memcmp(hdr->msg_name, &name->addr.room, name->addr.len))
-			rx_packet(in, b, k);
-		else
+		if (__builtin_expect(hdr->msg_controllen ||
+					     (hdr->msg_flags & MSG_CTRUNC),
+				     0))
+			rx_files(in, k, stranger);
+		else if (stranger)
 			rx_stranger(d);
+		else
+			rx_packet(in, b, k);
+		hdr->msg_controllen = room;
 		hdr->msg_namelen = sizeof(rx->from[k]);
 	}
 	return n > 0 ? n : 0;
@@ -145,6 +185,7 @@ static __attribute__((noinline)) enum drop tx_failed(struct dgram *d, int err)
 	case ENOTCONN:
 	case EDESTADDRREQ:
 	case ENOENT:
+	case EPIPE:
 		if (d->is_unix)
 			dgram_tell(d, DGRAM_GONE);
 		return DROP_OUT_LINK_DOWN;

@@ -231,18 +231,19 @@ static int resume(struct shm_port *shm, struct port_args *args,
 		return error_set(error, -EINVAL,
 				 "the descriptors are not those of port %s",
 				 shm->port->name);
+	/* What is not taken is not ours to close. */
+	shm->call_fd = open_call(args->fds[FD_CALL]);
+	if (shm->call_fd < 0)
+		return error_set(error, -EINVAL,
+				 "the fourth descriptor is not the call pipe "
+				 "of port %s",
+				 shm->port->name);
 	shm->window_fd = args->fds[FD_WINDOW];
 	shm->bufs_fd = args->fds[FD_BUFS];
 	shm->kick_fd = args->fds[FD_KICK];
 	shm->called_fd = args->fds[FD_CALL];
 	for (unsigned i = 0; i < FD_N; i++)
 		args->fds[i] = -1;
-	shm->call_fd = open_call(shm->called_fd);
-	if (shm->call_fd < 0)
-		return error_set(error, -EINVAL,
-				 "the fourth descriptor is not the call pipe "
-				 "of port %s",
-				 shm->port->name);
 	err = map_all(shm, error);
 	if (err)
 		return err;

@@ -24,6 +24,10 @@ enum {
 	USER_TIMEOUT_MS = 25000, /* data that nobody acknowledges */
 };
 
+/* Nobody may send more of what cannot be closed. */
+static const char bin_full[] = "no connection is made: file descriptors that "
+			       "peers sent cannot be closed";
+
 void stream_end(struct stream *s, enum stream_end why, uint32_t number)
 {
 	uint64_t none = STREAM_END_NONE;
@@ -78,6 +82,12 @@ static void describe_end(struct stream *s, char text[STREAM_TEXT])
 			 "%.80s closed the connection in the middle of a frame",
 			 s->peer);
 		break;
+	case STREAM_END_FILES:
+		snprintf(text, STREAM_TEXT,
+			 "disconnected %.80s: it sent file descriptors, which "
+			 "a stream of frames has no use for",
+			 s->peer);
+		break;
 	case STREAM_END_ERROR:
 		snprintf(text, STREAM_TEXT, "lost connection to %.80s: %s",
 			 s->peer, strerror(number));
@@ -86,6 +96,20 @@ static void describe_end(struct stream *s, char text[STREAM_TEXT])
 		snprintf(text, STREAM_TEXT, "%.80s closed the connection",
 			 s->peer);
 	}
+}
+
+static bool is_unix(const struct stream *s)
+{
+	return s->addr.any.sa_family == AF_UNIX;
+}
+
+/* What somebody else sends through a Unix socket is closed with it. */
+static void socket_close(struct stream *s, int fd)
+{
+	if (is_unix(s))
+		discard_connection(s->rx.bin, fd);
+	else
+		close(fd);
 }
 
 /* The socket goes; the ring is with no worker. */
@@ -98,10 +122,11 @@ static void conn_close(struct stream *s)
 	pthread_mutex_unlock(&s->tx.lock);
 	if (s->conn.fd >= 0) {
 		loop_del(s->loop, &s->conn);
-		close(s->conn.fd);
+		socket_close(s, s->conn.fd);
 	}
 	s->conn.fd = s->rx.fd = -1;
 	s->rx.over = true;
+	discard_collect(s->rx.bin);
 }
 
 /* Any pause is over. */
@@ -151,7 +176,7 @@ static void peer_describe(struct stream *s)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (s->addr.any.sa_family != AF_UNIX) {
+	if (!is_unix(s)) {
 		if (getpeername(s->conn.fd, &a.any, &a.len))
 			a.any.sa_family = AF_UNSPEC;
 		socket_addr_text(&a, s->peer);
@@ -178,7 +203,7 @@ static void conn_tune(struct stream *s)
 {
 	int fd = s->conn.fd;
 
-	if (s->addr.any.sa_family == AF_UNIX) {
+	if (is_unix(s)) {
 		socket_buffers(fd, STREAM_SNDBUF, 0);
 		return;
 	}
@@ -202,7 +227,7 @@ static void conn_begin(struct stream *s)
 	atomic_store(&s->end, STREAM_END_NONE);
 	s->rx.fd = s->conn.fd;
 	s->rx.head = s->rx.tail = 0;
-	s->rx.over = false;
+	s->rx.over = s->rx.files = false;
 	if (port_in_start(&s->port->in[0], s->conn.fd, &error)) {
 		say(s, error.text);
 		conn_close(s);
@@ -241,10 +266,15 @@ static void on_listener(void *arg, uint32_t events)
 		loop_set(s->loop, &s->listener, 0);
 		return;
 	}
+	if (discard_is_full(s->rx.bin)) {
+		say(s, bin_full);
+		listen_later(s);
+		return;
+	}
 	fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0 && s->conn.fd >= 0) {
 		s->refused++;
-		close(fd);
+		socket_close(s, fd);
 		/* Who keeps trying may do so a few times a second. */
 		if (++s->turned_away >= TURNED_AWAY_MAX)
 			listen_later(s);
@@ -257,7 +287,7 @@ static void on_listener(void *arg, uint32_t events)
 			return;
 		}
 		s->conn.fd = -1;
-		close(fd);
+		socket_close(s, fd);
 		errno = ENOMEM;
 	}
 	if (errno != EMFILE && errno != ENFILE && errno != ENOMEM &&
@@ -298,14 +328,21 @@ static bool is_ourselves(int fd)
 
 static void connect_begin(struct stream *s)
 {
-	int fd = socket(s->addr.any.sa_family,
-			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
+	int fd, err;
 
+	if (discard_is_full(s->rx.bin)) {
+		say(s, bin_full);
+		loop_timer_set(&s->timer, STREAM_RETRY_MAX_MS);
+		return;
+	}
+	fd = socket(s->addr.any.sa_family,
+		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
 		connect_failed(s, errno);
 		return;
 	}
+	if (is_unix(s))
+		socket_refuse_files(fd);
 	s->conn.fd = fd;
 	err = loop_add(s->loop, &s->conn, EPOLLONESHOT);
 	if (err) {
@@ -382,6 +419,8 @@ static int listen_begin(struct stream *s, mode_t access,
 	if (fd < 0)
 		return fd;
 	s->listener.fd = fd;
+	if (is_unix(s))
+		socket_refuse_files(fd); /* and those it accepts, too */
 	err = listen(fd, BACKLOG) ? -errno : 0;
 	if (!err)
 		err = loop_add(s->loop, &s->listener, EPOLLIN);
@@ -431,9 +470,16 @@ static void source_close(struct stream *s, struct loop_source *source)
 void connection_fini(struct stream *s)
 {
 	conn_close(s);
-	if (s->listener.fd >= 0)
+	if (s->listener.fd >= 0) {
 		socket_unlink(&s->addr, &s->file);
-	source_close(s, &s->listener);
+		loop_del(s->loop, &s->listener);
+		/* With those that wait to be accepted. */
+		if (is_unix(s))
+			discard_fd(s->rx.bin, s->listener.fd);
+		else
+			close(s->listener.fd);
+		s->listener.fd = -1;
+	}
 	loop_timer_fini(s->loop, &s->timer);
 	source_close(s, &s->wake);
 }

@@ -74,6 +74,7 @@ static void stream_free(struct stream *s)
 	if (s->rx.arena)
 		munmap(s->rx.arena, STREAM_ARENA + STREAM_SPARE);
 	pthread_mutex_destroy(&s->tx.lock);
+	discard_destroy(s->rx.bin);
 	free(s->tx.rest);
 	free(s);
 }
@@ -102,12 +103,13 @@ static struct stream *stream_alloc(struct port *port, const struct options *o)
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 	pthread_mutex_init(&s->tx.lock, &attr);
 	pthread_mutexattr_destroy(&attr);
+	s->rx.bin = discard_create(STREAM_FILES);
 	s->tx.rest = malloc(STREAM_HEAD + STREAM_FRAME_MAX);
 	arena = mmap(NULL, STREAM_ARENA + STREAM_SPARE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (arena != MAP_FAILED)
 		s->rx.arena = arena;
-	if (s->tx.rest && s->rx.arena)
+	if (s->rx.bin && s->tx.rest && s->rx.arena)
 		return s;
 	stream_free(s);
 	return NULL;

@@ -100,6 +100,33 @@ static __attribute__((noinline)) void rx_closed(struct ingress *in,
 	rx_over(rx, rest ? STREAM_END_CUT : STREAM_END_CLOSED, rest);
 }
 
+/*
+ * recv(), but it takes the descriptors that came along, which the kernel would
+ * close.
+ */
+static ssize_t rx_receive(struct stream_rx *rx, void *to, size_t len)
+{
+	union {
+		struct cmsghdr align;
+		char room[DISCARD_CONTROL];
+	} control;
+	struct iovec iov = { to, len };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(rx->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (__builtin_expect(n < 0 || (!msg.msg_controllen &&
+				       !(msg.msg_flags & MSG_CTRUNC)),
+			     1))
+		return n;
+	rx->files = discard_message(rx->bin, &msg);
+	return n;
+}
+
 /* Reads behind what is left of a frame. False: nothing came. */
 static bool rx_fill(struct ingress *in)
 {
@@ -109,8 +136,7 @@ static bool rx_fill(struct ingress *in)
 	memmove(rx->arena, rx->arena + rx->head, rx->tail - rx->head);
 	rx->tail -= rx->head;
 	rx->head = 0;
-	n = recv(rx->fd, rx->arena + rx->tail, STREAM_ARENA - rx->tail,
-		 MSG_DONTWAIT);
+	n = rx_receive(rx, rx->arena + rx->tail, STREAM_ARENA - rx->tail);
 	if (n > 0)
 		rx->tail += n;
 	else if (n == 0)
@@ -134,6 +160,10 @@ static unsigned stream_rx(struct ingress *in, struct batch *b)
 	taken = rx_frames(in, b);
 	if (taken || rx->over)
 		return taken;
+	if (__builtin_expect(rx->files, 0)) {
+		rx_over(rx, STREAM_END_FILES, 0);
+		return 0;
+	}
 	if (!rx_fill(in))
 		return 0;
 	taken = rx_frames(in, b);

@@ -33,6 +33,10 @@
  * worker, closes the socket, and listens or connects again. Everything that
  * the peer sent before has been read by then.
  *
+ * Descriptors. Frames need none, and to close one that somebody else made may
+ * take for ever. Where the kernel can refuse them it does; where it cannot, who
+ * sends some is disconnected, and the bin (core/discard.h) closes them.
+ *
  * Threads. Members of struct stream are the control thread's unless they say
  * otherwise. rx belongs to the ring's worker while the ring runs; tx to whoever
  * holds its lock: one worker sends at a time, a batch per turn.
@@ -42,6 +46,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/discard.h"
 #include "core/loop.h"
 #include "core/port.h"
 #include "core/socket.h"
@@ -59,6 +64,7 @@ enum {
 	STREAM_RETRY_MAX_MS = 1000,
 	STREAM_CONNECT_MS = 5000, /* for TCP's handshake */
 	STREAM_TEXT = 320,
+	STREAM_FILES = 2 * DISCARD_SCM_MAX, /* that wait to be closed */
 };
 
 /* Why a connection ended; in the high half of stream.end, with a number. */
@@ -68,14 +74,17 @@ enum stream_end {
 	STREAM_END_CUT,	   /* by the peer, after so many bytes of a frame */
 	STREAM_END_LENGTH, /* a length that cannot be: the number */
 	STREAM_END_ERROR,  /* the number is an errno */
+	STREAM_END_FILES,  /* descriptors came */
 };
 
 /* What the ring's worker reads. */
 struct stream_rx {
 	struct stream *stream; /* const */
+	struct discard *bin;   /* const; of what is sent by Unix sockets */
 	uint8_t *arena;	       /* const: STREAM_ARENA bytes and the spare */
 	int fd;		       /* const while the ring runs */
 	bool over;	       /* nothing more comes */
+	bool files;	       /* descriptors came: over after these frames */
 	uint32_t head, tail;   /* arena[head..tail) is not handed out yet */
 };
 

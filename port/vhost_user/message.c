@@ -5,14 +5,11 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/discard.h"
-
-enum { SCM_MAX = 253 }; /* descriptors with one message, in Linux */
 
 _Static_assert(sizeof(struct vhost_wire_config) <= VHOST_PAYLOAD_MAX &&
 		       sizeof(struct vhost_wire_table) <= VHOST_PAYLOAD_MAX,
@@ -41,24 +38,10 @@ static void fds_close(struct vhost_link *l)
 	l->in.n_fds = 0;
 }
 
-void vhost_hang_up(int fd, struct discard *bin)
-{
-	int left;
-
-	if (fd < 0)
-		return;
-	/* Nothing can come any more; what has come is closed with it. */
-	shutdown(fd, SHUT_RDWR);
-	if (!ioctl(fd, FIONREAD, &left) && !left)
-		close(fd);
-	else
-		discard_fd(bin, fd);
-}
-
 void vhost_link_fini(struct vhost_link *l)
 {
 	fds_close(l);
-	vhost_hang_up(l->fd, l->bin);
+	discard_connection(l->bin, l->fd);
 	l->fd = -1;
 	l->out_len = 0;
 	l->since_ms = 0;
@@ -122,7 +105,7 @@ static ssize_t receive(struct vhost_link *l, void *to, size_t len,
 		struct cmsghdr align;
 		/* All that may come: the kernel would close the rest in our
 		 * name. */
-		char room[CMSG_SPACE(SCM_MAX * sizeof(int))];
+		char room[DISCARD_CONTROL];
 	} control;
 	struct iovec iov = { to, len };
 	struct msghdr msg = {

@@ -161,8 +161,6 @@ struct vhost_link {
 
 /* bin NULL: descriptors are closed at once. */
 void vhost_link_init(struct vhost_link *link, int fd, struct discard *bin);
-/* Closes a connection, with what waits in it. fd -1 is fine. */
-void vhost_hang_up(int fd, struct discard *bin);
 /* Closes everything; the other side sees it at once. */
 void vhost_link_fini(struct vhost_link *link);
 

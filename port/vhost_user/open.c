@@ -176,7 +176,7 @@ static int vhost_open(struct port *port, struct port_args *args,
 	err = engine_doorbells(e, error);
 	if (err)
 		goto err_close;
-	vp->bin = discard_create();
+	vp->bin = discard_create(0);
 	if (!vp->bin) {
 		err = error_set(error, -ENOMEM, "out of memory");
 		goto err_close;

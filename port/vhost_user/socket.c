@@ -50,7 +50,7 @@ static void turn_away(struct vhost_port *vp, int fd)
 			 "a second connection was closed: process %d has the "
 			 "first one",
 			 (int)vp->peer.pid);
-	vhost_hang_up(fd, vp->bin);
+	discard_connection(vp->bin, fd);
 	if (vp->turned_away >= TURNED_AWAY_MAX)
 		go_deaf(vp);
 }

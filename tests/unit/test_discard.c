@@ -2,62 +2,18 @@
 // test_discard.c - descriptors that cannot be closed without waiting.
 #include "unit.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/discard.h"
-
-enum { BYTES = 1 << 16 };
-
-static char bytes[BYTES];
-
-static bool is_open(int fd)
-{
-	return fcntl(fd, F_GETFD) >= 0;
-}
-
-/* A socket whose close() waits until the other end, *end, has read all of it:
- * it lingers, and there is more to send than fits. */
-static int lingering(int *end)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	const struct linger linger = { 1, 3600 };
-	socklen_t len = sizeof(sin);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(listener, (void *)&sin, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (void *)&sin, &len), 0);
-	assert_int_equal(connect(fd, (void *)&sin, len), 0);
-	*end = accept(listener, NULL, NULL);
-	assert_true(*end >= 0);
-	close(listener);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger,
-				    sizeof(linger)),
-			 0);
-	while (send(fd, bytes, BYTES, MSG_DONTWAIT) > 0)
-		;
-	return fd;
-}
-
-/* Reads to the end, which comes when the other side has been closed. */
-static void read_all(int end)
-{
-	while (read(end, bytes, BYTES) > 0)
-		;
-	close(end);
-}
+#include "linger.h"
 
 static void closes_what_is_harmless_at_once(void **state)
 {
-	struct discard *d = discard_create();
+	struct discard *d = discard_create(0);
 	int fds[] = { eventfd(0, EFD_CLOEXEC), memfd_create("m", MFD_CLOEXEC) };
 
 	assert_non_null(d);
@@ -83,7 +39,7 @@ static void closes_without_a_bin(void **state)
 
 static void does_not_wait(void **state)
 {
-	struct discard *d = discard_create();
+	struct discard *d = discard_create(0);
 	int end, fd = lingering(&end);
 
 	discard_fd(d, fd);
@@ -94,12 +50,12 @@ static void does_not_wait(void **state)
 
 static void fills_up_while_it_waits(void **state)
 {
-	struct discard *d = discard_create();
+	struct discard *d = discard_create(0);
 	int end, fd = lingering(&end), last = -1;
 
 	discard_fd(d, fd);
 	for (unsigned i = 0; !discard_is_full(d); i++) {
-		assert_true(i <= DISCARD_MAX);
+		assert_true(i <= 4 * DISCARD_MAX);
 		last = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		assert_true(last >= 0);
 		discard_fd(d, last);
@@ -112,6 +68,58 @@ static void fills_up_while_it_waits(void **state)
 		usleep(1000);
 }
 
+/* The queue takes what a message brings, and the thread what is in it. */
+static void takes_descriptors_out_of_messages(void **state)
+{
+	struct discard *d = discard_create(DISCARD_SCM_MAX);
+	union {
+		struct cmsghdr align;
+		char room[DISCARD_CONTROL];
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int pair[2], end, fd = lingering(&end), before = count_open();
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	send_file(pair[0], &byte, 1, fd, DISCARD_SCM_MAX);
+	close(fd);
+	assert_true(discard_has_room(d, DISCARD_SCM_MAX));
+	assert_int_equal(recvmsg(pair[1], &msg, MSG_CMSG_CLOEXEC), 1);
+	assert_true(discard_message(d, &msg));
+	assert_false(discard_has_room(d, 1));
+	assert_true(discard_is_full(d));
+	discard_collect(d);
+	discard_destroy(d);
+	close(pair[0]);
+	close(pair[1]);
+	/* All the same file: the last one waits for this. */
+	read_all(end);
+	while (count_open() > before - 2)
+		usleep(1000);
+}
+
+/* Whoever closes a connection closes what nobody has read, too. */
+static void does_not_wait_for_what_was_not_read(void **state)
+{
+	struct discard *d = discard_create(0);
+	int pair[2], end, fd = lingering(&end);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	send_file(pair[0], "x", 1, fd, 1);
+	close(fd);
+	discard_connection(d, pair[1]);
+	/* Nothing in this one: closed at once. */
+	discard_connection(d, pair[0]);
+	assert_false(is_open(pair[0]));
+	discard_connection(d, -1);
+	discard_destroy(d);
+	read_all(end);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +127,8 @@ int main(void)
 		cmocka_unit_test(closes_without_a_bin),
 		cmocka_unit_test(does_not_wait),
 		cmocka_unit_test(fills_up_while_it_waits),
+		cmocka_unit_test(takes_descriptors_out_of_messages),
+		cmocka_unit_test(does_not_wait_for_what_was_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
