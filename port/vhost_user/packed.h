@@ -9,11 +9,13 @@
  * table, and a chain of n descriptors moves both by n; what is given back is
  * one descriptor, at the place of the chain's first.
  *
- * A used descriptor becomes visible with its flags, so each batch writes those
- * of its first one last. Of an egress ring several workers may have leases: a
- * lease that is the oldest is written with its flags outright; of another one
- * the flags are written by whoever publishes it (packed_publish()), for which
- * chain_descs[slot] says how many descriptors each chain has.
+ * A used descriptor becomes visible with its flags, so each batch writes its
+ * first one last. Of an egress ring several workers may have leases: the oldest
+ * is written outright; of another one later[slot of its first descriptor] says
+ * of each chain what is to be written, which whoever publishes it does. A guest
+ * would not mind used descriptors behind those that it has come to. But had
+ * glend died by then, nobody could tell them from what the guest has been shown
+ * (resume.c).
  */
 #include "port/vhost_user/ring.h"
 
@@ -50,6 +52,17 @@ static inline void packed_move(const struct vhost_ring *r, struct packed_at *at,
 		at->wrap = !at->wrap;
 	}
 	at->slot = slot;
+}
+
+/* n descriptors are taken. */
+static inline void packed_take(struct vhost_queue *q,
+			       const struct vhost_ring *r, uint32_t n)
+{
+	struct packed_at at = packed_avail(q);
+
+	packed_move(r, &at, n);
+	q->avail = at.slot;
+	q->avail_wrap = at.wrap;
 }
 
 static inline bool packed_is_avail(uint64_t rest, bool wrap)
@@ -123,7 +136,6 @@ static enum chain_status packed_read(struct vhost_queue *q,
 
 	if (!packed_is_avail(rest, at.wrap))
 		return CHAIN_NONE;
-	c->slot = at.slot;
 	for (;;) {
 		uint64_t addr = shm_load64(&r->pdesc[at.slot].addr);
 		uint16_t flags = rest >> 48;
@@ -160,7 +172,23 @@ static enum chain_status packed_read(struct vhost_queue *q,
 	return walk_end(&w, c);
 }
 
-/* Writes a used descriptor at a place, with or without its flags. */
+/*
+ * The descriptors from one place up to another will be given back now: where
+ * the next glend goes on if this one dies before it has said so itself.
+ */
+static inline void packed_begin(struct vhost_queue *q, struct packed_at from,
+				struct packed_at to)
+{
+	save_at(q, &(struct vhost_saved_queue){
+			   .avail = to.slot,
+			   .used = from.slot,
+			   .avail_wrap = to.wrap,
+			   .used_wrap = from.wrap,
+			   .valid = 1,
+		   });
+}
+
+/* Writes a used descriptor at a place. */
 static inline void packed_give(const struct vhost_ring *r, uint16_t slot,
 			       uint64_t word)
 {

@@ -175,59 +175,6 @@ static void ring_quiet(const struct vhost_ring *r)
 	}
 }
 
-static uint16_t packed_flags(const struct vhost_ring *r, uint16_t slot)
-{
-	return shm_load64(&r->pdesc[slot].rest) >> 48;
-}
-
-/*
- * Whether anything was ever given back in a packed ring: until then drivers
- * leave the USED bit alone, and in later laps there is always one that is set.
- */
-static bool packed_is_worn(const struct vhost_ring *r)
-{
-	for (unsigned i = 0; i < r->size; i++)
-		if (packed_flags(r, i) >> VRING_PACKED_DESC_F_USED & 1)
-			return true;
-	return false;
-}
-
-/* Whether what is at this place has not been given back yet. */
-static bool packed_is_next(const struct vhost_ring *r, uint16_t slot, bool wrap)
-{
-	uint16_t flags;
-
-	if (slot >= r->size)
-		return false;
-	flags = packed_flags(r, slot);
-	return (flags >> VRING_PACKED_DESC_F_AVAIL & 1) != wrap ||
-	       (flags >> VRING_PACKED_DESC_F_USED & 1) != wrap;
-}
-
-/*
- * Where a packed virtqueue was when we, or the glend before, lost the front
- * end, which cannot know. The guest may have made the ring anew meanwhile; then
- * nobody has given anything back in it. False: what the front end says counts.
- */
-static bool place_saved(const struct vhost_port *vp, unsigned i,
-			const struct vhost_ring *r,
-			struct vhost_saved_queue *at)
-{
-	struct vhost_saved_queue saved = vp->saved->queue[i];
-
-	if (!saved.valid || !vp->saved->packed || !packed_is_worn(r))
-		return false;
-	*at = saved;
-	at->avail = at->used;
-	at->avail_wrap = at->used_wrap;
-	if (packed_is_next(r, at->used, at->used_wrap))
-		return true;
-	/* It ended between giving back and saying so. */
-	at->avail = at->used = saved.avail;
-	at->avail_wrap = at->used_wrap = saved.avail_wrap;
-	return packed_is_next(r, at->used, at->used_wrap);
-}
-
 /*
  * Where a virtqueue begins that is set up anew.
  *
@@ -246,7 +193,8 @@ static void place(const struct vhost_port *vp, unsigned i,
 		at->avail = at->used = shm_load16(&r->used->idx);
 		return;
 	}
-	if (place_saved(vp, i, r, at))
+	if (vp->saved->queue[i].valid && vp->saved->packed &&
+	    vhost_packed_resume(r, &vp->saved->queue[i], is_egress(i), at))
 		return;
 	at->avail = at->used = word & INDEX_MASK;
 	at->avail_wrap = at->used_wrap = word >> 15;
@@ -289,14 +237,14 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	if (r->packed && at.used >= r->size)
 		return "its base is not an index of the ring";
 	/* It would stand still, and nobody would know why. */
-	if (r->packed && packed_is_worn(r) &&
-	    !packed_is_next(r, at.used, at.used_wrap))
+	if (r->packed && vhost_packed_is_worn(r) &&
+	    !vhost_packed_is_next(r, &at))
 		return "nobody knows any more how far this packed ring is: "
 		       "reset the guest's network card, or reboot the guest";
 	vhost_queue_reset(q, is_egress(i), &at);
 	if (is_egress(i) && r->packed) {
-		q->chain_descs = calloc(r->size, sizeof(*q->chain_descs));
-		if (!q->chain_descs)
+		q->later = calloc(r->size, sizeof(*q->later));
+		if (!q->later)
 			return "out of memory";
 	}
 	save_kind(vp, r->packed);
@@ -318,8 +266,8 @@ static void stopped(struct vhost_port *vp, unsigned i)
 
 	vp->setup[i].running = false;
 	if (is_egress(i)) {
-		free(q->chain_descs);
-		q->chain_descs = NULL;
+		free(q->later);
+		q->later = NULL;
 	} else {
 		port_in_stop(&vp->port->in[i / 2]);
 	}

@@ -34,7 +34,6 @@ struct vhost_buf {
 struct vhost_chain {
 	struct vhost_taken taken;
 	uint16_t n_bufs;
-	uint16_t slot;	  /* packed: its first ring entry */
 	uint16_t steps;	  /* descriptors looked at */
 	uint32_t len;	  /* of all buffers; at most UINT32_MAX */
 	uint32_t written; /* egress: bytes for the used entry */
@@ -171,15 +170,28 @@ static inline void log_ring(const struct vhost_log *log, uint64_t at,
 
 typedef uint64_t __attribute__((may_alias)) saved_word;
 
+/* Keeps a record for the next glend. */
+static inline void save_at(struct vhost_queue *q,
+			   const struct vhost_saved_queue *at)
+{
+	uint64_t word;
+
+	_Static_assert(sizeof(*at) == sizeof(word), "saved as one word");
+	memcpy(&word, at, sizeof(word));
+	/* A thread that is killed has done what is in front of some
+	 * instruction and nothing behind it: only the compiler could have the
+	 * stores around this in another order. */
+	atomic_signal_fence(memory_order_seq_cst);
+	__atomic_store_n((saved_word *)q->saved, word, __ATOMIC_RELAXED);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* Keeps for the next glend how far the guest was told. */
 static inline void save_indexes(struct vhost_queue *q)
 {
 	struct vhost_saved_queue at = vhost_queue_at(q);
-	uint64_t word;
 
-	_Static_assert(sizeof(at) == sizeof(word), "saved as one word");
-	memcpy(&word, &at, sizeof(word));
-	__atomic_store_n((saved_word *)q->saved, word, __ATOMIC_RELAXED);
+	save_at(q, &at);
 }
 
 /* Virtio 1.2, 2.7.7.2: did the step from old to now pass the event? */

@@ -207,9 +207,9 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 			break;
 		steps += c.steps;
 		/* As in packed_rx_fast(): one lap at most. */
-		descs += c.taken.descs;
-		if (r->packed && descs > r->size)
+		if (r->packed && descs + c.taken.descs > r->size)
 			break;
+		descs += c.taken.descs;
 		q->taken[used++] = c.taken;
 		if (r->packed)
 			packed_move(r, &at, c.taken.descs);
@@ -219,6 +219,8 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 			status = CHAIN_TOO_MANY;
 		rx_chain(in, r, b, &c, status, buf);
 	}
+	if (r->packed)
+		packed_take(q, r, descs);
 	return used;
 }
 
@@ -267,15 +269,18 @@ static unsigned vhost_rx(struct ingress *in, struct batch *b)
 	}
 	n = have < BATCH_MAX ? have : BATCH_MAX;
 	used = r->packed ? packed_rx_fast(q, r, b) : split_rx_fast(q, r, b, n);
-	if (used && take_headers(r, b, used))
+	if (used && take_headers(r, b, used)) {
 		batch_one_seg_each(b, used);
-	else
+		if (r->packed)
+			packed_take(q, r, used);
+	} else {
 		used = rx_slow(in, q, r, b, n);
+	}
 	b->slots = used;
 	return used;
 }
 
-/* Gives back n chains of a packed ring, from q->used on. */
+/* Gives back n chains of a packed ring: all that were taken. */
 static inline uint32_t packed_give_all(struct vhost_queue *q,
 				       const struct vhost_ring *r, unsigned n)
 {
@@ -283,6 +288,7 @@ static inline uint32_t packed_give_all(struct vhost_queue *q,
 	uint64_t first = packed_used_word(q->taken[0].id, 0, at.wrap);
 	uint32_t descs = q->taken[0].descs;
 
+	packed_begin(q, at, packed_avail(q));
 	packed_move(r, &at, q->taken[0].descs);
 	for (unsigned i = 1; i < n; i++) {
 		packed_give(r, at.slot,
@@ -291,8 +297,6 @@ static inline uint32_t packed_give_all(struct vhost_queue *q,
 		descs += q->taken[i].descs;
 	}
 	packed_show(r, q->used, first);
-	q->avail = at.slot;
-	q->avail_wrap = at.wrap;
 	return descs;
 }
 

@@ -184,6 +184,24 @@ uint32_t vhost_queue_base(const struct vhost_port *vp, unsigned i);
 /* All of them; what one knows of a front end is forgotten. */
 void vhost_queues_forget(struct vhost_port *vp);
 
+/*
+ * resume.c. No ring is published; the guest may be running.
+ */
+
+/* Whether anything was ever given back in a packed ring. */
+bool vhost_packed_is_worn(const struct vhost_ring *r);
+/* Whether what is at a place (at->used) has not been given back yet. */
+bool vhost_packed_is_next(const struct vhost_ring *r,
+			  const struct vhost_saved_queue *at);
+/*
+ * Fills *at with where a packed virtqueue goes on of which a glend has left
+ * this record, having finished what that one did not; the guest is to be
+ * called. False: the ring is not the one that the record speaks of.
+ */
+bool vhost_packed_resume(const struct vhost_ring *r,
+			 const struct vhost_saved_queue *saved, bool egress,
+			 struct vhost_saved_queue *at);
+
 /* inflight.c: GET_INFLIGHT_FD, whose reply takes inflight_fd along, and
  * SET_INFLIGHT_FD. */
 

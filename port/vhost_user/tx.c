@@ -63,40 +63,39 @@ static inline void out_take(struct out *o, uint32_t n)
 	o->lease = lease_take(&q->q, n);
 }
 
-/* With the lock: the lease was of chains that are to be shown later. */
-static __attribute__((noinline)) void note_chain(struct out *o, uint16_t slot,
-						 uint16_t descs)
+/* The lease is not the oldest: notes what its chain at a slot comes to. */
+static __attribute__((noinline)) void note_later(struct out *o, uint16_t slot,
+						 struct vhost_taken taken,
+						 uint32_t len)
 {
-	o->q->chain_descs[slot] = descs;
+	o->q->later[slot] = (struct vhost_later){ len, taken };
 }
 
 /*
- * With the lock: writes the flags of the chains between a place and n
- * descriptors behind it, those of the first one last.
+ * With the lock: gives back n descriptors from a place on, of leases that were
+ * not the oldest when they were written.
  */
-static __attribute__((noinline)) void show_later(struct vhost_queue *q,
+static __attribute__((noinline)) void give_later(struct vhost_queue *q,
 						 const struct vhost_ring *r,
 						 struct packed_at at,
 						 uint32_t n)
 {
-	struct packed_at first = at;
-	bool any = false;
+	struct packed_at first = at, end = at;
+	const struct vhost_later *l = &q->later[at.slot];
+	uint64_t word = packed_used_word(l->taken.id, l->len, at.wrap);
 
-	while (n) {
-		uint16_t descs = q->chain_descs[at.slot];
-		uint16_t *flags = (uint16_t *)&r->pdesc[at.slot].rest + 3;
-
-		if (any)
-			shm_store16(flags,
-				    at.wrap ? PACKED_AVAIL | PACKED_USED : 0);
-		any = true;
-		n -= descs;
-		packed_move(r, &at, descs);
+	packed_move(r, &end, n);
+	packed_begin(q, first, end);
+	for (;;) {
+		n -= l->taken.descs;
+		packed_move(r, &at, l->taken.descs);
+		if (!n)
+			break;
+		l = &q->later[at.slot];
+		packed_give(r, at.slot,
+			    packed_used_word(l->taken.id, l->len, at.wrap));
 	}
-	if (any)
-		shm_store_release16((uint16_t *)&r->pdesc[first.slot].rest + 3,
-				    first.wrap ? PACKED_AVAIL | PACKED_USED :
-						 0);
+	packed_show(r, first.slot, word);
 }
 
 /* With the lock, the packed ring's oldest lease being done. */
@@ -109,7 +108,7 @@ static inline bool out_show_packed(struct out *o)
 
 	if (__builtin_expect(n != shown, 0)) {
 		packed_move(o->r, &at, shown);
-		show_later(q, o->r, at, n - shown);
+		give_later(q, o->r, at, n - shown);
 	}
 	return packed_published(q, o->r, n);
 }
@@ -188,7 +187,6 @@ static inline unsigned packed_take_simple(struct out *o, struct out_simple *s,
 	const struct vhost_ring *r = o->r;
 	struct vhost_queue *q = o->q;
 	struct packed_at at = packed_avail(q);
-	bool oldest = q->q.reserved == q->q.published;
 	unsigned i;
 
 	o->at = at;
@@ -211,8 +209,6 @@ static inline unsigned packed_take_simple(struct out *o, struct out_simple *s,
 		__builtin_prefetch(s->ptr[i], 1);
 		__builtin_prefetch(s->ptr[i] + r->hdr_len, 1);
 		s->id[i] = packed_id(rest);
-		if (__builtin_expect(!oldest, 0))
-			note_chain(o, at.slot, 1);
 		packed_move(r, &at, 1);
 	}
 	q->avail = at.slot;
@@ -259,18 +255,43 @@ static inline void fetch_packet(const uint8_t *d, const struct batch *b,
 	}
 }
 
-/*
- * The second word of the used descriptor at a place; without the flags that
- * show it if the lease is not the oldest.
- */
-static inline uint64_t out_word(const struct out *o, uint16_t id, uint32_t len,
-				bool wrap)
+/* The lease is the oldest, and its descriptors will be written. */
+static inline void packed_out_begin(struct out *o)
 {
-	uint64_t word = packed_used_word(id, len, wrap);
+	struct packed_at end = o->at;
 
-	if (__builtin_expect(o->oldest, 1))
-		return word;
-	return word ^ (uint64_t)PACKED_USED << 48;
+	packed_move(o->r, &end, o->entries);
+	packed_begin(o->q, o->at, end);
+}
+
+/* Gives back the chains of n packets of one descriptor each. */
+static inline void packed_give_simple(struct out *o, const struct out_simple *s,
+				      const struct batch *b,
+				      const uint16_t *list, unsigned n)
+{
+	const struct vhost_ring *r = o->r;
+	struct packed_at at = o->at;
+
+	if (__builtin_expect(!o->oldest, 0)) {
+		for (unsigned k = 0; k < n; k++) {
+			note_later(o, at.slot,
+				   (struct vhost_taken){ s->id[k], 1 },
+				   r->hdr_len + b->len[list[k]]);
+			packed_move(r, &at, 1);
+		}
+		return;
+	}
+	packed_out_begin(o);
+	for (unsigned k = 1; k < n; k++) {
+		packed_move(r, &at, 1);
+		packed_give(r, at.slot,
+			    packed_used_word(s->id[k],
+					     r->hdr_len + b->len[list[k]],
+					     at.wrap));
+	}
+	packed_show(r, o->at.slot,
+		    packed_used_word(s->id[0], r->hdr_len + b->len[list[0]],
+				     o->at.wrap));
 }
 
 /* Delivers up to n packets that need no more than one descriptor each. */
@@ -279,7 +300,6 @@ static unsigned tx_simple(struct out *o, const struct batch *b,
 {
 	const struct vhost_ring *r = o->r;
 	struct out_simple s;
-	struct packed_at at;
 	uint64_t bytes = 0;
 
 	lease_lock(&o->q->q);
@@ -302,17 +322,7 @@ static unsigned tx_simple(struct out *o, const struct batch *b,
 			split_give(r, o->start + k, s.id[k],
 				   r->hdr_len + b->len[list[k]]);
 	} else {
-		at = o->at;
-		for (unsigned k = 1; k < n; k++) {
-			packed_move(r, &at, 1);
-			packed_give(r, at.slot,
-				    out_word(o, s.id[k],
-					     r->hdr_len + b->len[list[k]],
-					     at.wrap));
-		}
-		packed_show(r, o->at.slot,
-			    out_word(o, s.id[0], r->hdr_len + b->len[list[0]],
-				     o->at.wrap));
+		packed_give_simple(o, &s, b, list, n);
 	}
 	count_add(&o->ctx->counters->packets, n);
 	count_add(&o->ctx->counters->bytes, bytes);
@@ -442,11 +452,6 @@ static unsigned reserve_any(struct out *o, struct out_any *a,
 	if (!a->n_packets)
 		return k;
 	if (o->r->packed) {
-		bool oldest = o->q->q.reserved == o->q->q.published;
-
-		for (unsigned c = 0; c < a->n_chains && !oldest; c++)
-			note_chain(o, a->chain[c].slot,
-				   a->chain[c].taken.descs);
 		o->q->avail = rd.at.slot;
 		o->q->avail_wrap = rd.at.wrap;
 	} else {
@@ -531,26 +536,40 @@ static void write_any(struct out *o, struct out_any *a,
 		log_write(o->r->log, buf->gpa, buf < c.buf ? buf->len : c.used);
 }
 
+/* Gives back all chains, of a packed ring. */
+static void packed_give_any(struct out *o, const struct out_any *a)
+{
+	struct packed_at at = o->at;
+
+	if (o->oldest)
+		packed_out_begin(o);
+	for (unsigned k = 0; k < a->n_chains; k++) {
+		const struct vhost_chain *c = &a->chain[k];
+
+		if (!o->oldest)
+			note_later(o, at.slot, c->taken, c->written);
+		else if (k)
+			packed_give(o->r, at.slot,
+				    packed_used_word(c->taken.id, c->written,
+						     at.wrap));
+		packed_move(o->r, &at, c->taken.descs);
+	}
+	if (o->oldest)
+		packed_show(o->r, o->at.slot,
+			    packed_used_word(a->chain[0].taken.id,
+					     a->chain[0].written, o->at.wrap));
+}
+
 /* Writes the used entries of all chains. */
 static void give_any(struct out *o, const struct out_any *a)
 {
-	const struct vhost_chain *first = &a->chain[0];
-	struct packed_at at = o->at;
-
-	for (unsigned k = 0; k < a->n_chains && !o->r->packed; k++)
+	if (o->r->packed) {
+		packed_give_any(o, a);
+		return;
+	}
+	for (unsigned k = 0; k < a->n_chains; k++)
 		split_give(o->r, o->start + k, a->chain[k].taken.id,
 			   a->chain[k].written);
-	if (!o->r->packed)
-		return;
-	for (unsigned k = 1; k < a->n_chains; k++) {
-		const struct vhost_chain *c = &a->chain[k];
-
-		packed_move(o->r, &at, c[-1].taken.descs);
-		packed_give(o->r, at.slot,
-			    out_word(o, c->taken.id, c->written, at.wrap));
-	}
-	packed_show(o->r, o->at.slot,
-		    out_word(o, first->taken.id, first->written, o->at.wrap));
 }
 
 /* Delivers packets of any kind. Returns how many have been dealt with. */

@@ -14,6 +14,7 @@
  *   session.c, message.c    the socket: one state machine per connection
  *   memory.c                the guest's memory: mapped, translated, SIGBUS
  *   queue.c                 starting, changing and stopping virtqueues
+ *   resume.c                where a packed one goes on after glend has died
  *   rx_tx.c split.h packed.h    HOT: packets from and to virtqueues
  *   open.c, show.c          the port: options, sockets, what users see
  *
@@ -44,6 +45,18 @@
  * available, always; so whatever was taken and not given back when glend died
  * is simply taken again: a split virtqueue goes on at its used index, a packed
  * one at what the state file (struct vhost_saved) says.
+ *
+ * Of a packed one nothing in the ring says how far we are, and a batch is given
+ * back by many stores. The state file is ahead of them:
+ *
+ *   1. it says {used: where the batch begins, avail: where it ends};
+ *   2. the used descriptors are written, all but the first;
+ *   3. then the first, which shows the guest all of them at once;
+ *   4. the state file says {used and avail: where the batch ended}.
+ *
+ * So between 1 and 4 the first descriptor tells whether the guest has the
+ * batch, and until then nobody but us touches any of it: resume.c finishes it.
+ * For that, nothing that has not been shown is marked used outside of a batch.
  *
  * Threads: as in core/port.h. Members say who writes them.
  */
@@ -162,10 +175,11 @@ struct vhost_ring {
 };
 
 /* What the state file keeps of a virtqueue; written in place by its worker, as
- * one 64-bit word. */
+ * one 64-bit word. See "Order". */
 struct vhost_saved_queue {
-	uint16_t avail; /* next to take */
-	uint16_t used;	/* next to give back; as avail when all is */
+	uint16_t avail; /* packed: where the batch ends that is given back; as
+			 * used when none is */
+	uint16_t used;	/* next to give back */
 	uint8_t avail_wrap, used_wrap; /* packed: the wrap counters */
 	uint8_t valid;
 	uint8_t unused;
@@ -183,6 +197,12 @@ struct vhost_saved {
 struct vhost_taken {
 	uint16_t id;	/* split: head; packed: buffer id */
 	uint16_t descs; /* packed: ring entries of it */
+};
+
+/* A chain of a packed egress ring that somebody else will give back. */
+struct vhost_later {
+	uint32_t len; /* written to it */
+	struct vhost_taken taken;
 };
 
 struct vhost_port;
@@ -213,11 +233,11 @@ struct vhost_queue {
 			struct vhost_taken taken[BATCH_MAX];
 			uint8_t rarp_frame[64]; /* the worker's */
 		};
-		struct {		       /* egress */
-			struct lease_queue q;  /* its lock guards the rest */
-			uint16_t *chain_descs; /* packed: ring->size of them,
-						* see packed.h; control
-						* allocates it */
+		struct {		      /* egress */
+			struct lease_queue q; /* its lock guards the rest */
+			/* Packed: ring->size of them, see packed.h; control
+			 * allocates it. */
+			struct vhost_later *later;
 		};
 	};
 };

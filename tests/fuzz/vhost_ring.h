@@ -73,7 +73,7 @@ struct side {
 	uint16_t *avail, *used; /* packed: driver's and device's events */
 	uint16_t avail_idx;	/* honest operations go on here */
 	bool wrap;
-	uint16_t chain_descs[256];
+	struct vhost_later later[256];
 };
 
 static struct engine *engine;
@@ -191,12 +191,12 @@ static void side_reset(struct side *s)
 	memset(s->desc, 0, 16 * n);
 	memset(s->avail, 0, RING_PACKED ? 4 : 6 + 2 * n);
 	memset(s->used, 0, RING_PACKED ? 4 : 6 + 8 * n);
-	memset(s->chain_descs, 0, sizeof(s->chain_descs));
+	memset(s->later, 0, sizeof(s->later));
 	s->q.vhost = &vp;
 	s->q.saved = &s->saved;
 	vhost_queue_reset(&s->q, s == &rx, &at);
 	if (s == &rx)
-		s->q.chain_descs = s->chain_descs;
+		s->q.later = s->later;
 	s->avail_idx = 0;
 	s->wrap = true;
 	rcu_publish(&s->q.ring, &s->r);

@@ -495,7 +495,7 @@ static void one_bad(const struct bad *bad, bool packed, bool slow)
 	v.r.indirect = true;
 	vhost_queue_reset(&v.q, side == VQ_OUT, &at);
 	if (side == VQ_OUT)
-		v.q.chain_descs = v.chain_descs;
+		v.q.later = v.later;
 	run(before, CHAINS - before);
 	assert_null(vq_reason(&v));
 	vq_close(&v);

@@ -22,7 +22,7 @@ static void open_queue(enum vq_side side, const struct vq_kind *kind)
 
 static void add_one(unsigned descs)
 {
-	bool out = v.chain_descs != NULL;
+	bool out = v.later != NULL;
 	struct guest_buf buf[3] = { { buffer, 1000, out },
 				    { buffer, 1000, out },
 				    { buffer, 1000, out } };
@@ -39,7 +39,7 @@ static void pass(unsigned n, unsigned descs)
 	for (unsigned i = 0; i < n; i++)
 		add_one(descs);
 	guest_show(&v.g);
-	if (v.chain_descs) {
+	if (v.later) {
 		vq_batch(&b);
 		for (unsigned i = 0; i < n; i++)
 			vq_batch_add(&b, data, LEN, descs > 1 ? 2 : 1);

@@ -57,7 +57,7 @@ static uint64_t some_addr(struct random *r, uint32_t len)
 /* The second word of a descriptor. */
 static uint64_t some_rest(struct random *r, uint32_t len)
 {
-	uint16_t flags = v.chain_descs ? F_WRITE : 0;
+	uint16_t flags = v.later ? F_WRITE : 0;
 	uint16_t id = next(r) % v.g.size;
 	uint32_t how = next(r) % 1000;
 
@@ -197,7 +197,7 @@ static bool set_up_anew(enum vq_side side)
 	at.avail_wrap = at.used_wrap = rnd(2);
 	vhost_queue_reset(&v.q, side == VQ_OUT, &at);
 	if (side == VQ_OUT)
-		v.q.chain_descs = v.chain_descs;
+		v.q.later = v.later;
 	return true;
 }
 

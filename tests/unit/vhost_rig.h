@@ -64,7 +64,7 @@ struct vq {
 	struct counters counters;
 	struct tx_ctx ctx;
 	struct batch b;
-	uint16_t *chain_descs; /* egress: of q */
+	struct vhost_later *later; /* egress: of q */
 };
 
 static struct worker vq_worker;
@@ -149,9 +149,9 @@ static inline void vq_open(struct vq *v, enum vq_side side,
 	v->q.saved = &v->saved;
 	vhost_queue_reset(&v->q, side == VQ_OUT, &at);
 	if (side == VQ_OUT) {
-		v->chain_descs = calloc(kind->size, sizeof(uint16_t));
-		assert_non_null(v->chain_descs);
-		v->q.chain_descs = v->chain_descs;
+		v->later = calloc(kind->size, sizeof(*v->later));
+		assert_non_null(v->later);
+		v->q.later = v->later;
 	}
 	atomic_store(&v->q.ring, &v->r);
 	v->port.sw = &vq_switch;
@@ -174,7 +174,7 @@ static inline void vq_close(struct vq *v)
 {
 	if (v->r.log)
 		guest_unmap(v->log.bits, v->log.size, 0);
-	free(v->chain_descs);
+	free(v->later);
 	guest_fini(&v->g);
 }
 
