@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/module.h"
+#include "module/learn/learn.h"
 
-static enum isa isa; /* asked once: it reads the environment */
+static module_lookup lookup; /* asked once: it reads the environment */
 
 enum {
 	REPEATS = 15,
@@ -57,8 +57,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* All addresses are at port 1, the sources too. */
-static void teach(const struct module_ops *ops, void *state, uint32_t n,
-		  struct batch *b, const struct lookup_ctx *ctx)
+static void teach(const struct glen_module *ops, void *state, uint32_t n,
+		  struct batch *b, const struct glen_lookup *ctx)
 {
 	for (uint32_t i = 0; i < n; i += b->n) {
 		b->n = n - i < BATCH_MAX ? n - i : BATCH_MAX;
@@ -67,7 +67,7 @@ static void teach(const struct module_ops *ops, void *state, uint32_t n,
 			put_mac(b->hdr[k], 0xffffffff);
 			put_mac(b->hdr[k] + 6, i + k);
 		}
-		ops->lookup[isa](state, ctx, b);
+		lookup(state, ctx, batch_view(b));
 	}
 }
 
@@ -87,8 +87,8 @@ static void fill(struct batch *batches, uint32_t n, int random_source)
 }
 
 /* One slice; headers are fetched before the clock starts, as gather() does. */
-static double slice(const struct module_ops *ops, void *state,
-		    const struct lookup_ctx *ctx, struct batch *batches)
+static double slice(const struct glen_module *ops, void *state,
+		    const struct glen_lookup *ctx, struct batch *batches)
 {
 	uint64_t spent = 0, packets = 0;
 	static unsigned at;
@@ -102,24 +102,27 @@ static double slice(const struct module_ops *ops, void *state,
 			touch = b->hdr[k][0];
 		(void)touch;
 		start = clock_ns();
-		ops->lookup[isa](state, ctx, b);
+		lookup(state, ctx, batch_view(b));
 		spent += clock_ns() - start;
 		packets += b->n;
 	}
 	return (double)spent / packets;
 }
 
-static void measure(const struct module_ops *ops, uint32_t n,
+static void measure(const struct glen_module *ops, uint32_t n,
 		    struct batch *batches)
 {
-	struct lookup_ctx ctx = { .src = 1, .now_s = 100, .n_ports = 0 };
+	struct glen_lookup ctx = { .src = 1, .now_s = 100, .n_ports = 0 };
 	json_t *params = json_pack("{s:I}", "entries",
 				   (json_int_t)(n < 65536 ? 65536 : n));
 	struct glen_error error;
+	const struct glen_module_env env = { .host = &module_host,
+					     .switch_name = "",
+					     .n_workers = 1 };
 	double ns[REPEATS];
 	void *state;
 
-	if (ops->create(params, 1, &state, &error)) {
+	if (ops->create(&env, params, &state, &error)) {
 		fprintf(stderr, "micro_learn: %s\n", error.text);
 		exit(1);
 	}
@@ -142,15 +145,17 @@ static void measure(const struct module_ops *ops, uint32_t n,
 int main(int argc, char **argv)
 {
 	static const uint32_t usual[] = { 1, 10000, 1048576 };
-	const struct module_ops *ops = module_find("learn");
+	const struct glen_module *ops = &module_learn.ops;
 	struct batch *batches = aligned_alloc(64, N_BATCHES * sizeof(*batches));
 
 	if (!batches) {
 		fprintf(stderr, "micro_learn: no memory\n");
 		return 1;
 	}
-	isa = isa_now();
-	printf("instruction set %s\n", isa_name(isa));
+	for (unsigned i = 0; i < N_BATCHES; i++)
+		batch_init(&batches[i]);
+	lookup = module_learn.lookup[isa_now()];
+	printf("instruction set %s\n", isa_name(isa_now()));
 	for (int i = 1; i < argc; i++)
 		measure(ops, strtoul(argv[i], NULL, 0), batches);
 	for (unsigned i = 0; argc < 2 && i < 3; i++)

@@ -282,16 +282,16 @@ static void learn(void)
 {
 	uint8_t frame[60] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0 };
 	struct batch *b = &bench.engine->workers[0]->batch;
-	struct lookup_ctx ctx = { .src = bench.to->index,
-				  .now_ns = share_now(),
-				  .now_s = share_now() / 1000000000 };
+	struct glen_lookup ctx = { .src = bench.to->index,
+				   .now_ns = share_now(),
+				   .now_s = share_now() / 1000000000 };
 	struct vswitch *sw = bench.to->sw;
 
-	memset(b->hdr[0], 0, HDR_MAX);
+	memset(b->hdr[0], 0, HDR_SIZE);
 	memcpy(b->hdr[0], frame, sizeof(frame));
 	b->n = 1;
 	b->len[0] = sizeof(frame);
-	sw->module->lookup[isa_now()](sw->module_state, &ctx, b);
+	module_lookup_of(sw->module)(sw->module->state, &ctx, batch_view(b));
 }
 
 static int by_value(const void *x, const void *y)

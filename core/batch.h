@@ -21,11 +21,18 @@
  * on a byte decides on hdr[], never on a segment. Bytes of hdr[i] from
  * hdr_len[i] up to a multiple of 64 are zero, so 64-byte copies leak nothing.
  *
+ * Modules see a batch through struct glen_batch, whose pointers lead into it,
+ * so that what is here may change without modules being built anew. A module
+ * that changed lengths says so (view.edited), and batch_settle() brings the
+ * batch back to what the steps behind it rely on.
+ *
  * Nothing here is allocated per packet; a worker has one batch and one
  * scratch batch for software segmentation.
  */
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "include/glen/module.h"
 
 enum {
 	BATCH_MAX = 256,      /* packets */
@@ -33,6 +40,7 @@ enum {
 	BATCH_SEGS = BATCH_MAX + PACKET_SEGS_MAX,
 	HDR_MIN = 64,		 /* what modules get at least */
 	HDR_MAX = 128,		 /* what a module may ask for */
+	HDR_SIZE = 192,		 /* with what a module may push in front */
 	PACKET_LEN_MIN = 14,	 /* an Ethernet header */
 	PACKET_LEN_MAX = 131072, /* 64 slots of 2 KiB */
 	BATCH_BYTES_MAX = 8 << 20,
@@ -57,7 +65,8 @@ enum {
 	OFFLOAD_GSO_ECN = 0x80,
 };
 
-/* What is still to be done to a packet; all zero: nothing. Host byte order. */
+/* What is still to be done to a packet; all zero: nothing. Host byte order. The
+ * same as struct glen_offload, which modules see. */
 struct offload {
 	uint8_t flags;
 	uint8_t gso_type;
@@ -68,24 +77,25 @@ struct offload {
 };
 
 /*
- * A verdict: the type in the top byte; for VERDICT_PORT the egress ring
- * (RING_ANY: by flow) in the next and the port's index in the low half; for
- * VERDICT_FLOOD the flood set (enum flood_set); for VERDICT_DROP the reason
- * (enum drop).
+ * Verdicts, as in glen/module.h: the type in the top byte; for VERDICT_PORT the
+ * egress ring (RING_ANY: by flow) in the next and the port's index in the low
+ * half; for VERDICT_FLOOD the set; for drops the module's reason, or one of
+ * enum drop, which VERDICT_DROP | reason makes.
  */
 enum {
-	VERDICT_PORT = 0 << 24,
-	VERDICT_FLOOD = 1 << 24,
-	VERDICT_DROP = 2 << 24,
-	VERDICT_TYPE = 0xff << 24,
+	DROP_CORE = 0x100,
+	VERDICT_PORT = GLEN_VERDICT_PORT,
+	VERDICT_FLOOD = GLEN_VERDICT_SET,
+	VERDICT_DROP = GLEN_VERDICT_DROP | DROP_CORE,
+	VERDICT_TYPE = GLEN_VERDICT_KIND,
 	VERDICT_RING_SHIFT = 16,
 	RING_ANY = 0xff,
 };
 
 /* Port sets that the core keeps for flooding; the source is always left out. */
 enum flood_set {
-	FLOOD_ALL,	    /* every port */
-	FLOOD_NOT_ISOLATED, /* every port without the isolated flag */
+	FLOOD_ALL = GLEN_SET_ALL,
+	FLOOD_NOT_ISOLATED = GLEN_SET_NOT_ISOLATED,
 	FLOOD_SETS,
 };
 
@@ -106,9 +116,31 @@ struct batch {
 	uint8_t n_seg[BATCH_MAX];
 	uint8_t hdr_len[BATCH_MAX];
 	struct offload off[BATCH_MAX]; /* valid only if offloads */
+	struct glen_batch view;	       /* what the module sees of it */
 	struct seg seg[BATCH_SEGS];
-	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_MAX];
+	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_SIZE];
 };
+
+/* Once per batch object: view points into it. */
+void batch_init(struct batch *b);
+
+/*
+ * Worker, after a lookup() that changed lengths: the drivers rely on private
+ * headers of HDR_MIN bytes at least, where packets have them, and on true
+ * lengths and offload descriptions. What cannot be made so gets a drop as its
+ * verdict: in_runt, in_too_long, in_bad_offload, in_module (hdr_len or len make
+ * no sense).
+ */
+void batch_settle(struct batch *b);
+
+/* Before lookup(): the view of what gather() left. */
+static inline struct glen_batch *batch_view(struct batch *b)
+{
+	b->view.n = b->n;
+	b->view.offloads = b->offloads;
+	b->view.edited = false;
+	return &b->view;
+}
 
 /*
  * For rx(): the n packets in seg[0..n) and len[] have one segment each. The

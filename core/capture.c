@@ -257,7 +257,7 @@ void capture_in(struct capture *c, unsigned worker, const struct port *port,
 		}
 		for (unsigned i = 0; i < b->n; i++) {
 			uint32_t v = b->verdict[i];
-			bool drop = (v & VERDICT_TYPE) == VERDICT_DROP;
+			bool drop = (v & VERDICT_TYPE) == GLEN_VERDICT_DROP;
 
 			put_from_batch(&w, CAPTURE_IN,
 				       drop ? v : CAPTURE_DELIVERED, b, i);
@@ -606,7 +606,7 @@ json_t *capture_show(const struct capture_session *session)
 	json_t *reasons = json_object();
 	char key[16];
 
-	for (unsigned i = 0; i < DROP_N; i++) {
+	for (unsigned i = 0, n = drop_count(); i < n; i++) {
 		snprintf(key, sizeof(key), "%u", i);
 		json_object_set_new(reasons, key, json_string(drop_name(i)));
 	}

@@ -22,7 +22,7 @@ static const uint16_t identity[BATCH_MAX] = {
 
 /* Packet i is not forwarded at all. Its verdict says so to captures. */
 static void drop_in(struct ingress *in, struct batch *b, unsigned i,
-		    enum drop reason)
+		    unsigned reason)
 {
 	count_add(&in->counters->drops[reason], 1);
 	b->verdict[i] = VERDICT_DROP | reason;
@@ -222,6 +222,16 @@ static bool nobody_in(const struct switch_snap *snap, unsigned set,
 	       (snap->n_flood[set] == 1 && snap->flood[set][0] == source);
 }
 
+/* What the module calls reason: one of its own, or one of the core's. */
+static unsigned reason_of(const struct switch_snap *snap, uint32_t reason)
+{
+	if (reason < snap->n_drops)
+		return snap->drop[reason];
+	if (reason >= DROP_CORE && reason < DROP_CORE + DROP_OUT_NO_ROOM)
+		return reason - DROP_CORE;
+	return DROP_IN_MODULE;
+}
+
 /* Drops, and marks for flood(), what does not go to a single port. */
 static __attribute__((noinline)) void special(struct worker *w,
 					      const struct switch_snap *snap,
@@ -235,8 +245,8 @@ static __attribute__((noinline)) void special(struct worker *w,
 		drop_in(in, b, i, DROP_IN_NO_PORT);
 	else if (rest == VERDICT_FLOOD && low < FLOOD_SETS)
 		w->flood_sets |= 1U << low;
-	else if (rest == VERDICT_DROP && low < DROP_OUT_NO_ROOM)
-		drop_in(in, b, i, low);
+	else if (rest == GLEN_VERDICT_DROP)
+		drop_in(in, b, i, reason_of(snap, low));
 	else
 		drop_in(in, b, i, DROP_IN_MODULE);
 }

@@ -42,11 +42,22 @@ enum drop {
 	DROP_REASONS(X)
 #undef X
 		DROP_N,
+	DROP_MAX =
+		96, /* with those of modules, which drop_intern() gives out */
 };
 
+/*
+ * The reason of this name, one of modules: a new one, from DROP_N on and below
+ * DROP_MAX, or that which had the name before. It is an IN reason and stays for
+ * the life of the process. -EINVAL (not "in_" and a-z, 0-9, _, or a name from above),
+ * -ENOSPC, -ENOMEM. Any thread.
+ */
+int drop_intern(const char *name, const char *text);
+/* One more than the highest reason there is. Any thread. */
+unsigned drop_count(void);
 /* The counter's name, as in glenctl stats. */
-const char *drop_name(enum drop reason);
+const char *drop_name(unsigned reason);
 /* What it means, in a few words. */
-const char *drop_text(enum drop reason);
+const char *drop_text(unsigned reason);
 
 #endif

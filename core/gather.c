@@ -2,6 +2,7 @@
 // gather.c - copy the headers of a batch to private memory, refuse bad lengths.
 #include "core/batch.h"
 #include "core/copy.h"
+#include "core/gather.h"
 #include "core/offload.h"
 #include "core/worker.h"
 
@@ -9,24 +10,9 @@
 static __attribute__((noinline)) void gather_slow(struct batch *b, unsigned i)
 {
 	uint32_t want = b->len[i] < b->hdr_want ? b->len[i] : b->hdr_want;
-	uint32_t have = 0;
-	uint8_t *hdr = b->hdr[i];
 
-	memset(hdr, 0, HDR_MAX);
-	while (have < want) {
-		struct seg *s = &b->seg[b->seg0[i]];
-		uint32_t n = s->len < want - have ? s->len : want - have;
-
-		copy_bytes(hdr + have, s->ptr, n);
-		have += n;
-		s->ptr += n;
-		s->len -= n;
-		if (s->len || b->n_seg[i] == 1)
-			break;
-		b->seg0[i]++;
-		b->n_seg[i]--;
-	}
-	b->hdr_len[i] = have;
+	memset(b->hdr[i], 0, HDR_MAX);
+	b->hdr_len[i] = gather_more(b, i, 0, want);
 }
 
 static void gather_fast(struct batch *b)

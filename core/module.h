@@ -1,113 +1,118 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* module.h - the contract between the core and forwarding modules. */
+/* module.h - what the core keeps of modules and their instances. */
 #ifndef CORE_MODULE_H
 #define CORE_MODULE_H
 /*
  * Theory of operation
  *
- * A switch moves packets; a module says where to (mSwitch's split). Each switch
- * has one module instance. Its lookup() is called once per batch on a worker
- * and fills b->verdict[] from the private headers; several workers call it at
- * the same time with different batches. Everything else runs on the control
- * thread, one call at a time, concurrently with lookups: shared tables must be
- * safe for that (atomic words, or RCU through core/rcu.h).
+ * include/glen/module.h is the contract, for modules that are built in as for
+ * others. What is built in may differ in one thing: its lookup() is compiled
+ * once per instruction set (struct module_builtin).
  *
- * Replacing a module on a live switch: the new instance is created, told the
- * present ports, swapped in by one pointer store, and the old one is destroyed
- * after every worker passed a quiet point. No packet is lost by that.
+ *   struct module            known module: built in, added by a program, or
+ *                            loaded (core/module_load.c). Never freed; any
+ *                            thread may look them up.
+ *   struct module_instance   one per switch, and one more while it is replaced.
+ *                            Control thread. Its env is what the module sees.
+ *
+ * What a module deferred is kept in its instance and called, after every worker
+ * passed a quiet point, by module_settle(), which whoever called a callback
+ * calls next.
  */
 #include <jansson.h>
 #include <stdint.h>
 
 #include "core/batch.h"
+#include "core/drop.h"
 #include "core/isa.h"
-#include "include/glen/glen.h"
+#include "include/glen/module.h"
 
 struct port;
-struct module_names;
+struct vswitch;
 
-/* What lookup() may know besides the batch. */
-struct lookup_ctx {
-	uint16_t src;	   /* index of the source port */
-	bool src_isolated; /* the source port is isolated */
-	uint16_t worker;   /* index of the calling worker */
-	uint32_t now_s;	   /* monotonic seconds, coarse */
-	uint64_t now_ns;   /* monotonic, refreshed at least every turn */
-	const uint8_t *port_isolated; /* by port index: 1 if isolated */
-	uint32_t n_ports;	      /* length of port_isolated */
+typedef void (*module_lookup)(void *state, const struct glen_lookup *ctx,
+			      struct glen_batch *b);
+
+/* A module that is built in: ops.lookup is NULL, these are used. */
+struct module_builtin {
+	struct glen_module ops;
+	module_lookup lookup[ISA_N]; /* by enum isa */
 };
 
-typedef void (*module_lookup)(void *state, const struct lookup_ctx *ctx,
-			      struct batch *b);
+/* A module that instances can be made of. Immutable but for next. */
+struct module {
+	struct glen_module ops; /* what an older one does not have is NULL */
+	const module_lookup *lookup;  /* by enum isa; NULL: ops.lookup */
+	char *path;		      /* of the shared object; NULL: none */
+	uint8_t drop[GLEN_DROPS_MAX]; /* enum drop of its own reasons */
+	unsigned n_drops;
+	struct module *next;
+};
 
-struct module_ops {
-	const char *name;    /* "learn" */
-	const char *summary; /* one line */
-	const char *options; /* in words, one option per line */
-	unsigned hdr_want;   /* bytes of header needed, HDR_MIN..HDR_MAX */
+struct module_deferred;
 
-	/*
-	 * Makes an instance for up to n_workers workers. params: options as a
-	 * JSON object or NULL, borrowed; unknown keys are errors. Control.
-	 */
-	int (*create)(json_t *params, unsigned n_workers, void **state,
+struct module_instance {
+	struct glen_module_env env; /* first: what the module gets */
+	const struct module *module;
+	const struct glen_module *ops; /* &module->ops */
+	void *state;
+	struct vswitch *sw; /* NULL: options are only being checked */
+	struct module_deferred *deferred;
+};
+
+/* module/table.c: all modules that are built in; NULL-terminated. */
+const struct module_builtin *const *module_builtins(void);
+
+/* The module of this name; NULL: none. Any thread. */
+const struct module *module_find(const char *name);
+/* The module after m in the list of all, the first for NULL; NULL: no more. */
+const struct module *module_next(const struct module *m);
+/*
+ * Makes a module known, checking everything in it that can be checked. path is
+ * that of its shared object, or NULL; copied. -EINVAL (ABI, size, a member),
+ * -EEXIST (the name), -ENOSPC (no counters left for its drop reasons), -ENOMEM.
+ */
+int module_add(const struct glen_module *m, const char *path,
+	       struct glen_error *error);
+
+/*
+ * Control. An instance of the module called name for sw (NULL: only to check
+ * params); not yet in use. -EINVAL names what was wrong.
+ */
+int module_instance_create(struct vswitch *sw, unsigned n_workers,
+			   const char *name, json_t *params,
+			   struct module_instance **instance,
+			   struct glen_error *error);
+/* Control. No worker uses it any more. NULL is fine. */
+void module_instance_destroy(struct module_instance *mi);
+/* Control, after callbacks: calls what the module deferred. */
+void module_settle(struct module_instance *mi);
+/* The lookup() of an instance for this machine. */
+module_lookup module_lookup_of(const struct module_instance *mi);
+
+/* Control. These call the module, if it cares, and settle. */
+void module_port_add(struct module_instance *mi, const struct port *port);
+void module_port_change(struct module_instance *mi, const struct port *port);
+void module_port_del(struct module_instance *mi, const struct port *port);
+/* The module's settings for a port (core/settings.h) or NULL. 0 if it has none
+ * for ports. */
+int module_port_set(struct module_instance *mi, const struct port *port,
+		    json_t *settings, struct glen_error *error);
+/* Only checks them; there is no instance. */
+int module_port_check(const struct module *m, json_t *settings,
 		      struct glen_error *error);
-	/* Frees it; no lookup runs any more. Control. */
-	void (*destroy)(void *state);
-	/* Changes options at run time; those not named take their defaults, on
-	 * error nothing changes. NULL: none can be changed. Control. */
-	int (*set)(void *state, json_t *params, struct glen_error *error);
-	/* The options now in force, a new object (show, save). Control. */
-	json_t *(*show)(void *state);
-	/*
-	 * A port came, or (before its index is used again) went. For port_del
-	 * no worker delivers to it any more. NULL: of no interest. Control.
-	 */
-	void (*port_add)(void *state, const struct port *port);
-	void (*port_del)(void *state, const struct port *port);
-	/*
-	 * All settings of this module for a port (core/settings.h), NULL: none,
-	 * borrowed. Called after port_add() and before the port is in the
-	 * snapshot, and when they change; on error the old ones stay. state and
-	 * port NULL: they are only checked. NULL: there are none. Control.
-	 */
-	int (*port_set)(void *state, const struct port *port, json_t *settings,
-			struct glen_error *error);
-	/* A new object with the port's settings as they are now, which may be
-	 * more than it was told. NULL: they never change so. Control. */
-	json_t *(*port_settings)(void *state, const struct port *port);
-	/* True if settings have changed by themselves since it was asked last.
-	 * NULL: never. Control. */
-	bool (*changed)(void *state);
-	/* About once a second. NULL: nothing to do. Control. */
-	void (*tick)(void *state, uint32_t now_s);
-	/*
-	 * The module's own RPC methods, e.g. "fdb.show". find_port() turns a
-	 * port name of this switch into an index (-1: none) and port_name() the
-	 * other way (NULL: none). Returns -ENOSYS for methods it has not.
-	 * *result is a new object. Control.
-	 */
-	int (*command)(void *state, const char *method, json_t *params,
-		       const struct module_names *names, json_t **result,
-		       struct glen_error *error);
-	/*
-	 * Hot, by enum isa: a verdict for each packet of b. Every packet has
-	 * at least PACKET_LEN_MIN bytes, all in hdr[]. It may name a port that
-	 * does not exist: the core drops it as in_no_port; the source port:
-	 * dropped as in_same_port.
-	 */
-	module_lookup lookup[ISA_N];
-};
+/* A new object; NULL: as they were set. */
+json_t *module_port_settings(struct module_instance *mi,
+			     const struct port *port);
+void module_tick(struct module_instance *mi, uint32_t now_s);
+int module_set(struct module_instance *mi, json_t *params,
+	       struct glen_error *error);
+int module_command(struct module_instance *mi, const char *method,
+		   json_t *params, json_t **result, struct glen_error *error);
+/* A new object; an empty one if the module shows nothing. */
+json_t *module_show(struct module_instance *mi);
 
-/* Port names of the switch a command runs on. */
-struct module_names {
-	void *arg;
-	int (*find_port)(void *arg, const char *name);
-	const char *(*port_name)(void *arg, int index);
-};
-
-/* All modules that are built in; NULL-terminated. */
-const struct module_ops *const *modules(void);
-const struct module_ops *module_find(const char *name);
+/* What env->host points to. */
+extern const struct glen_module_host module_host;
 
 #endif

@@ -280,7 +280,7 @@ static int csum_place(const struct batch *b, unsigned i, uint32_t at,
 		hdr_len = HDR_MAX / 2;
 	else if (at + 2 <= HDR_MAX && at + 2 > hdr_len)
 		hdr_len = at + 2;
-	memset(hdr, 0, HDR_MAX);
+	memset(hdr, 0, HDR_SIZE);
 	stream_init(&s, b, i);
 	err = stream_copy(&s, hdr, hdr_len);
 	if (err)
@@ -316,7 +316,7 @@ static int complete(const struct batch *b, unsigned i,
 	if (hdr_len > b->len[i])
 		return -EINVAL;
 	if (!(off->flags & OFFLOAD_NEEDS_CSUM)) {
-		memset(out->hdr[out->n], 0, HDR_MAX);
+		memset(out->hdr[out->n], 0, HDR_SIZE);
 		stream_init(&s, b, i);
 		err = stream_copy(&s, out->hdr[out->n], hdr_len);
 		if (err)

@@ -263,10 +263,8 @@ static int port_plug(struct port *port, struct glen_error *error)
 	sw->ports[port->index] = port;
 	sw->n_ports++;
 	/* The module first: no packet reaches a port without its settings. */
-	if (sw->module->port_add)
-		sw->module->port_add(sw->module_state, port);
-	err = settings_apply(sw->module, sw->module_state, port, port->params,
-			     error);
+	module_port_add(sw->module, port);
+	err = settings_apply(sw->module, port, port->params, error);
 	if (!err)
 		err = snapshot_update(sw, error);
 	if (err)
@@ -285,8 +283,7 @@ err_rings:
 	capture_port_del(port);
 	keep_counters(port);
 err_module:
-	if (sw->module->port_del)
-		sw->module->port_del(sw->module_state, port);
+	module_port_del(sw->module, port);
 	sw->ports[port->index] = NULL;
 	sw->n_ports--;
 	return err;
@@ -387,8 +384,7 @@ void port_destroy(struct port *port)
 	sw->ports[port->index] = NULL;
 	sw->n_ports--;
 	snapshot_update_or_wait(sw);
-	if (sw->module->port_del)
-		sw->module->port_del(sw->module_state, port);
+	module_port_del(sw->module, port);
 	capture_port_del(port);
 	port->ops->close(port);
 	keep_counters(port);
@@ -412,10 +408,9 @@ static int set_settings(struct port *port, json_t *params, json_t **merged,
 		return error_set(error, -ENOMEM, "out of memory");
 	err = settings_check(*merged, error);
 	if (!err &&
-	    !json_equal(json_object_get(*merged, sw->module->name),
-			json_object_get(port->params, sw->module->name)))
-		err = settings_apply(sw->module, sw->module_state, port,
-				     *merged, error);
+	    !json_equal(json_object_get(*merged, sw->module->ops->name),
+			json_object_get(port->params, sw->module->ops->name)))
+		err = settings_apply(sw->module, port, *merged, error);
 	return err;
 }
 
@@ -431,7 +426,7 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 
 	memcpy(mac, port->mac, sizeof(mac));
 	err = set_settings(port, params, &merged, error);
-	applied = !err && json_object_get(mine, sw->module->name);
+	applied = !err && json_object_get(mine, sw->module->ops->name);
 	settings_strip(mine);
 	if (!err)
 		err = common_params(port, mine, error);
@@ -451,14 +446,15 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 		port->isolated = isolated;
 		memcpy(port->mac, mac, sizeof(mac));
 		if (applied)
-			settings_apply(sw->module, sw->module_state, port,
-				       port->params, NULL);
+			settings_apply(sw->module, port, port->params, NULL);
 		json_decref(merged);
 	} else {
 		json_decref(port->params);
 		port->params = merged;
 	}
 	mtu_apply(port);
+	if (!err)
+		module_port_change(port->sw->module, port);
 	return err;
 }
 
@@ -500,10 +496,10 @@ json_t *port_show(struct port *port)
 		      port->configured);
 	if (broken)
 		json_object_set_new(o, "broken", json_string(broken));
-	if (json_object_get(port->params, port->sw->module->name))
-		json_object_set(o, port->sw->module->name,
+	if (json_object_get(port->params, port->sw->module->ops->name))
+		json_object_set(o, port->sw->module->ops->name,
 				json_object_get(port->params,
-						port->sw->module->name));
+						port->sw->module->ops->name));
 	if (port->ops->show)
 		port->ops->show(port, o);
 	return o;

@@ -64,7 +64,7 @@ struct counters {
 	uint64_t replicated; /* in: extra copies made by floods */
 	uint64_t segments;   /* out: frames made by software segmentation */
 	uint64_t kicks;	     /* wake-ups sent to the other side */
-	uint64_t drops[DROP_N];
+	uint64_t drops[DROP_MAX];
 } __attribute__((aligned(64)));
 
 /* Counters are read by others while their writer adds: no torn words. */

@@ -118,7 +118,7 @@ int settings_check(json_t *params, struct glen_error *error)
 	int err = 0;
 
 	json_object_foreach(params, key, value) {
-		const struct module_ops *module = module_find(key);
+		const struct module *module = module_find(key);
 
 		if (!module || json_is_null(value))
 			continue;
@@ -127,33 +127,30 @@ int settings_check(json_t *params, struct glen_error *error)
 					 "%s must be an object of the module's "
 					 "settings for this port",
 					 key);
-		if (!module->port_set)
+		if (!module->ops.port_set)
 			return error_set(error, -EINVAL,
 					 "module %s has no settings for ports",
 					 key);
-		err = module->port_set(NULL, NULL, value, error);
+		err = module_port_check(module, value, error);
 		if (err)
 			break;
 	}
 	return err;
 }
 
-int settings_apply(const struct module_ops *module, void *state,
-		   const struct port *port, json_t *params,
-		   struct glen_error *error)
+int settings_apply(struct module_instance *mi, const struct port *port,
+		   json_t *params, struct glen_error *error)
 {
-	if (!module->port_set)
-		return 0;
-	return module->port_set(state, port,
-				json_object_get(params, module->name), error);
+	return module_port_set(mi, port, json_object_get(params, mi->ops->name),
+			       error);
 }
 
 /* True if the module has other settings for the port than its options say. */
 static bool refresh_port(struct port *port)
 {
-	const struct module_ops *module = port->sw->module;
-	json_t *now = module->port_settings(port->sw->module_state, port);
-	json_t *old = json_object_get(port->params, module->name);
+	struct module_instance *mi = port->sw->module;
+	json_t *now = module_port_settings(mi, port);
+	json_t *old = json_object_get(port->params, mi->ops->name);
 
 	if (json_object_size(now) == 0 && !old) {
 		json_decref(now);
@@ -164,9 +161,9 @@ static bool refresh_port(struct port *port)
 		return false;
 	}
 	if (json_object_size(now)) {
-		json_object_set_new(port->params, module->name, now);
+		json_object_set_new(port->params, mi->ops->name, now);
 	} else {
-		json_object_del(port->params, module->name);
+		json_object_del(port->params, mi->ops->name);
 		json_decref(now);
 	}
 	return true;
@@ -174,12 +171,12 @@ static bool refresh_port(struct port *port)
 
 bool settings_refresh(struct vswitch *sw)
 {
-	const struct module_ops *module = sw->module;
+	const struct glen_module *module = sw->module->ops;
 	unsigned left = sw->n_ports;
 	bool any = false;
 
 	if (!module->changed || !module->port_settings ||
-	    !module->changed(sw->module_state))
+	    !module->changed(sw->module->state))
 		return false;
 	for (unsigned i = 0; left && i < SWITCH_PORTS_MAX; i++) {
 		if (!sw->ports[i])

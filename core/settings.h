@@ -10,7 +10,7 @@
  *
  *   {"mtu": 1500, "learn": {"access": 10, "police_bps": 100000000}}
  *
- * Drivers never see it. The switch's module gets it (module_ops.port_set)
+ * Drivers never see it. The switch's module gets it (glen_module.port_set)
  * before the port is in the switch's snapshot, so no packet passes without it;
  * other modules' settings wait in port->params until the switch has their
  * module. A module may change settings by itself (an address that it was told
@@ -26,7 +26,7 @@
 
 #include "include/glen/glen.h"
 
-struct module_ops;
+struct module_instance;
 struct port;
 struct vswitch;
 
@@ -48,10 +48,9 @@ int settings_merge(json_t *params, json_t *change);
 int settings_diff(json_t *change, const char *key, json_t *from, json_t *to);
 /* Checks the settings in params, each by its module. -EINVAL. */
 int settings_check(json_t *params, struct glen_error *error);
-/* Tells the module in the state what params has for it. What it says. */
-int settings_apply(const struct module_ops *module, void *state,
-		   const struct port *port, json_t *params,
-		   struct glen_error *error);
+/* Tells the instance what params has for it. What it says. */
+int settings_apply(struct module_instance *mi, const struct port *port,
+		   json_t *params, struct glen_error *error);
 /* Asks the module for settings that it changed; true if some port->params are
  * different now. */
 bool settings_refresh(struct vswitch *sw);

@@ -78,8 +78,11 @@ int snapshot_update(struct vswitch *sw, struct glen_error *error)
 	snap = snapshot_alloc(n_dest, n_egress);
 	if (!snap)
 		return error_set(error, -ENOMEM, "out of memory");
-	snap->module = sw->module;
-	snap->module_state = sw->module_state;
+	snap->lookup = module_lookup_of(sw->module);
+	snap->module_state = sw->module->state;
+	snap->hdr_want = sw->module->ops->hdr_want;
+	snap->drop = sw->module->module->drop;
+	snap->n_drops = sw->module->module->n_drops;
 	for (uint32_t i = 0; i < n_dest; i++)
 		if (sw->ports[i])
 			snapshot_add(snap, sw->ports[i], &egress);

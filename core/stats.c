@@ -17,7 +17,7 @@ void counters_add(struct counters *sum, const struct counters *c)
 	sum->replicated += get(&c->replicated);
 	sum->segments += get(&c->segments);
 	sum->kicks += get(&c->kicks);
-	for (unsigned i = 0; i < DROP_N; i++)
+	for (unsigned i = 0, n = drop_count(); i < n; i++)
 		sum->drops[i] += get(&c->drops[i]);
 }
 
@@ -42,7 +42,7 @@ static json_t *drops_show(const struct counters *c)
 {
 	json_t *o = json_object();
 
-	for (unsigned i = 0; i < DROP_N; i++)
+	for (unsigned i = 0, n = drop_count(); i < n; i++)
 		if (c->drops[i])
 			json_object_set_new(o, drop_name(i),
 					    json_integer(c->drops[i]));

@@ -196,8 +196,7 @@ void engine_tick(struct engine *e)
 	uint32_t now_s = worker_clock() / 1000000000;
 
 	for (struct vswitch *sw = e->switches; sw; sw = sw->next) {
-		if (sw->module->tick)
-			sw->module->tick(sw->module_state, now_s);
+		module_tick(sw->module, now_s);
 		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)
 			if (sw->ports[i] && sw->ports[i]->ops->tick)
 				sw->ports[i]->ops->tick(sw->ports[i]);
@@ -257,27 +256,6 @@ struct vswitch *switch_find(struct engine *e, const char *name)
 	return sw;
 }
 
-/* Finds a module and makes an instance of it. */
-static int module_make(struct engine *e, const char *name, json_t *params,
-		       const struct module_ops **ops, void **state,
-		       struct glen_error *error)
-{
-	*ops = module_find(name);
-	if (!*ops) {
-		char known[128] = "";
-
-		for (const struct module_ops *const *m = modules(); *m; m++) {
-			strncat(known, " ", sizeof(known) - strlen(known) - 1);
-			strncat(known, (*m)->name,
-				sizeof(known) - strlen(known) - 1);
-		}
-		return error_set(error, -EINVAL,
-				 "there is no module \"%.64s\"; known:%s", name,
-				 known);
-	}
-	return (*ops)->create(params, e->n_workers + 1, state, error);
-}
-
 int switch_create(struct engine *e, const char *name, const char *module,
 		  json_t *params, struct vswitch **out,
 		  struct glen_error *error)
@@ -300,8 +278,9 @@ int switch_create(struct engine *e, const char *name, const char *module,
 		return error_set(error, -ENOMEM, "out of memory");
 	strcpy(sw->name, name);
 	sw->engine = e;
-	err = module_make(e, module ? module : "learn", params, &sw->module,
-			  &sw->module_state, error);
+	err = module_instance_create(sw, e->n_workers + 1,
+				     module ? module : "learn", params,
+				     &sw->module, error);
 	if (err)
 		goto err_free;
 	err = snapshot_update(sw, error);
@@ -314,7 +293,7 @@ int switch_create(struct engine *e, const char *name, const char *module,
 	*out = sw;
 	return 0;
 err_module:
-	sw->module->destroy(sw->module_state);
+	module_instance_destroy(sw->module);
 err_free:
 	free(sw);
 	return err;
@@ -334,7 +313,7 @@ void switch_destroy(struct vswitch *sw)
 	sw->engine->n_switches--;
 	rcu_wait();
 	snapshot_free(atomic_load(&sw->snap));
-	sw->module->destroy(sw->module_state);
+	module_instance_destroy(sw->module);
 	json_decref(sw->module_params);
 	free(sw);
 }
@@ -348,8 +327,8 @@ static void keep_module_params(struct vswitch *sw, json_t *params)
 }
 
 /* Tells a new instance of the ports there are, and their settings. */
-static int module_ports(struct vswitch *sw, const struct module_ops *ops,
-			void *state, struct glen_error *error)
+static int module_ports(struct vswitch *sw, struct module_instance *mi,
+			struct glen_error *error)
 {
 	int err = 0;
 
@@ -358,57 +337,74 @@ static int module_ports(struct vswitch *sw, const struct module_ops *ops,
 
 		if (!port)
 			continue;
-		if (ops->port_add)
-			ops->port_add(state, port);
-		err = settings_apply(ops, state, port, port->params, error);
+		module_port_add(mi, port);
+		err = settings_apply(mi, port, port->params, error);
 	}
 	return err;
+}
+
+/* Old and new understand each other's state. */
+static bool may_adopt(const struct module_instance *mi,
+		      const struct module_instance *old)
+{
+	return mi->ops->adopt && mi->ops->state_version &&
+	       mi->ops->state_version == old->ops->state_version &&
+	       !strcmp(mi->ops->name, old->ops->name);
+}
+
+/* Puts a new instance in place of the present one, between two batches. */
+static int module_replace(struct vswitch *sw, const char *name, json_t *params,
+			  struct glen_error *error)
+{
+	struct module_instance *old = sw->module, *mi;
+	bool adopt;
+	int err = module_instance_create(sw, sw->engine->n_workers + 1, name,
+					 params, &mi, error);
+
+	if (err)
+		return err;
+	err = module_ports(sw, mi, error);
+	if (err) {
+		module_instance_destroy(mi);
+		return err;
+	}
+	adopt = may_adopt(mi, old);
+	if (adopt)
+		mi->ops->adopt(mi->state, old->state, GLEN_ADOPT_BEFORE);
+	sw->module = mi;
+	err = snapshot_update(sw, error);
+	if (err) {
+		sw->module = old;
+		module_instance_destroy(mi);
+		return err;
+	}
+	if (adopt)
+		mi->ops->adopt(mi->state, old->state, GLEN_ADOPT_AFTER);
+	module_settle(mi);
+	module_instance_destroy(old);
+	return 0;
 }
 
 int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 		      struct glen_error *error)
 {
-	const struct module_ops *old = sw->module, *ops;
-	void *old_state = sw->module_state, *state;
+	struct module_instance *old = sw->module;
 	int err;
 
 	/* The same module with other options keeps what it has learnt. */
-	if (!strcmp(name, old->name) && old->set) {
-		err = old->set(old_state, params, error);
-		if (!err)
-			keep_module_params(sw, params);
-		return err;
-	}
-	err = module_make(sw->engine, name, params, &ops, &state, error);
-	if (err)
-		return err;
-	err = module_ports(sw, ops, state, error);
-	if (err) {
-		ops->destroy(state);
-		return err;
-	}
-	sw->module = ops;
-	sw->module_state = state;
-	err = snapshot_update(sw, error);
-	if (err) {
-		sw->module = old;
-		sw->module_state = old_state;
-		ops->destroy(state);
-		return err;
-	}
-	old->destroy(old_state);
-	keep_module_params(sw, params);
-	return 0;
+	if (!strcmp(name, old->ops->name) && old->ops->set)
+		err = module_set(old, params, error);
+	else
+		err = module_replace(sw, name, params, error);
+	if (!err)
+		keep_module_params(sw, params);
+	return err;
 }
 
 json_t *switch_show(struct vswitch *sw)
 {
-	json_t *options = sw->module->show ?
-				  sw->module->show(sw->module_state) :
-				  json_object();
-
 	return json_pack("{s:s, s:s, s:o, s:i, s:b}", "switch", sw->name,
-			 "module", sw->module->name, "options", options,
-			 "ports", (int)sw->n_ports, "configured",
-			 sw->configured);
+			 "module", sw->module->ops->name, "options",
+			 module_show(sw->module), "ports", (int)sw->n_ports,
+			 "configured", sw->configured);
 }

@@ -46,8 +46,11 @@ struct switch_snap {
 	uint8_t *isolated;	     /* by port index */
 	uint16_t *flood[FLOOD_SETS]; /* port indexes */
 	uint32_t n_flood[FLOOD_SETS];
-	const struct module_ops *module;
+	module_lookup lookup;
 	void *module_state;
+	unsigned hdr_want;
+	const uint8_t *drop; /* enum drop of the module's own reasons */
+	unsigned n_drops;
 };
 
 struct engine;
@@ -60,8 +63,7 @@ struct vswitch {
 	struct port *ports[SWITCH_PORTS_MAX]; /* by index; control thread */
 	unsigned n_ports;
 	bool configured; /* stays when its last port goes */
-	const struct module_ops *module;
-	void *module_state;
+	struct module_instance *module;
 	json_t *module_params;		  /* as given, for save */
 	struct capture_session *captures; /* control thread; core/capture.c */
 	struct counters gone;		  /* sums of ports that are no more */

@@ -8,7 +8,7 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 {
 	struct port *port = in->port;
 	const struct switch_snap *snap = rcu_load(&port->sw->snap);
-	struct lookup_ctx ctx = {
+	struct glen_lookup ctx = {
 		.src = port->index,
 		.src_isolated = snap->isolated[port->index],
 		.worker = w->index,
@@ -18,14 +18,16 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 		.n_ports = snap->n_dest,
 	};
 
-	b->hdr_want = snap->module->hdr_want;
+	b->hdr_want = snap->hdr_want;
 	HOT(gather)
 	(in, b, atomic_load_explicit(&port->max_len, memory_order_relaxed));
 	if (!b->n)
 		return;
 	count_add(&w->batches, 1);
 	count_add(&w->packets, b->n);
-	snap->module->lookup[w->isa](snap->module_state, &ctx, b);
+	snap->lookup(snap->module_state, &ctx, batch_view(b));
+	if (__builtin_expect(b->view.edited, 0))
+		batch_settle(b);
 	HOT(deliver)(w, snap, in, b);
 }
 

@@ -74,6 +74,8 @@ struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
 	w->poll_mode = poll_mode;
 	w->spin_max_ns = spin_limit();
 	w->now_ns = worker_clock();
+	batch_init(&w->batch);
+	batch_init(&w->scratch);
 	w->group_of = calloc(EGRESS_MAX, sizeof(*w->group_of));
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -81,7 +81,7 @@ static json_t *switch_ports(struct vswitch *sw)
 
 static json_t *switch_config(struct vswitch *sw)
 {
-	json_t *object = json_pack("{ss so}", "module", sw->module->name,
+	json_t *object = json_pack("{ss so}", "module", sw->module->ops->name,
 				   "ports", switch_ports(sw));
 
 	if (object && json_object_size(sw->module_params) &&
@@ -290,9 +290,9 @@ static int plan_switch(struct plan *p, const char *name, json_t *from,
 	else if (!sw->configured)
 		err = plan_add(p, STEP_KEEP_SWITCH, name, NULL, NULL, to, NULL);
 	if (sw && !err) {
-		running = json_pack("{ss sO*}", "module", sw->module->name,
+		running = json_pack("{ss sO*}", "module", sw->module->ops->name,
 				    "options", sw->module_params);
-		if (strcmp(sw->module->name, module_of(to)) ||
+		if (strcmp(sw->module->ops->name, module_of(to)) ||
 		    !options_equal(running, to))
 			err = plan_add(p, STEP_SET_MODULE, name, NULL, NULL, to,
 				       running);

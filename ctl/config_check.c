@@ -246,7 +246,7 @@ static bool module_runs(struct check *c, const char *sw, const char *module,
 {
 	struct vswitch *s = c->ctl ? switch_find(c->ctl->engine, sw) : NULL;
 
-	if (!s || strcmp(s->module->name, module))
+	if (!s || strcmp(s->module->ops->name, module))
 		return false;
 	if (!json_object_size(options))
 		return !json_object_size(s->module_params);
@@ -258,9 +258,8 @@ static int check_module(struct check *c, const char *sw, json_t *object)
 {
 	json_t *options = json_object_get(object, "options");
 	json_t *name = json_object_get(object, "module");
-	const struct module_ops *ops;
+	struct module_instance *instance = NULL;
 	const char *text = "learn";
-	void *state;
 	int err;
 
 	if (name) {
@@ -269,8 +268,7 @@ static int check_module(struct check *c, const char *sw, json_t *object)
 		if (!text)
 			return refuse(c, "module must be a name");
 	}
-	ops = module_find(text);
-	if (!ops)
+	if (!module_find(text))
 		return refuse(c,
 			      "there is no module '%.40s'; glenctl module "
 			      "list names them",
@@ -285,11 +283,11 @@ static int check_module(struct check *c, const char *sw, json_t *object)
 	}
 	if (module_runs(c, sw, text, options))
 		return 0;
-	err = ops->create(options,
-			  c->ctl ? engine_n_workers(c->ctl->engine) : 1, &state,
-			  c->error);
-	if (!err)
-		ops->destroy(state);
+	err = module_instance_create(NULL,
+				     c->ctl ? engine_n_workers(c->ctl->engine) :
+					      1,
+				     text, options, &instance, c->error);
+	module_instance_destroy(instance);
 	return err;
 }
 

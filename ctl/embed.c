@@ -166,7 +166,7 @@ static int stats(void *arg, struct glen_port_stats *s)
 	s->in_bytes = in.bytes;
 	s->out_packets = out.packets;
 	s->out_bytes = out.bytes;
-	for (unsigned i = 0; i < DROP_N; i++) {
+	for (unsigned i = 0; i < DROP_MAX; i++) {
 		s->in_drops += in.drops[i];
 		s->out_drops += out.drops[i];
 	}
@@ -333,8 +333,7 @@ static void tick(struct glen_switch *sw)
 	uint32_t now_s = worker_clock() / 1000000000;
 
 	for (; vsw; vsw = vsw->next) {
-		if (vsw->module->tick)
-			vsw->module->tick(vsw->module_state, now_s);
+		module_tick(vsw->module, now_s);
 		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++) {
 			struct port *port = vsw->ports[i];
 

@@ -151,14 +151,16 @@ static int method_switch_show(struct control *ctl, json_t *params,
 static int module_list(struct control *ctl, json_t *params, json_t **result,
 		       struct glen_error *error)
 {
-	const struct module_ops *const *m = modules();
+	const struct module *m = module_next(NULL);
 	json_t *list = json_array();
 
-	for (; *m && list; m++)
+	for (; m && list; m = module_next(m))
 		list = append(list,
-			      json_pack("{ss ss ss}", "module", (*m)->name,
-					"summary", (*m)->summary, "options",
-					(*m)->options));
+			      json_pack("{ss ss ss ss ss*}", "module",
+					m->ops.name, "version", m->ops.version,
+					"summary", m->ops.summary, "options",
+					m->ops.options ? m->ops.options : "",
+					"path", m->path));
 	return done(list, result, error);
 }
 
@@ -171,7 +173,7 @@ static json_t *merge_options(const struct vswitch *sw, const char *module,
 {
 	json_t *merged = NULL;
 
-	if (!strcmp(module, sw->module->name))
+	if (!strcmp(module, sw->module->ops->name))
 		merged = json_copy(sw->module_params);
 	if (!merged)
 		merged = json_object();
@@ -182,8 +184,8 @@ static json_t *merge_options(const struct vswitch *sw, const char *module,
 	return merged;
 }
 
-static int module_set(struct control *ctl, json_t *params, json_t **result,
-		      struct glen_error *error)
+static int method_module_set(struct control *ctl, json_t *params,
+			     json_t **result, struct glen_error *error)
 {
 	struct vswitch *sw;
 	const char *module;
@@ -207,19 +209,17 @@ static int module_set(struct control *ctl, json_t *params, json_t **result,
 	return done(control_show_switch(ctl, sw), result, error);
 }
 
-static int module_show(struct control *ctl, json_t *params, json_t **result,
-		       struct glen_error *error)
+static int method_module_show(struct control *ctl, json_t *params,
+			      json_t **result, struct glen_error *error)
 {
 	struct vswitch *sw;
-	json_t *options;
 	int err = get_switch(ctl, params, &sw, error);
 
 	if (err)
 		return err;
-	options = sw->module->show ? sw->module->show(sw->module_state) :
-				     json_object();
 	return done(json_pack("{ss ss so}", "switch", sw->name, "module",
-			      sw->module->name, "options", options),
+			      sw->module->ops->name, "options",
+			      module_show(sw->module)),
 		    result, error);
 }
 
@@ -381,7 +381,7 @@ static void sums_add(struct sums *sums, const struct counters *in,
 	sums->in_packets += in->packets;
 	sums->replicated += in->replicated;
 	sums->out_packets += out->packets;
-	for (unsigned i = 0; i < DROP_N; i++)
+	for (unsigned i = 0; i < DROP_MAX; i++)
 		sums->drops += in->drops[i] + out->drops[i];
 }
 
@@ -467,30 +467,11 @@ static int config_get(struct control *ctl, json_t *params, json_t **result,
 	return done(control_config(ctl), result, error);
 }
 
-/* How the module sees the port names of its switch. */
-static int names_find(void *arg, const char *name)
-{
-	struct vswitch *sw = arg;
-	struct port *port = port_find(sw, name);
-
-	return port ? port->index : -1;
-}
-
-static const char *names_name(void *arg, int index)
-{
-	struct vswitch *sw = arg;
-
-	if (index < 0 || index >= SWITCH_PORTS_MAX || !sw->ports[index])
-		return NULL;
-	return sw->ports[index]->name;
-}
-
 /* A method of the module of the switch that params names. */
-static int module_command(struct control *ctl, const char *method,
-			  json_t *params, json_t **result,
-			  struct glen_error *error)
+static int method_of_module(struct control *ctl, const char *method,
+			    json_t *params, json_t **result,
+			    struct glen_error *error)
 {
-	struct module_names names = { NULL, names_find, names_name };
 	struct vswitch *sw;
 	json_t *rest;
 	int err;
@@ -500,14 +481,10 @@ static int module_command(struct control *ctl, const char *method,
 	err = get_switch(ctl, params, &sw, error);
 	if (err)
 		return err;
-	names.arg = sw;
-	err = -ENOSYS;
 	rest = method_rest(params, KEYS("switch"));
 	if (!rest)
 		return error_set(error, -ENOMEM, "out of memory");
-	if (sw->module->command)
-		err = sw->module->command(sw->module_state, method, rest,
-					  &names, result, error);
+	err = module_command(sw->module, method, rest, result, error);
 	json_decref(rest);
 	if (!err)
 		control_refresh(ctl);
@@ -515,7 +492,7 @@ static int module_command(struct control *ctl, const char *method,
 		err = error_set(error, -EOPNOTSUPP,
 				"module %s of switch %s has no table of "
 				"addresses",
-				sw->module->name, sw->name);
+				sw->module->ops->name, sw->name);
 	return err;
 }
 
@@ -530,8 +507,8 @@ static const struct method methods[] = {
 	{ "config.get", no_keys, config_get },
 	{ "driver.list", no_keys, driver_list },
 	{ "module.list", no_keys, module_list },
-	{ "module.set", switch_module_keys, module_set },
-	{ "module.show", switch_key, module_show },
+	{ "module.set", switch_module_keys, method_module_set },
+	{ "module.show", switch_key, method_module_show },
 	{ "port.add", NULL, port_add },
 	{ "port.del", port_key, port_del },
 	{ "port.list", switch_key, port_list },
@@ -557,5 +534,5 @@ int method_call(struct control *ctl, const char *method, json_t *params,
 			err = params_check(params, m->keys, error);
 		return err ? err : m->run(ctl, params, result, error);
 	}
-	return module_command(ctl, method, params, result, error);
+	return method_of_module(ctl, method, params, result, error);
 }

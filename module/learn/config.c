@@ -94,8 +94,8 @@ static void learn_destroy(void *state)
 	free(l);
 }
 
-static int learn_create(json_t *params, unsigned n_workers, void **state,
-			struct glen_error *error)
+static int learn_create(const struct glen_module_env *env, json_t *params,
+			void **state, struct glen_error *error)
 {
 	struct learn_options options;
 	struct table *t;
@@ -110,7 +110,7 @@ static int learn_create(json_t *params, unsigned n_workers, void **state,
 	l = aligned_alloc(64, sizeof(*l));
 	if (!l)
 		goto err_table;
-	*l = (struct learn){ .n_workers = n_workers ? n_workers : 1 };
+	*l = (struct learn){ .env = env, .n_workers = env->n_workers ?: 1 };
 	l->workers = aligned_alloc(64, l->n_workers * sizeof(*l->workers));
 	if (!l->workers)
 		goto err_free;
@@ -152,6 +152,16 @@ static int replace_table(struct learn *l, const struct learn_options *o,
 	table_destroy(old);
 	l->sweep_at = 0;
 	return 0;
+}
+
+/* What the old one had learnt; what it learns in between is learnt again. */
+static void learn_adopt(void *state, void *old, unsigned when)
+{
+	struct learn *l = state;
+	struct table *t = current_table(l);
+
+	if (when == GLEN_ADOPT_BEFORE)
+		table_copy(t, current_table(old), t->vlan ? NULL : in_vlan_0);
 }
 
 static int learn_set(void *state, json_t *params, struct glen_error *error)
@@ -197,7 +207,7 @@ static json_t *learn_show(void *state)
 }
 
 /* The index may be another port's next time: nothing may lead there. */
-static void learn_port_del(void *state, const struct port *port)
+static void learn_port_del(void *state, const struct glen_module_port *port)
 {
 	table_flush(current_table(state), port->index, true);
 }
@@ -213,8 +223,12 @@ static void learn_tick(void *state, uint32_t now_s)
 		    l->options.ageing_s);
 }
 
-const struct module_ops module_learn = {
+const struct module_builtin module_learn = {
+	.ops = {
+	GLEN_MODULE_HEAD,
 	.name = "learn",
+	.version = "1.0",
+	.state_version = 1,
 	.summary = "learning bridge with VLANs, ageing and a flood limit",
 	.options =
 		"entries=N    addresses in the table, up to 1048576, rounded "
@@ -232,5 +246,7 @@ const struct module_ops module_learn = {
 	.port_del = learn_port_del,
 	.tick = learn_tick,
 	.command = learn_command,
+	.adopt = learn_adopt,
+	},
 	.lookup = ISA_TABLE(learn_lookup),
 };

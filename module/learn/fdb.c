@@ -88,24 +88,23 @@ static int read_key(const struct table *t, json_t *params, uint64_t *key,
 }
 
 /* The index of "port" or "switch:port" of this switch, or -errno. */
-static int find_port(const struct fdb_args *args,
-		     const struct module_names *names, struct glen_error *error)
+static int find_port(const struct learn *l, const struct fdb_args *args,
+		     struct glen_error *error)
 {
 	const char *colon = strchr(args->port, ':');
 	const char *name = colon ? colon + 1 : args->port;
 	size_t len = colon ? (size_t)(colon - args->port) : 0;
-	int index;
+	struct glen_module_port port;
 
 	if (colon && args->sw &&
 	    (strlen(args->sw) != len || memcmp(args->sw, args->port, len)))
 		return error_set(error, -EINVAL,
 				 "port '%.64s' is not on switch '%.32s'",
 				 args->port, args->sw);
-	index = names->find_port(names->arg, name);
-	if (index < 0)
+	if (glen_module_port_find(l->env, name, &port))
 		return error_set(error, -ENOENT, "there is no port '%.64s'",
 				 args->port);
-	return index;
+	return port.index;
 }
 
 static int read_args(json_t *params, const char *const *known,
@@ -129,8 +128,7 @@ static int done(json_t *object, json_t **result, struct glen_error *error)
 	return 0;
 }
 
-static int fdb_add(struct learn *l, json_t *params,
-		   const struct module_names *names, json_t **result,
+static int fdb_add(struct learn *l, json_t *params, json_t **result,
 		   struct glen_error *error)
 {
 	static const char *const known[] = { "switch", "mac", "port", "vlan",
@@ -145,7 +143,7 @@ static int fdb_add(struct learn *l, json_t *params,
 		return err;
 	if (!args.port)
 		return error_set(error, -EINVAL, "port is missing");
-	port = find_port(&args, names, error);
+	port = find_port(l, &args, error);
 	if (port < 0)
 		return port;
 	if (table_add_static(t, args.key, port))
@@ -181,8 +179,7 @@ static int fdb_del(struct learn *l, json_t *params, json_t **result,
 	return done(json_object(), result, error);
 }
 
-static int fdb_flush(struct learn *l, json_t *params,
-		     const struct module_names *names, json_t **result,
+static int fdb_flush(struct learn *l, json_t *params, json_t **result,
 		     struct glen_error *error)
 {
 	static const char *const known[] = { "switch", "port", "static", NULL };
@@ -194,7 +191,7 @@ static int fdb_flush(struct learn *l, json_t *params,
 	if (err)
 		return err;
 	if (args.port) {
-		port = find_port(&args, names, error);
+		port = find_port(l, &args, error);
 		if (port < 0)
 			return port;
 	}
@@ -206,7 +203,7 @@ static int fdb_flush(struct learn *l, json_t *params,
 
 struct show_args {
 	const char *sw;
-	const struct module_names *names;
+	const struct glen_module_env *env;
 	json_t *entries;
 	long limit;
 	bool no_memory;
@@ -215,17 +212,18 @@ struct show_args {
 static bool show_entry(void *arg, const struct table_entry *e)
 {
 	struct show_args *args = arg;
-	const char *name = args->names->port_name(args->names->arg, e->port);
+	struct glen_module_port at;
 	char mac[18], port[2 * PORT_NAME_SIZE + 16];
 	json_t *object;
 
 	if ((long)json_array_size(args->entries) >= args->limit)
 		return false;
 	format_mac(e->key, mac);
-	if (!name) /* went while we looked */
+	if (glen_module_port_get(args->env, e->port,
+				 &at)) /* went while we looked */
 		return true;
 	snprintf(port, sizeof(port), "%s%s%s", args->sw ? args->sw : "",
-		 args->sw ? ":" : "", name);
+		 args->sw ? ":" : "", at.name);
 	object = json_pack("{s:s, s:i, s:s, s:I, s:b}", "mac", mac, "vlan",
 			   (int)(e->key >> KEY_VLAN_SHIFT), "port", port,
 			   "age_s", (json_int_t)e->age_s, "static", e->fixed);
@@ -233,13 +231,12 @@ static bool show_entry(void *arg, const struct table_entry *e)
 	return !args->no_memory;
 }
 
-static int fdb_show(struct learn *l, json_t *params,
-		    const struct module_names *names, json_t **result,
+static int fdb_show(struct learn *l, json_t *params, json_t **result,
 		    struct glen_error *error)
 {
 	static const char *const known[] = { "switch", "limit", NULL };
 	struct table *t = atomic_load(&l->table);
-	struct show_args show = { .names = names };
+	struct show_args show = { .env = l->env };
 	struct fdb_args args;
 	uint32_t count;
 	int err = read_args(params, known, &args, error);
@@ -265,17 +262,16 @@ static int fdb_show(struct learn *l, json_t *params,
 }
 
 int learn_command(void *state, const char *method, json_t *params,
-		  const struct module_names *names, json_t **result,
-		  struct glen_error *error)
+		  json_t **result, struct glen_error *error)
 {
 	if (!strcmp(method, "fdb.show"))
-		return fdb_show(state, params, names, result, error);
+		return fdb_show(state, params, result, error);
 	if (!strcmp(method, "fdb.add"))
-		return fdb_add(state, params, names, result, error);
+		return fdb_add(state, params, result, error);
 	if (!strcmp(method, "fdb.del"))
 		return fdb_del(state, params, result, error);
 	if (!strcmp(method, "fdb.flush"))
-		return fdb_flush(state, params, names, result, error);
+		return fdb_flush(state, params, result, error);
 	return error_set(error, -ENOSYS,
 			 "the learning bridge has no method "
 			 "'%.40s'",

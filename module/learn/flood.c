@@ -2,8 +2,6 @@
 // learn/flood.c - holds unknown and group packets to flood_pps.
 #include "module/learn/learn.h"
 
-#include "core/drop.h"
-
 /*
  * Takes up to a grab of tokens out of the common bucket; if it is empty, tells
  * when there will be some.
@@ -35,20 +33,20 @@ static uint32_t grab_tokens(struct learn *learn, uint64_t now,
 	return n;
 }
 
-void learn_limit_floods(struct learn *learn, const struct lookup_ctx *ctx,
-			struct batch *b)
+void learn_limit_floods(struct learn *learn, const struct glen_lookup *ctx,
+			struct glen_batch *b)
 {
 	struct learn_worker *w = &learn->workers[ctx->worker];
 	uint64_t now = ctx->now_ns << FLOOD_TIME_SHIFT;
 
 	for (unsigned i = 0; i < b->n; i++) {
-		if ((b->verdict[i] & VERDICT_TYPE) != VERDICT_FLOOD)
+		if ((b->verdict[i] & GLEN_VERDICT_KIND) != GLEN_VERDICT_SET)
 			continue;
 		if (!w->tokens && now >= w->retry_at)
 			w->tokens = grab_tokens(learn, now, &w->retry_at);
 		if (w->tokens)
 			w->tokens--;
 		else
-			b->verdict[i] = VERDICT_DROP | DROP_IN_FLOOD_LIMIT;
+			b->verdict[i] = glen_drop(GLEN_DROP_FLOOD_LIMIT);
 	}
 }

@@ -71,25 +71,25 @@ struct learn {
 	struct learn_options options;  /* control only */
 	uint32_t now_s;		       /* control only: the last tick's */
 	uint64_t sweep_at;	       /* control only: next bucket to sweep */
-	unsigned n_workers;	       /* const */
-	struct learn_worker *workers;  /* const: by worker index */
+	const struct glen_module_env *env;
+	unsigned n_workers;	      /* const */
+	struct learn_worker *workers; /* const: by worker index */
 	_Alignas(64) _Atomic uint64_t flood_full_at; /* all workers */
 };
 
-extern const struct module_ops module_learn;
+extern const struct module_builtin module_learn;
 
 ISA_DECLARE(extern __typeof__(*(module_lookup)NULL), learn_lookup);
 
 /* Control: the fdb.* methods, see docs/control.md. */
 int learn_command(void *state, const char *method, json_t *params,
-		  const struct module_names *names, json_t **result,
-		  struct glen_error *error);
+		  json_t **result, struct glen_error *error);
 
 /*
  * Worker: b->verdict[] has floods and there is a limit; those beyond it become
  * drops.
  */
-void learn_limit_floods(struct learn *learn, const struct lookup_ctx *ctx,
-			struct batch *b);
+void learn_limit_floods(struct learn *learn, const struct glen_lookup *ctx,
+			struct glen_batch *b);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "core/drop.h"
 #include "core/port.h"
 
 /*
@@ -17,7 +16,7 @@
  */
 enum { GROUP = 64 };
 
-_Static_assert(BATCH_MAX % GROUP == 0, "groups fill a batch");
+_Static_assert(GLEN_BATCH_MAX % GROUP == 0, "groups fill a batch");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "keys hold the MAC as it is loaded");
 
@@ -71,14 +70,14 @@ static __attribute__((noinline)) uint64_t vlan_bits(const struct table *t,
  * rarely or always, which a branch predicts; destinations change now and then:
  * those are stored each time, and kept if they begin a new run.
  */
-static inline void extract(const struct table *t, const uint8_t (*hdr)[HDR_MAX],
-			   unsigned n, struct runs *src, struct runs *dst)
+static inline void extract(const struct table *t, const uint8_t *h,
+			   size_t stride, unsigned n, struct runs *src,
+			   struct runs *dst)
 {
 	uint64_t last_s = ~0ULL, last_d = ~0ULL; /* no keys */
 	size_t n_s = 0, n_d = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t *h = hdr[i];
+	for (size_t i = 0; i < n; i++, h += stride) {
 		uint64_t s = load64(h + 6), d = load64(h) & KEY_MAC_MASK;
 		uint64_t type = s >> 48, hash;
 
@@ -116,7 +115,7 @@ static inline bool may_learn(uint64_t key)
 }
 
 static __attribute__((noinline)) void learn(struct learn *learn,
-					    const struct lookup_ctx *ctx,
+					    const struct glen_lookup *ctx,
 					    const struct look *look,
 					    uint64_t key)
 {
@@ -175,8 +174,7 @@ static inline unsigned first_buckets(const struct look *look,
 		uint64_t hash = dst->hash[i];
 		uint64_t val = bucket_find(&buckets[hash & mask], dst->key[i],
 					   hash);
-		uint32_t v = VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
-			     (val & VAL_PORT);
+		uint32_t v = glen_to_port(val & VAL_PORT);
 		size_t at = dst->start[i], end = dst->start[i + 1];
 
 		if (__builtin_expect(!val || !table_alive(val, now_s,
@@ -207,35 +205,35 @@ static void second_buckets(const struct look *look, const struct runs *dst,
 		if (!val || !table_alive(val, look->now_s, look->age_limit))
 			continue;
 		for (unsigned at = dst->start[i]; at < dst->start[i + 1]; at++)
-			verdict[at] = VERDICT_PORT |
-				      RING_ANY << VERDICT_RING_SHIFT |
-				      (val & VAL_PORT);
+			verdict[at] = glen_to_port(val & VAL_PORT);
 	}
 }
 
 /* The source port is isolated: so must no destination be. */
-static __attribute__((noinline)) void isolate(const struct lookup_ctx *ctx,
-					      struct batch *b)
+static __attribute__((noinline)) void isolate(const struct glen_lookup *ctx,
+					      struct glen_batch *b)
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		uint32_t v = b->verdict[i], port = v & VAL_PORT;
 
-		if ((v & VERDICT_TYPE) != VERDICT_PORT || port == ctx->src)
+		if ((v & GLEN_VERDICT_KIND) != GLEN_VERDICT_PORT ||
+		    port == ctx->src)
 			continue;
 		if (port < ctx->n_ports && ctx->port_isolated[port])
-			b->verdict[i] = VERDICT_DROP | DROP_IN_ISOLATED;
+			b->verdict[i] = glen_drop(GLEN_DROP_ISOLATED);
 	}
 }
 
-static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
-		      const struct look *look, struct batch *b, unsigned at)
+static unsigned group(struct learn *state, const struct glen_lookup *ctx,
+		      const struct look *look, struct glen_batch *b,
+		      unsigned at)
 {
 	struct runs src, dst;
 	uint8_t list[GROUP];
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
 	unsigned n_list;
 
-	extract(look->table, (const uint8_t(*)[HDR_MAX])b->hdr + at, n, &src,
+	extract(look->table, glen_batch_hdr(b, at), b->hdr_stride, n, &src,
 		&dst);
 	n_list = check_sources(look, &src, list);
 	for (unsigned i = 0; i < n_list; i++)
@@ -245,8 +243,8 @@ static unsigned group(struct learn *state, const struct lookup_ctx *ctx,
 	return n_list;
 }
 
-void HOT(learn_lookup)(void *state, const struct lookup_ctx *ctx,
-		       struct batch *b)
+void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
+		       struct glen_batch *b)
 {
 	struct learn *l = state;
 	uint32_t ageing_s = atomic_load_explicit(&l->ageing_s,
@@ -258,8 +256,8 @@ void HOT(learn_lookup)(void *state, const struct lookup_ctx *ctx,
 		.age_limit = table_age_limit(ageing_s),
 		.now_s = ctx->now_s,
 		.ageing_s = ageing_s,
-		.flood = VERDICT_FLOOD |
-			 (ctx->src_isolated ? FLOOD_NOT_ISOLATED : FLOOD_ALL),
+		.flood = glen_to_set(ctx->src_isolated ? GLEN_SET_NOT_ISOLATED :
+							 GLEN_SET_ALL),
 	};
 	unsigned n_missed = 0;
 

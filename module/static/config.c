@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/drop.h"
 #include "lib/error.h"
 
 static int copy_name(char to[PORT_NAME_SIZE], const char *what,
@@ -124,11 +123,10 @@ static uint32_t verdict_of(const struct static_module *s, unsigned i)
 	const struct static_rule *rule = s->rule_of[i];
 
 	if (rule && rule->to_index != STATIC_NO_PORT)
-		return VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
-		       rule->to_index;
+		return glen_to_port(rule->to_index);
 	if (s->ports[i] && !rule && s->options.drop_other)
-		return VERDICT_DROP | DROP_IN_MODULE;
-	return VERDICT_DROP | DROP_IN_NO_PORT;
+		return glen_drop(GLEN_DROP_MODULE);
+	return glen_drop(GLEN_DROP_NO_PORT);
 }
 
 static void publish(struct static_module *s)
@@ -141,7 +139,7 @@ static void publish(struct static_module *s)
 static int port_by_name(const struct static_module *s, const char *name)
 {
 	for (int i = 0; name[0] && i < STATIC_PORTS; i++)
-		if (s->ports[i] && !strcmp(s->ports[i]->name, name))
+		if (s->ports[i] && !strcmp(s->ports[i], name))
 			return i;
 	return STATIC_NO_PORT;
 }
@@ -156,13 +154,12 @@ static void take_options(struct static_module *s, struct static_options *o)
 		o->rules[i].to_index = port_by_name(s, o->rules[i].to);
 	o->other.to_index = port_by_name(s, o->other.to);
 	for (unsigned i = 0; i < STATIC_PORTS; i++)
-		s->rule_of[i] = s->ports[i] ? find_rule(o, s->ports[i]->name) :
-					      NULL;
+		s->rule_of[i] = s->ports[i] ? find_rule(o, s->ports[i]) : NULL;
 	publish(s);
 }
 
-static int static_create(json_t *params, unsigned n_workers, void **state,
-			 struct glen_error *error)
+static int static_create(const struct glen_module_env *env, json_t *params,
+			 void **state, struct glen_error *error)
 {
 	struct static_options options;
 	struct static_module *s;
@@ -175,6 +172,7 @@ static int static_create(json_t *params, unsigned n_workers, void **state,
 		free(options.rules);
 		return error_set(error, -ENOMEM, "no memory for the module");
 	}
+	s->env = env;
 	take_options(s, &options);
 	*state = s;
 	return 0;
@@ -217,32 +215,31 @@ static json_t *static_show(void *state)
 	return object;
 }
 
-static void static_port_add(void *state, const struct port *port)
+static void static_port_add(void *state, const struct glen_module_port *port)
 {
 	struct static_module *s = state;
 
-	if (port->index >= STATIC_PORTS)
-		return;
-	s->ports[port->index] = port;
+	s->ports[port->index] = port->name;
 	s->rule_of[port->index] = find_rule(&s->options, port->name);
 	point_rules(&s->options, port->name, port->index);
 	publish(s);
 }
 
-static void static_port_del(void *state, const struct port *port)
+static void static_port_del(void *state, const struct glen_module_port *port)
 {
 	struct static_module *s = state;
 
-	if (port->index >= STATIC_PORTS)
-		return;
 	s->ports[port->index] = NULL;
 	s->rule_of[port->index] = NULL;
 	point_rules(&s->options, port->name, STATIC_NO_PORT);
 	publish(s);
 }
 
-const struct module_ops module_static = {
+const struct module_builtin module_static = {
+	.ops = {
+	GLEN_MODULE_HEAD,
 	.name = "static",
+	.version = "1.0",
 	.summary = "each port's packets go to one other port, by name",
 	.options = "map={\"a\": \"b\", ...}  packets of port a go to port b\n"
 		   "default=PORT|drop     where those of other ports go (drop)",
@@ -253,5 +250,6 @@ const struct module_ops module_static = {
 	.show = static_show,
 	.port_add = static_port_add,
 	.port_del = static_port_del,
+	},
 	.lookup = ISA_TABLE(static_lookup),
 };

@@ -30,7 +30,7 @@
 #include "core/port.h"
 
 enum {
-	STATIC_PORTS = 4096,
+	STATIC_PORTS = GLEN_PORTS_MAX,
 	STATIC_NO_PORT = -1,
 };
 
@@ -52,13 +52,14 @@ struct static_module {
 	/* By source index. Control writes, workers read. */
 	_Atomic uint32_t verdict[STATIC_PORTS];
 	/* Control only, from here on. */
+	const struct glen_module_env *env;
 	struct static_options options;
-	const struct port *ports[STATIC_PORTS]; /* by index; NULL: no port */
+	const char *ports[STATIC_PORTS]; /* names by index; NULL: no port */
 	/* The rule of each port; NULL: none. Into options. */
 	const struct static_rule *rule_of[STATIC_PORTS];
 };
 
-extern const struct module_ops module_static;
+extern const struct module_builtin module_static;
 
 ISA_DECLARE(extern __typeof__(*(module_lookup)NULL), static_lookup);
 

@@ -349,8 +349,11 @@ static inline void write_packet(uint8_t *d, const struct batch *b, unsigned i,
 	copy64(d, hdr);
 	if (len <= 64 && len == h)
 		return;
-	if (h > 64)
+	if (h > 64) {
 		copy64(d + 64, hdr + 64);
+		if (h > 128)
+			copy64(d + 128, hdr + 128);
+	}
 	if (len > h) {
 		const struct seg *s = &b->seg[b->seg0[i]];
 

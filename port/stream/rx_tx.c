@@ -222,7 +222,7 @@ static bool burst_add(struct burst *u, const struct batch *b, unsigned i,
 	bool copy = len <= BURST_COPY;
 
 	if (u->n_iov + 1 + b->n_seg[i] > BURST_IOV ||
-	    BURST_BYTES - u->used < STREAM_HEAD + HDR_MAX + BURST_COPY)
+	    BURST_BYTES - u->used < STREAM_HEAD + HDR_SIZE + BURST_COPY)
 		return false;
 	put_length(p, len);
 	memcpy(p + STREAM_HEAD, b->hdr[i], b->hdr_len[i]);

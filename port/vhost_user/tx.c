@@ -9,7 +9,7 @@
 
 enum {
 	/* A buffer this long takes whole 64-byte blocks of any header. */
-	HDR_ROOM = HDR_MAX,
+	HDR_ROOM = HDR_SIZE,
 	/* A packet may take this many descriptors, and one more for so many
 	 * bytes of it: drivers offer 1.5 KiB or a page and more at once. Those
 	 * that do not merge buffers make chains for 64 KiB, whatever the packet
@@ -233,8 +233,11 @@ static inline void write_simple(uint8_t *d, uint32_t hdr_len,
 	copy64(d, hdr);
 	if (b->len[i] <= 64)
 		return;
-	if (h > 64)
+	if (h > 64) {
 		copy64(d + 64, hdr + 64);
+		if (h > 128)
+			copy64(d + 128, hdr + 128);
+	}
 	if (b->len[i] > h) {
 		const struct seg *s = &b->seg[b->seg0[i]];
 

@@ -22,7 +22,7 @@
 
 #include "core/drop.h"
 #include "core/module.h"
-#include "core/port.h"
+#include "module/learn/learn.h"
 
 enum {
 	RECORD = 8,
@@ -100,9 +100,9 @@ static void model_learn(const uint8_t *hdr, uint16_t src)
 	s->seen_s = now_s;
 }
 
-static void run_batch(const struct module_ops *ops, void *state, uint16_t src)
+static void run_batch(const struct glen_module *ops, void *state, uint16_t src)
 {
-	struct lookup_ctx ctx = {
+	struct glen_lookup ctx = {
 		.src = src,
 		.src_isolated = isolated[src],
 		.now_s = now_s,
@@ -117,18 +117,18 @@ static void run_batch(const struct module_ops *ops, void *state, uint16_t src)
 		before[i] = expected(batch.hdr[i], src);
 	for (unsigned i = 0; i < batch.n; i++)
 		model_learn(batch.hdr[i], src);
-	ops->lookup[isa_now()](state, &ctx, &batch);
+	batch_init(&batch);
+	module_learn.lookup[isa_now()](state, &ctx, batch_view(&batch));
 	for (unsigned i = 0; i < batch.n; i++)
 		FUZZ_CHECK(batch.verdict[i] == before[i] ||
 			   batch.verdict[i] == expected(batch.hdr[i], src));
 	batch.n = 0;
 }
 
-static void port_goes(const struct module_ops *ops, void *state, uint16_t i)
+static void port_goes(const struct glen_module *ops, void *state, uint16_t i)
 {
-	static struct port port;
+	struct glen_module_port port = { .index = i, .name = "port" };
 
-	port.index = i;
 	ops->port_del(state, &port);
 	for (unsigned k = 0; k < n_stations; k++)
 		if (stations[k].port == i)
@@ -139,7 +139,7 @@ static void put_packet(const uint8_t *record)
 {
 	uint8_t *hdr = batch.hdr[batch.n++];
 
-	memset(hdr, 0, HDR_MAX);
+	memset(hdr, 0, HDR_SIZE);
 	hdr[0] = record[1];
 	hdr[5] = record[2];
 	hdr[6] = record[3];
@@ -148,7 +148,7 @@ static void put_packet(const uint8_t *record)
 	memcpy(hdr + 14, record + 6, 2);
 }
 
-static uint64_t used(const struct module_ops *ops, void *state)
+static uint64_t used(const struct glen_module *ops, void *state)
 {
 	json_t *shown = ops->show(state);
 	json_t *counts = json_object_get(shown, "counts");
@@ -160,7 +160,10 @@ static uint64_t used(const struct module_ops *ops, void *state)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct module_ops *ops = module_find("learn");
+	const struct glen_module *ops = &module_learn.ops;
+	const struct glen_module_env env = { .host = &module_host,
+					     .switch_name = "",
+					     .n_workers = 1 };
 	uint16_t src = 0;
 	json_t *options;
 	unsigned alive = 0;
@@ -176,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	now_s = 1000;
 	options = json_pack("{s:i, s:b, s:i}", "entries", PACKETS_MAX, "vlan",
 			    use_vlan, "ageing_s", AGEING_S);
-	FUZZ_CHECK(!ops->create(options, 1, &state, NULL));
+	FUZZ_CHECK(!ops->create(&env, options, &state, NULL));
 	json_decref(options);
 	data++;
 	size = (size - 1) / RECORD;

@@ -12,6 +12,7 @@
 
 #include "core/drop.h"
 #include "core/port.h"
+#include "fake_env.h"
 #include "module/learn/learn.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
 	TPID_S = 0x88a8,
 };
 
-static const struct module_ops *const ops = &module_learn;
+static const struct glen_module *const ops = &module_learn.ops;
 static struct batch *batch;
 static uint8_t isolated[N_PORTS];
 static uint32_t now_s;
@@ -41,7 +42,7 @@ static inline struct learn *made(json_t *params)
 	struct glen_error error = { 0 };
 	void *learn;
 
-	if (ops->create(params, 2, &learn, &error))
+	if (ops->create(fake_env(2), params, &learn, &error))
 		fail_msg("%s", error.text);
 	json_decref(params);
 	now_s = 1000;
@@ -60,7 +61,7 @@ static inline void put_mac(uint8_t *mac, uint32_t n)
 
 static inline void put_packet(unsigned i, uint32_t dst, uint32_t src)
 {
-	memset(batch->hdr[i], 0, HDR_MAX);
+	memset(batch->hdr[i], 0, HDR_SIZE);
 	put_mac(batch->hdr[i], dst);
 	put_mac(batch->hdr[i] + 6, src);
 	batch->hdr[i][12] = 8;
@@ -77,14 +78,16 @@ static inline void put_tag(unsigned i, unsigned tpid, unsigned tci)
 }
 
 /* All instruction sets of this machine in turn, on one table. */
-static inline void lookup(struct learn *learn, const struct lookup_ctx *ctx)
+static inline void lookup(struct learn *learn, const struct glen_lookup *ctx)
 {
-	ops->lookup[turn++ % (isa_now() + 1)](learn, ctx, batch);
+	batch_init(batch);
+	module_learn.lookup[turn++ % (isa_now() + 1)](learn, ctx,
+						      batch_view(batch));
 }
 
 static inline void run(struct learn *learn, uint16_t port, unsigned n)
 {
-	struct lookup_ctx ctx = {
+	struct glen_lookup ctx = {
 		.src = port,
 		.src_isolated = isolated[port],
 		.now_s = now_s,
@@ -126,25 +129,6 @@ static inline long count(struct learn *learn, const char *name)
 	return value;
 }
 
-/* Port i is called "pi". */
-static inline int find_port(void *arg, const char *name)
-{
-	if (name[0] != 'p' || name[1] < '0' || name[1] >= '0' + N_PORTS ||
-	    name[2])
-		return -1;
-	return name[1] - '0';
-}
-
-static inline const char *port_name(void *arg, int index)
-{
-	static const char *const all[N_PORTS] = { "p0", "p1", "p2", "p3",
-						  "p4", "p5", "p6", "p7" };
-
-	return index < N_PORTS ? all[index] : NULL;
-}
-
-static const struct module_names names = { NULL, find_port, port_name };
-
 /* A method with params (stolen); *result may be NULL. */
 static inline int command(struct learn *learn, const char *method,
 			  json_t *params, json_t **result,
@@ -154,7 +138,7 @@ static inline int command(struct learn *learn, const char *method,
 	int err;
 
 	assert_non_null(params);
-	err = ops->command(learn, method, params, &names, &answer, error);
+	err = ops->command(learn, method, params, &answer, error);
 	assert_true(err ? !answer : answer != NULL);
 	json_decref(params);
 	if (result)

@@ -392,7 +392,7 @@ static void segments_are_joined(void **state)
 		struct iovec iov[PACKET_SEGS_MAX];
 		unsigned n = 0, at = 0, step = 1 + k % 64;
 
-		rig_module.hdr_want = wants[k / 64];
+		rig_hdr_want(wants[k / 64]);
 		rig_build(packet, &s);
 		for (; at < s.len && n < PACKET_SEGS_MAX - 1; n++) {
 			unsigned len = n % 3 == 2 ? 0 : step;

@@ -257,7 +257,7 @@ static void limits_floods(void **state)
 static void flood_limit_holds_over_time(void **state)
 {
 	struct learn *l = made(json_pack("{s:i}", "flood_pps", 20000));
-	struct lookup_ctx ctx = { .src = 1, .now_ns = 1000000000000 };
+	struct glen_lookup ctx = { .src = 1, .now_ns = 1000000000000 };
 	unsigned flooded = 0;
 
 	/* Three seconds, 100 000 packets in each, from two workers. */
@@ -294,7 +294,7 @@ static void flood_limit_can_change(void **state)
 static void port_takes_its_addresses_along(void **state)
 {
 	struct learn *l = made(json_object());
-	struct port *port = calloc(1, sizeof(*port));
+	struct glen_module_port *port = calloc(1, sizeof(*port));
 
 	for (uint32_t i = 0; i < 1000; i++)
 		one(l, 1 + i % 2, 99, 100 + i);
@@ -503,7 +503,8 @@ static void options_are_checked(void **state)
 		struct glen_error error;
 		void *l;
 
-		assert_int_equal(ops->create(params, 1, &l, &error), -EINVAL);
+		assert_int_equal(ops->create(fake_env(1), params, &l, &error),
+				 -EINVAL);
 		if (!strstr(error.text, cases[i].says))
 			fail_msg("%s: %s", cases[i].options, error.text);
 		json_decref(params);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "core/drop.h"
-#include "core/port.h"
+#include "fake_env.h"
 #include "module/learn/learn.h"
 
 enum {
@@ -31,7 +31,7 @@ struct worker_arg {
 	uint64_t seed;
 };
 
-static const struct module_ops *const ops = &module_learn;
+static const struct glen_module *const ops = &module_learn.ops;
 static atomic_bool stop;
 static _Atomic uint32_t now_s = 1000;
 static _Atomic uint64_t n_batches;
@@ -54,7 +54,7 @@ static void put_mac(uint8_t *mac, uint32_t n)
 
 static void one_batch(struct worker_arg *arg, struct batch *b)
 {
-	struct lookup_ctx ctx = {
+	struct glen_lookup ctx = {
 		.src = next_random(&arg->seed) % PORTS,
 		.worker = arg->index,
 		.now_s = atomic_load(&now_s),
@@ -70,7 +70,7 @@ static void one_batch(struct worker_arg *arg, struct batch *b)
 		put_mac(b->hdr[i], dst[i]);
 		put_mac(b->hdr[i] + 6, src / PORTS * PORTS + ctx.src);
 	}
-	ops->lookup[isa_now()](arg->learn, &ctx, b);
+	module_learn.lookup[isa_now()](arg->learn, &ctx, batch_view(b));
 	for (unsigned i = 0; i < b->n; i++) {
 		if (b->verdict[i] == (VERDICT_FLOOD | FLOOD_ALL))
 			arg->flooded++;
@@ -88,6 +88,7 @@ static void *worker(void *p)
 	struct worker_arg *arg = p;
 	struct batch *b = aligned_alloc(64, sizeof(*b));
 
+	batch_init(b);
 	urcu_qsbr_register_thread();
 	while (!atomic_load(&stop)) {
 		one_batch(arg, b);
@@ -99,32 +100,21 @@ static void *worker(void *p)
 	return NULL;
 }
 
-static int find_port(void *arg, const char *name)
-{
-	return name[0] - 'a';
-}
-
-static const char *port_name(void *arg, int index)
-{
-	return index < PORTS ? &"a\0b\0c\0d"[2 * index] : NULL;
-}
-
 static void command(struct learn *l, const char *method, json_t *params)
 {
-	static const struct module_names names = { NULL, find_port, port_name };
 	json_t *result = NULL;
 
-	ops->command(l, method, params, &names, &result, NULL);
+	ops->command(l, method, params, &result, NULL);
 	json_decref(params);
 	json_decref(result);
 }
 
 /* What control does in round i; addresses keep their ports. */
-static void control(struct learn *l, unsigned i, struct port *port,
+static void control(struct learn *l, unsigned i, struct glen_module_port *port,
 		    uint64_t *seed)
 {
 	uint32_t n = next_random(seed) % ADDRESSES;
-	char name[2] = { 'a' + n % PORTS, 0 }, mac[18];
+	char name[3] = { 'p', '0' + n % PORTS, 0 }, mac[18];
 	json_t *options;
 
 	snprintf(mac, sizeof(mac), "02:00:00:00:%02x:%02x", n >> 8, n & 255);
@@ -170,14 +160,14 @@ static void workers_and_control_agree(void **state)
 {
 	json_t *options = json_pack("{s:i, s:i}", "entries", 2048, "ageing_s",
 				    2);
-	struct port *port = calloc(1, sizeof(*port));
+	struct glen_module_port *port = calloc(1, sizeof(*port));
 	struct worker_arg args[WORKERS] = { 0 };
 	pthread_t threads[WORKERS];
 	struct seen seen = { 0 };
 	uint64_t seed = 4711;
 	void *l;
 
-	assert_int_equal(ops->create(options, WORKERS, &l, NULL), 0);
+	assert_int_equal(ops->create(fake_env(WORKERS), options, &l, NULL), 0);
 	json_decref(options);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		args[i] = (struct worker_arg){ .learn = l,

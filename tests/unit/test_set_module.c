@@ -35,15 +35,15 @@ static int teardown(void **state)
 
 static void same_module_keeps_its_state(void **state)
 {
-	void *before = sw->module_state;
+	void *before = sw->module->state;
 	json_t *shown;
 
 	assert_int_equal(set("learn", json_pack("{s:i}", "ageing_s", 7)), 0);
-	assert_ptr_equal(sw->module_state, before);
+	assert_ptr_equal(sw->module->state, before);
 	assert_int_equal(json_integer_value(json_object_get(sw->module_params,
 							    "ageing_s")),
 			 7);
-	shown = sw->module->show(sw->module_state);
+	shown = module_show(sw->module);
 	assert_int_equal(json_integer_value(json_object_get(shown, "ageing_s")),
 			 7);
 	json_decref(shown);
@@ -60,11 +60,11 @@ static void another_module_takes_over(void **state)
 	json_t *map = json_pack("{s:{s:s}}", "map", "a", "b");
 
 	assert_int_equal(set("static", map), 0);
-	assert_string_equal(sw->module->name, "static");
+	assert_string_equal(sw->module->ops->name, "static");
 	assert_int_equal(set("learn", json_object()), 0);
-	assert_string_equal(sw->module->name, "learn");
+	assert_string_equal(sw->module->ops->name, "learn");
 	assert_int_equal(set("laern", json_object()), -EINVAL);
-	assert_string_equal(sw->module->name, "learn");
+	assert_string_equal(sw->module->ops->name, "learn");
 }
 
 int main(void)

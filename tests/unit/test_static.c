@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "core/drop.h"
-#include "core/module.h"
-#include "core/port.h"
+#include "fake_env.h"
+#include "module/static/static.h"
 
 enum {
 	NO_PORT = VERDICT_DROP | DROP_IN_NO_PORT,
@@ -16,9 +16,9 @@ enum {
 	N_PORTS = 4,
 };
 
-static const struct module_ops *ops;
+static const struct glen_module *const ops = &module_static.ops;
 static struct batch *batch;
-static struct port *ports[N_PORTS]; /* names a, b, c, d */
+static struct glen_module_port *ports[N_PORTS]; /* names a, b, c, d */
 static uint8_t isolated[N_PORTS];
 
 static uint32_t to(uint32_t port)
@@ -33,7 +33,7 @@ static int make(const char *options, void **state, struct glen_error *error)
 	int err;
 
 	assert_non_null(params);
-	err = ops->create(params, 1, state, error);
+	err = ops->create(fake_env(1), params, state, error);
 	json_decref(params);
 	return err;
 }
@@ -52,7 +52,7 @@ static void *made(const char *options)
  * every instruction set that runs here. */
 static uint32_t ask(void *state, uint16_t src)
 {
-	struct lookup_ctx ctx = {
+	struct glen_lookup ctx = {
 		.src = src,
 		.src_isolated = src < N_PORTS && isolated[src],
 		.port_isolated = isolated,
@@ -63,7 +63,7 @@ static uint32_t ask(void *state, uint16_t src)
 	for (unsigned isa = 0; isa <= isa_now(); isa++) {
 		batch->n = 77;
 		memset(batch->verdict, 0xaa, sizeof(batch->verdict));
-		ops->lookup[isa](state, &ctx, batch);
+		module_static.lookup[isa](state, &ctx, batch_view(batch));
 		v = batch->verdict[0];
 		for (unsigned i = 0; i < batch->n; i++)
 			assert_int_equal(batch->verdict[i], v);
@@ -102,12 +102,12 @@ static void default_takes_the_others(void **state)
 static void follows_ports(void **state)
 {
 	void *s = made("{\"map\": {\"a\": \"b\"}, \"default\": \"b\"}");
-	struct port *again = calloc(1, sizeof(*again));
+	struct glen_module_port *again = calloc(1, sizeof(*again));
 
 	ops->port_del(s, ports[1]);
 	assert_int_equal(ask(s, 0), NO_PORT);
 	assert_int_equal(ask(s, 2), NO_PORT);
-	strcpy(again->name, "b");
+	again->name = "b";
 	again->index = 200;
 	ops->port_add(s, again);
 	assert_int_equal(ask(s, 0), to(200));
@@ -194,7 +194,7 @@ static void runs_without_options(void **state)
 {
 	void *s;
 
-	assert_int_equal(ops->create(NULL, 1, &s, NULL), 0);
+	assert_int_equal(ops->create(fake_env(1), NULL, &s, NULL), 0);
 	ops->port_add(s, ports[0]);
 	assert_int_equal(ask(s, 0), NO_PORT);
 	ops->destroy(s);
@@ -206,11 +206,12 @@ static void modules_are_found(void **state)
 	assert_non_null(module_find("learn"));
 	assert_null(module_find("lear"));
 	assert_null(module_find(""));
-	for (const struct module_ops *const *m = modules(); *m; m++) {
-		assert_ptr_equal(module_find((*m)->name), *m);
-		assert_in_range((*m)->hdr_want, HDR_MIN, HDR_MAX);
+	for (const struct module *m = module_next(NULL); m;
+	     m = module_next(m)) {
+		assert_ptr_equal(module_find(m->ops.name), m);
+		assert_in_range(m->ops.hdr_want, HDR_MIN, HDR_MAX);
 		for (unsigned isa = 0; isa < ISA_N; isa++)
-			assert_non_null((*m)->lookup[isa]);
+			assert_non_null(m->lookup[isa]);
 	}
 }
 
@@ -229,11 +230,11 @@ int main(void)
 	};
 	int failed;
 
-	ops = module_find("static");
 	batch = aligned_alloc(64, sizeof(*batch));
+	batch_init(batch);
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		ports[i] = calloc(1, sizeof(*ports[i]));
-		ports[i]->name[0] = 'a' + i;
+		ports[i]->name = &"a\0b\0c\0d"[2 * i];
 		ports[i]->index = i;
 	}
 	failed = cmocka_run_group_tests_name("static", tests, NULL, NULL);

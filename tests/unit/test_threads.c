@@ -40,7 +40,7 @@ static uint64_t clock_ms(void)
 	return worker_clock() / 1000000;
 }
 
-static struct module_ops other_module;
+static struct glen_module other_module;
 
 static void produce_one(unsigned flow)
 {
@@ -113,8 +113,7 @@ static void guest(unsigned n)
 
 static void swap_module(unsigned n)
 {
-	sw->module = n % 2 ? &other_module : &rig_module;
-	assert_int_equal(snapshot_update(sw, NULL), 0);
+	rig_swap_module(n % 2 ? &other_module : &rig_module);
 }
 
 static void capture_for_a_while(unsigned n, struct capture_session **session)
@@ -175,6 +174,7 @@ static void nothing_is_lost(void **state)
 	rig_close();
 	rig_open(&config);
 	other_module = rig_module;
+	other_module.name = "other";
 	sink = client_open("sink", "{\"slots\": 4096}");
 	for (unsigned i = 0; i < SENDERS; i++) {
 		char name[8];
