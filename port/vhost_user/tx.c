@@ -231,13 +231,12 @@ static inline void write_simple(uint8_t *d, uint32_t hdr_len,
 		*(word16 *)(d + 8) = 0;
 	d += hdr_len;
 	copy64(d, hdr);
-	if (b->len[i] <= 64)
-		return;
 	if (h > 64) {
 		copy64(d + 64, hdr + 64);
 		if (h > 128)
 			copy64(d + 128, hdr + 128);
 	}
+	/* Short ones too: of a segment only its headers are private. */
 	if (b->len[i] > h) {
 		const struct seg *s = &b->seg[b->seg0[i]];
 

@@ -227,6 +227,28 @@ static void long_headers(void **state)
 	}
 }
 
+/* Headers shorter than the packet, as those of segments: the tail of one may
+ * be a few bytes. */
+static void short_headers(void **state)
+{
+	FOR_KINDS(kind, .size = 64)
+	{
+		vq_open(&v, VQ_OUT, &kind);
+		for (uint32_t h = 14; h < 64; h++) {
+			begin();
+			for (unsigned i = 0; i < 60; i++) {
+				add(h + i, 1);
+				memset(b.hdr[i] + h, 0, HDR_MAX - h);
+				b.hdr_len[i] = h;
+				b.seg[i].ptr = pool + pool_used - i;
+				b.seg[i].len = i;
+			}
+			exchange(h & 1 ? 200 : 134);
+		}
+		vq_close(&v);
+	}
+}
+
 /* Chains as long as a packet, a byte longer and a byte too short. */
 static void exact_limits(void **state)
 {
@@ -632,6 +654,7 @@ int main(void)
 		cmocka_unit_test(all_lengths),
 		cmocka_unit_test(all_sizes),
 		cmocka_unit_test(long_headers),
+		cmocka_unit_test(short_headers),
 		cmocka_unit_test(exact_limits),
 		cmocka_unit_test(exact_merge),
 		cmocka_unit_test(big_packets),
