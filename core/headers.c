@@ -14,6 +14,10 @@ enum {
 	TYPE_IPV4 = 0x0800,
 	TYPE_IPV6 = 0x86dd,
 	IPV4_LEN = 20,
+	IPV4_END = 0,
+	IPV4_NOP = 1,
+	IPV4_LOOSE_ROUTE = 131,
+	IPV4_STRICT_ROUTE = 137,
 	IPV6_LEN = 40,
 	NEXT_HOP_BY_HOP = 0,
 	NEXT_ROUTING = 43,
@@ -22,6 +26,34 @@ enum {
 	TCP_LEN = 20,
 	UDP_LEN = 8,
 };
+
+/*
+ * The last address of a source route that has addresses still to visit is the
+ * final destination (RFC 1122, 3.2.1.8). Options that are none of that, or
+ * broken, change nothing.
+ */
+static void parse_ipv4_options(const uint8_t *hdr, struct headers *h)
+{
+	unsigned off = h->l3 + IPV4_LEN, len;
+
+	for (; off < h->l4 && hdr[off] != IPV4_END; off += len) {
+		len = 1;
+		if (hdr[off] == IPV4_NOP)
+			continue;
+		if (h->l4 - off < 2)
+			return;
+		len = hdr[off + 1];
+		if (len < 2 || len > h->l4 - off)
+			return;
+		if (hdr[off] != IPV4_LOOSE_ROUTE &&
+		    hdr[off] != IPV4_STRICT_ROUTE)
+			continue;
+		/* Kind, length, pointer to the next one, addresses. */
+		if (len >= 3 + 4 && hdr[off + 2] < len)
+			h->dst = off + len - 4;
+		return;
+	}
+}
 
 static int parse_ipv4(const uint8_t *hdr, unsigned avail, struct headers *h)
 {
@@ -39,6 +71,11 @@ static int parse_ipv4(const uint8_t *hdr, unsigned avail, struct headers *h)
 	h->dst = h->l3 + 16;
 	/* More fragments, or an offset. */
 	h->fragment = (headers_get16(ip + 6) & 0x3fff) != 0;
+	if (len == IPV4_LEN)
+		return 0;
+	if (avail < h->l4)
+		return -EMSGSIZE;
+	parse_ipv4_options(hdr, h);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct spec {
 	int version, protocol, tags;
 	unsigned ip_options;		       /* IPv4: bytes */
 	bool hop_by_hop, routing, destination; /* IPv6 */
+	bool source_route;		       /* IPv4: 12 bytes of options */
 	unsigned tcp_options;
 	uint8_t gso_type;
 	uint16_t gso_size;
@@ -144,6 +145,13 @@ static inline void build_ipv4_options(uint8_t *p, unsigned n, bool only_copied)
 		p[i] = only_copied && i >= 4 ? 1 : options[i];
 }
 
+/* Of a loose source route with two hops to go; returns the destination. */
+static inline const uint8_t *build_source_route(uint8_t *p)
+{
+	memcpy(p, "\x01\x83\x0b\x04\x0a\x05\x06\x07\x0a\x08\x09\x0a", 12);
+	return p + 8;
+}
+
 /* Returns where the final destination is. */
 static inline const uint8_t *build_extensions(uint8_t *p, const struct spec *s,
 					      uint8_t *next, const uint8_t *dst)
@@ -221,6 +229,8 @@ static inline uint32_t build(uint8_t *p, const struct spec *s,
 		ip[9] = s->protocol;
 		memcpy(ip + 12, "\x0a\x01\x02\x03\x0a\x01\x02\x04", 8);
 		build_ipv4_options(ip + 20, s->ip_options, false);
+		if (s->source_route)
+			dst = build_source_route(ip + 20);
 		put16(ip + 10, ~slow_sum(0, ip, l4 - l3) & 0xffff);
 	} else {
 		put32(ip, 0x60012345);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/headers.h"
 #include "core/offload.h"
 #include "packet.h"
 
@@ -346,6 +347,38 @@ static void routing_header_names_final_destination(void **state)
 	s.protocol = UDP;
 	s.gso_type = OFFLOAD_GSO_UDP;
 	each_size(&s);
+}
+
+static void source_route_names_final_destination(void **state)
+{
+	struct spec s = { .version = 4,
+			  .protocol = TCP,
+			  .ip_options = 12,
+			  .source_route = true,
+			  .gso_type = OFFLOAD_GSO_TCPV4 };
+	struct headers h;
+	uint32_t len;
+	uint8_t *route = whole + 14 + 21;
+
+	each_size(&s);
+	s.protocol = UDP;
+	s.gso_type = OFFLOAD_GSO_UDP_L4;
+	each_size(&s);
+	len = build_whole(&s);
+	assert_int_equal(headers_l3(whole, len, &h), 0);
+	assert_int_equal(h.dst, 14 + 20 + 8);
+	assert_int_equal(headers_l3(whole, h.l4 - 1, &h), -EMSGSIZE);
+	/* Used up; too short for an address; longer than the header. */
+	route[2] = 12;
+	assert_int_equal(headers_l3(whole, len, &h), 0);
+	assert_int_equal(h.dst, 14 + 16);
+	route[2] = 4;
+	for (unsigned i = 0; i < 256; i++) {
+		route[1] = (uint8_t)i;
+		assert_int_equal(headers_l3(whole, len, &h), 0);
+		assert_int_equal(h.dst,
+				 i >= 7 && i <= 11 ? 14 + 21 + i - 4 : 14 + 16);
+	}
 }
 
 static void udp_sum_zero_is_ffff(void **state)
@@ -739,6 +772,7 @@ int main(void)
 		cmocka_unit_test(udp),
 		cmocka_unit_test(ufo),
 		cmocka_unit_test(routing_header_names_final_destination),
+		cmocka_unit_test(source_route_names_final_destination),
 		cmocka_unit_test(udp_sum_zero_is_ffff),
 		cmocka_unit_test(continues_where_out_was_full),
 		cmocka_unit_test(appends_to_a_batch_in_use),
