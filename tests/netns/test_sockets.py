@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import struct
+import subprocess
 
 import pytest
 from scapy.all import BOOTP, DHCP, Ether, IP, UDP, raw
@@ -161,7 +162,13 @@ def test_nobody_there_and_the_place_is_taken(glend, tmp_path):
     with pytest.raises(RpcError) as refused:
         glend.rpc("port.add", port="sw0:too", driver="stream", path=path)
     assert refused.value.errno_name == "EADDRINUSE"
-    assert str(glend.pid) in refused.value.message
+    # What it advises names the process.
+    assert path in refused.value.message
+    assert '"ss -xap"' in refused.value.message
+    listed = subprocess.run(["ss", "-xap"], text=True, check=True,
+                            stdout=subprocess.PIPE).stdout
+    assert any(f" {path} " in line and f"pid={glend.pid}," in line
+               for line in listed.splitlines()), listed
     glend.rpc("port.del", port="sw0:in")
     assert not os.path.exists(path)
     wait_until(lambda: not glend.rpc("port.show", port="sw0:out")["link"],
