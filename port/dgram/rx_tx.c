@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/rcu.h"
+#include "core/touch.h"
 
 enum { BURST_IOV = 1024 }; /* room for DGRAM_BURST packets of few segments */
 
@@ -220,7 +221,7 @@ static unsigned burst_flush(struct dgram *d, struct tx_ctx *ctx,
 			    const struct batch *b, const uint16_t *list,
 			    struct burst *u, unsigned end)
 {
-	unsigned done = 0;
+	unsigned done = 0, touched = u->n;
 	bool again = !d->is_unix;
 
 	while (done < u->n) {
@@ -237,6 +238,13 @@ static unsigned burst_flush(struct dgram *d, struct tx_ctx *ctx,
 		/* UDP: said of an earlier packet; this one was not sent. */
 		if (errno == ECONNREFUSED && again) {
 			again = false;
+			continue;
+		}
+		if (errno == EFAULT && touched != done) {
+			const struct msghdr *hdr = &u->msg[done].msg_hdr;
+
+			touch_iov(hdr->msg_iov, hdr->msg_iovlen);
+			touched = done;
 			continue;
 		}
 		why = tx_failed(d, errno);

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "core/touch.h"
+
 enum {
 	BURST_IOV = 1024,      /* the kernel's limit, IOV_MAX */
 	BURST_COPY = 256,      /* shorter packets are copied whole */
@@ -281,25 +283,6 @@ static __attribute__((noinline)) enum drop tx_failed(struct stream *s, int err)
 }
 
 /*
- * The kernel could not read what is to be sent: a guest has cut the file of its
- * memory short. Read by us, it is replaced by zeros, and that guest's port is
- * closed; this port's peer must not suffer.
- */
-static __attribute__((noinline)) void burst_touch(const struct burst *u)
-{
-	enum { PAGE = 4096 };
-
-	for (unsigned k = 0; k < u->n_iov; k++) {
-		const volatile uint8_t *p = u->iov[k].iov_base;
-		size_t len = u->iov[k].iov_len;
-
-		for (size_t off = 0; off < len; off += PAGE)
-			(void)p[off];
-		(void)p[len - 1];
-	}
-}
-
-/*
  * With the lock. Returns the number of frames that left, or will: the frame at
  * the cut counts. If not all: *why is the drop reason of the others.
  */
@@ -324,7 +307,7 @@ static unsigned burst_send(struct stream *s, struct burst *u, enum drop *why)
 	}
 	ret = sendmsg(s->tx.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (__builtin_expect(ret < 0 && errno == EFAULT, 0)) {
-		burst_touch(u);
+		touch_iov(u->iov, u->n_iov);
 		ret = sendmsg(s->tx.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 	if (ret < 0) {

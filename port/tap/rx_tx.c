@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/offload.h"
+#include "core/touch.h"
 
 /* read() failed: nothing there, or the interface went away. */
 static __attribute__((noinline)) void rx_failed(struct tap_queue *q, int err)
@@ -130,6 +131,16 @@ static __attribute__((noinline)) enum drop tx_failed(struct tap_queue *q,
 	}
 }
 
+/* A sender's memory has gone: it is found out, and the packet sent if it can
+ * be. As writev(). */
+static __attribute__((noinline)) ssize_t tx_again(struct tap_queue *q,
+						  const struct iovec *iov,
+						  unsigned n)
+{
+	touch_iov(iov, n);
+	return writev(q->fd, iov, n);
+}
+
 static void tap_tx(struct egress *out, struct tx_ctx *ctx,
 		   const struct batch *b, const uint16_t *list, unsigned n)
 {
@@ -158,7 +169,8 @@ static void tap_tx(struct egress *out, struct tx_ctx *ctx,
 		if (b->offloads)
 			vnet_hdr_write(vnet, TAP_VNET_LEN, &b->off[i]);
 		n_iov = 1 + tx_vector(iov + 1, b, i);
-		if (__builtin_expect(writev(q->fd, iov, n_iov) < 0, 0)) {
+		if (__builtin_expect(writev(q->fd, iov, n_iov) < 0, 0) &&
+		    (errno != EFAULT || tx_again(q, iov, n_iov) < 0)) {
 			enum drop why = tx_failed(q, errno, b->offloads);
 
 			/* The rest of this batch would fare no better. */

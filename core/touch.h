@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* touch.h - finds out whose memory the kernel could not read. */
+#ifndef CORE_TOUCH_H
+#define CORE_TOUCH_H
+/*
+ * Theory of operation
+ *
+ * Packets are sent from where their sender put them. If that is memory which
+ * the sender can take away (a guest that cuts the file of its memory short),
+ * our own access to it raises SIGBUS, and whose memory it is puts zeros in its
+ * place and loses its peer (port/vhost_user/sigbus.h). A system call raises
+ * nothing: it fails with EFAULT, and what it knows of is the descriptor that
+ * it was to write to, whose port is innocent.
+ *
+ * So who hands foreign memory to a system call does, upon EFAULT,
+ *
+ *   touch_iov(): reads a byte of each page, as we would have, and
+ *   calls once more: what has gone is zeros now, and the rest is there.
+ *
+ * Once, for memory may go again and again; then the packet is dropped.
+ */
+#include <sys/uio.h>
+
+/* Any thread, in a batch: the n pieces are read, wherever they lie. */
+void touch_iov(const struct iovec *iov, unsigned n);
+
+#endif
