@@ -30,6 +30,15 @@ enum {
 	USED_BYTES = 8 + 8 * SIZE,
 };
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 /* What outlives glend. */
 struct state {
 	uint64_t desc[2 * SIZE];
@@ -355,7 +364,7 @@ static void go_on(const struct scene *sc)
 	static uint8_t bytes[2][PACKET_MAX];
 	unsigned turns = 0;
 
-	for (unsigned k = 0; k < 6 * SIZE; k++) {
+	for (unsigned k = 0; k < SIZE; k++) {
 		uint32_t before = expected;
 
 		fill_ring(sc);
@@ -375,7 +384,7 @@ static void go_on(const struct scene *sc)
 		}
 		assert_null(vq_reason(&v));
 	}
-	assert_int_equal(turns, 6 * SIZE);
+	assert_int_equal(turns, SIZE);
 	for (uint32_t i = 0; i < n_sent; i++)
 		assert_true(n_came[i] > 0);
 }
@@ -468,6 +477,18 @@ static void die_in(const struct scene *sc, const struct vq_kind *kind)
 	forget();
 }
 
+/*
+ * Of a split ring only the index counts; others' leases are as in new rings.
+ * Under sanitizers there are many more instructions to stop at, and fewer
+ * scenes have all that resume.c does.
+ */
+static bool is_dull(const struct scene *sc, const struct vq_kind *kind)
+{
+	if (SANITIZED && (!kind->packed || sc->descs == 1))
+		return true;
+	return !kind->start && (!kind->packed || sc->leases);
+}
+
 static void every_store(void **state)
 {
 	for (unsigned s = 0; s < sizeof(scenes) / sizeof(scenes[0]); s++) {
@@ -478,7 +499,8 @@ static void every_store(void **state)
 				/* A new ring; one that ends in the batch. */
 				kind.start = how ? SIZE - 3 : 0;
 				kind.wrap_low = how;
-				die_in(&scenes[s], &kind);
+				if (!is_dull(&scenes[s], &kind))
+					die_in(&scenes[s], &kind);
 			}
 		}
 	}
