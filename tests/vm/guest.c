@@ -3,7 +3,7 @@
 /*
  * guest agent TTY                what init becomes: runs commands from a tty
  * guest sink PORT [FILE]         takes one checked stream and confirms it
- * guest send ADDR PORT BYTES [FILE]
+ * guest send ADDR PORT BYTES [FILE [POOL]]
  *                                sends a stream, waits for the confirmation
  * guest queued PORT              bytes that wait unread in streams to PORT
  * guest offload IF NAME on|off   NAME: rx, tx, sg, tso, gso or gro
@@ -13,7 +13,9 @@
  * page that is stale, missing or doubled is seen. A sink with a FILE reads
  * nothing before that file exists: until then all that came stays where the
  * network interface put it, which is what tests of live migration look at. A
- * sender with a FILE ends early when the file exists.
+ * sender with a FILE ends early when the file exists. With a POOL, which is the
+ * name of a new file, it sends out of the pages of that file, wherever these
+ * lie, and not out of the kernel's own.
  *
  * The agent answers "READY" once, then per command: the host sends
  * "LENGTH\n" and that many bytes for sh -c; the answer is
@@ -35,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -45,6 +48,7 @@
 #define COMMAND_MAX 65536
 #define CHUNK 65536
 #define RCVBUF (256 << 20)
+#define POOL (16 << 20) /* more than a connection has under way */
 #define RETRY_US 50000
 #define CONNECT_TRIES 600
 
@@ -286,17 +290,40 @@ static int connect_to(const char *address, const char *port)
 	}
 }
 
-static int send_stream(const char *address, const char *port, uint64_t bytes,
-		       const char *file)
+static void send_some(int fd, int pool, uint64_t offset, size_t n)
 {
-	int fd = connect_to(address, port);
+	off_t at = (off_t)(offset % POOL);
+
+	if (pool < 0) {
+		write_all(fd, pattern(offset, n), n);
+		return;
+	}
+	if (pwrite(pool, pattern(offset, n), n, at) != (ssize_t)n)
+		err(1, "pwrite");
+	while (n > 0) {
+		ssize_t sent = sendfile(fd, pool, &at, n);
+
+		if (sent <= 0)
+			err(1, "sendfile");
+		n -= (size_t)sent;
+	}
+}
+
+static int send_stream(const char *address, const char *port, uint64_t bytes,
+		       const char *file, const char *pool_name)
+{
+	int fd = connect_to(address, port), pool = -1;
 	uint64_t sent = 0, confirmed = 0;
 
+	if (pool_name)
+		pool = open(pool_name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (pool_name && pool < 0)
+		err(1, "%s", pool_name);
 	while (sent < bytes && !exists(file)) {
 		size_t n = bytes - sent < CHUNK ? (size_t)(bytes - sent) :
 						  CHUNK;
 
-		write_all(fd, pattern(sent, n), n);
+		send_some(fd, pool, sent, n);
 		sent += n;
 	}
 	if (shutdown(fd, SHUT_WR))
@@ -405,9 +432,10 @@ int main(int argc, char **argv)
 		agent(argv[2]);
 	if (strcmp(role, "sink") == 0 && (argc == 3 || argc == 4))
 		return sink(argv[2], argv[3]);
-	if (strcmp(role, "send") == 0 && (argc == 5 || argc == 6))
+	if (strcmp(role, "send") == 0 && argc >= 5 && argc <= 7)
 		return send_stream(argv[2], argv[3],
-				   strtoull(argv[4], NULL, 10), argv[5]);
+				   strtoull(argv[4], NULL, 10), argv[5],
+				   argc == 7 ? argv[6] : NULL);
 	if (strcmp(role, "queued") == 0 && argc == 3)
 		return queued(argv[2]);
 	if (strcmp(role, "offload") == 0 && argc == 5)

@@ -11,7 +11,9 @@ from peers import Peer, assert_intact
 from vm import Rig
 
 BYTES = 4 << 20
-STOP = "/tmp/stop"
+DIMM = 128 << 20
+STOP, POOL = "/tmp/stop", "/tmp/pool"
+POOL_PAGES = (16 << 20) // 4096
 
 
 class Two:
@@ -52,6 +54,51 @@ class Two:
         yield sinks, sends
         # What waits for a peer that is gone would wait for minutes.
         self.b.run("killall guest", check=False)
+
+    @contextlib.contextmanager
+    def stream(self, pool=""):
+        """From the first to the second; all of it arrives."""
+        sink = self.b.start("guest sink 7000")
+        self.a.run(f"rm -f {STOP}")
+        send = self.a.start(
+            f"guest send {self.b.ip} 7000 {1 << 40} {STOP} {pool}")
+        self.goes_on()
+        yield
+        self.goes_on()
+        self.a.run(f"touch {STOP}")
+        assert int(send.wait()) == int(sink.wait()) > 0
+
+    def goes_on(self):
+        before = self.rig.stats(2)
+        wait_until(lambda: self.moved(before, 300), 60, "the stream goes on")
+
+    def plug(self, name, how):
+        """A DIMM; its memory is brought online as how says."""
+        regions = self.memory()
+        self.a.qmp("object-add", qom_type="memory-backend-memfd",
+                   id=f"{name}-memory", size=DIMM, share=True)
+        self.a.qmp("device_add", driver="pc-dimm", id=name,
+                   memdev=f"{name}-memory")
+        wait_until(lambda: len(self.memory()) > len(regions), 60,
+                   "one more region")
+        self.a.wait_for("grep -l offline /sys/devices/system/memory/*/state")
+        self.a.run("for m in $(grep -l offline "
+                   "/sys/devices/system/memory/*/state); do "
+                   f"echo {how} >$m || exit 1; done")
+
+    def unplug(self, name):
+        self.a.qmp("device_del", id=name)
+        self.a.qmp.wait("DEVICE_DELETED", device=name)
+        self.a.qmp("object-del", id=f"{name}-memory")
+
+    def memory(self):
+        return self.rig.show(1)["vhost"]["memory"]
+
+    def movable_in_use(self):
+        """Pages of the guest's zone for what can be moved."""
+        words = self.a.run("grep -A 9 'zone *Movable' /proc/zoneinfo").split()
+        return (int(words[words.index("managed") + 1]) -
+                int(words[words.index("free") + 1]))
 
     def moved(self, before, packets):
         now = self.rig.stats(2)
@@ -118,30 +165,28 @@ def test_unplugged_and_plugged_in(two):
 
 def test_memory_plugged_in(two):
     """While traffic runs; then packets come to lie in the new memory."""
-    regions = len(two.rig.show(1)["vhost"]["memory"])
-    size = 128 << 20
-    qmp = two.a.qmp
     with two.neighbours():
-        sink = two.b.start("guest sink 7000")
-        two.a.run(f"rm -f {STOP}")
-        send = two.a.start(f"guest send {two.b.ip} 7000 {1 << 40} {STOP}")
-        before = two.rig.stats(2)
-        wait_until(lambda: two.moved(before, 300), 60, "a stream")
-        qmp("object-add", qom_type="memory-backend-memfd", id="more",
-            size=size, share=True)
-        qmp("device_add", driver="pc-dimm", id="dimm0", memdev="more")
-        wait_until(lambda: len(two.rig.show(1)["vhost"]["memory"]) > regions,
-                   60, "one more region")
-        # Brought online for the kernel it is what it takes first: it lies in
-        # a better zone than that below 4 GiB.
-        two.a.wait_for("grep -l offline /sys/devices/system/memory/*/state")
-        two.a.run("for m in $(grep -l offline "
-                  "/sys/devices/system/memory/*/state); do "
-                  "echo online_kernel >$m || exit 1; done")
-        before = two.rig.stats(2)
-        wait_until(lambda: two.moved(before, 300), 60, "the stream goes on")
-        two.a.run(f"touch {STOP}")
-        assert int(send.wait()) == int(sink.wait()) > 0
+        with two.stream():
+            # Brought online for the kernel it is what it takes first: it lies
+            # in a better zone than that below 4 GiB.
+            two.plug("dimm0", "online_kernel")
+        two.works()
+
+
+def test_memory_taken_out(two):
+    """While packets are sent out of it, which the guest then moves."""
+    before = two.memory()
+    with two.neighbours():
+        two.plug("dimm1", "online_movable")
+        assert len(two.memory()) == len(before) + 1
+        # A file is what a kernel puts there.
+        with two.stream(POOL):
+            wait_until(lambda: two.movable_in_use() >= POOL_PAGES, 60,
+                       "the file is full")
+            two.unplug("dimm1")
+            assert two.memory() == before
+        assert two.a.run(f"stat -c %s {POOL}") == f"{POOL_PAGES * 4096}\n"
+        two.a.run(f"rm {POOL}")
         two.works()
 
 
