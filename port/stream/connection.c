@@ -37,25 +37,6 @@ void stream_end(struct stream *s, enum stream_end why, uint32_t number)
 		eventfd_write(s->wake.fd, 1);
 }
 
-int stream_rest_send(struct stream *s)
-{
-	struct stream_tx *tx = &s->tx;
-	ssize_t n = send(tx->fd, tx->rest + tx->rest_off,
-			 tx->rest_len - tx->rest_off,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS &&
-	    errno != ENOMEM)
-		return -errno;
-	tx->rest_off += n > 0 ? n : 0;
-	if (tx->rest_off == tx->rest_len) {
-		tx->rest_off = tx->rest_len = 0;
-		return 0;
-	}
-	loop_set(s->loop, &s->conn, EPOLLOUT | EPOLLONESHOT);
-	return -EAGAIN;
-}
-
 /* Says what went wrong, once: a client that keeps trying fails alike. */
 static void say(struct stream *s, const char *text)
 {
@@ -119,7 +100,9 @@ static void conn_close(struct stream *s)
 	pthread_mutex_lock(&s->tx.lock);
 	s->tx.fd = -1;
 	s->tx.rest_off = s->tx.rest_len = 0;
-	pthread_mutex_unlock(&s->tx.lock);
+	s->tx.waits = false;
+	stream_queue_forget(&s->queue);
+	stream_tx_unlock(s);
 	if (s->conn.fd >= 0) {
 		loop_del(s->loop, &s->conn);
 		socket_close(s, s->conn.fd);
@@ -236,8 +219,9 @@ static void conn_begin(struct stream *s)
 		return;
 	}
 	pthread_mutex_lock(&s->tx.lock);
+	stream_queue_forget(&s->queue); /* what was meant for another */
 	s->tx.fd = s->conn.fd;
-	pthread_mutex_unlock(&s->tx.lock);
+	stream_tx_unlock(s);
 	atomic_store(&s->connected, true);
 	s->connections++;
 	s->retry_ms = STREAM_RETRY_MS;
@@ -394,20 +378,21 @@ static void on_timer(void *arg)
 
 /* Both */
 
-/* The socket has room for the rest of a frame, or connect() came to an end. */
+/* The socket has room for what waits, or connect() came to an end. */
 static void on_conn(void *arg, uint32_t events)
 {
 	struct stream *s = arg;
+	int err;
 
 	if (!atomic_load(&s->connected)) {
 		connect_done(s);
 		return;
 	}
 	pthread_mutex_lock(&s->tx.lock);
-	/* The ring's worker learns of errors, and says so. */
-	if (s->tx.fd >= 0 && s->tx.rest_len)
-		stream_rest_send(s);
-	pthread_mutex_unlock(&s->tx.lock);
+	err = stream_send_waiting(s);
+	if (err && err != -EBUSY && err != -EAGAIN)
+		stream_send_failed(s, -err);
+	stream_tx_unlock(s);
 }
 
 static int listen_begin(struct stream *s, mode_t access,

@@ -74,6 +74,7 @@ static void stream_free(struct stream *s)
 	if (s->rx.arena)
 		munmap(s->rx.arena, STREAM_ARENA + STREAM_SPARE);
 	pthread_mutex_destroy(&s->tx.lock);
+	stream_queue_fini(&s->queue);
 	discard_destroy(s->rx.bin);
 	free(s->tx.rest);
 	free(s);
@@ -83,7 +84,6 @@ static void stream_free(struct stream *s)
 static struct stream *stream_alloc(struct port *port, const struct options *o)
 {
 	struct stream *s = aligned_alloc(64, (sizeof(*s) + 63) & ~63UL);
-	pthread_mutexattr_t attr;
 	void *arena;
 
 	if (!s)
@@ -98,18 +98,15 @@ static struct stream *stream_alloc(struct port *port, const struct options *o)
 	s->rx.fd = s->tx.fd = -1;
 	s->rx.stream = s;
 	s->rx.over = true;
-	/* Who waits for another's system call spins first, then sleeps. */
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&s->tx.lock, &attr);
-	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&s->tx.lock, NULL);
 	s->rx.bin = discard_create(STREAM_FILES);
 	s->tx.rest = malloc(STREAM_HEAD + STREAM_FRAME_MAX);
 	arena = mmap(NULL, STREAM_ARENA + STREAM_SPARE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (arena != MAP_FAILED)
 		s->rx.arena = arena;
-	if (s->rx.bin && s->tx.rest && s->rx.arena)
+	if (!stream_queue_init(&s->queue) && s->rx.bin && s->tx.rest &&
+	    s->rx.arena)
 		return s;
 	stream_free(s);
 	return NULL;
@@ -177,6 +174,11 @@ static void stream_show(struct port *port, json_t *object)
 				    json_integer(s->refused));
 	json_object_set_new(object, "socket_full",
 			    json_integer(atomic_load(&s->full)));
+	pthread_mutex_lock(&s->queue.lock);
+	json_object_set_new(object, "handed_over",
+			    json_integer(s->queue.queued));
+	json_object_set_new(object, "lost", json_integer(s->queue.lost));
+	pthread_mutex_unlock(&s->queue.lock);
 	if (s->last_error[0])
 		show_text(object, "last_error", s->last_error);
 }

@@ -243,14 +243,12 @@ static bool burst_add(struct burst *u, const struct batch *b, unsigned i,
 	return true;
 }
 
-/* Keeps burst[from..to), which lies within one frame, to be sent later. */
-static __attribute__((noinline)) void rest_keep(struct stream_tx *tx,
-						const struct burst *u,
-						size_t from, size_t to)
+/* Copies burst[from..to). */
+static void burst_copy(uint8_t *p, const struct burst *u, size_t from,
+		       size_t to)
 {
 	size_t at = 0;
 
-	tx->rest_off = tx->rest_len = 0;
 	for (unsigned k = 0; k < u->n_iov && at < to; k++) {
 		const uint8_t *base = u->iov[k].iov_base;
 		size_t len = u->iov[k].iov_len;
@@ -258,33 +256,27 @@ static __attribute__((noinline)) void rest_keep(struct stream_tx *tx,
 		size_t part = to - at < len ? to - at : len;
 
 		if (skip < part) {
-			memcpy(tx->rest + tx->rest_len, base + skip,
-			       part - skip);
-			tx->rest_len += part - skip;
+			memcpy(p, base + skip, part - skip);
+			p += part - skip;
 		}
 		at += len;
 	}
 }
 
-/*
- * The drop reason for what a socket did not take. A peer that has gone may
- * have left something to read: its end is for the ring's worker to see.
- */
-static __attribute__((noinline)) enum drop tx_failed(struct stream *s, int err)
+/* Keeps burst[from..to), which lies within one frame, to be sent later. */
+static __attribute__((noinline)) void rest_keep(struct stream_tx *tx,
+						const struct burst *u,
+						size_t from, size_t to)
 {
-	if (err == EAGAIN || err == ENOBUFS || err == ENOMEM || err == EINTR) {
-		atomic_fetch_add_explicit(&s->full, 1, memory_order_relaxed);
-		return DROP_OUT_NO_ROOM;
-	}
-	s->tx.fd = -1;
-	if (err != EPIPE && err != ECONNRESET)
-		stream_end(s, STREAM_END_ERROR, err);
-	return DROP_OUT_LINK_DOWN;
+	burst_copy(tx->rest, u, from, to);
+	tx->rest_off = 0;
+	tx->rest_len = to - from;
 }
 
 /*
- * With the lock. Returns the number of frames that left, or will: the frame at
- * the cut counts. If not all: *why is the drop reason of the others.
+ * With the lock, and nothing waiting. Returns the number of frames that left,
+ * or will: the frame at the cut counts. If not all: *why is the drop reason of
+ * the others.
  */
 static unsigned burst_send(struct stream *s, struct burst *u, enum drop *why)
 {
@@ -294,24 +286,13 @@ static unsigned burst_send(struct stream *s, struct burst *u, enum drop *why)
 	unsigned n = 0;
 	int err;
 
-	if (s->tx.fd < 0) {
-		*why = DROP_OUT_LINK_DOWN;
-		return 0;
-	}
-	if (s->tx.rest_len) {
-		err = stream_rest_send(s);
-		if (err) {
-			*why = tx_failed(s, -err);
-			return 0;
-		}
-	}
 	ret = sendmsg(s->tx.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (__builtin_expect(ret < 0 && errno == EFAULT, 0)) {
 		touch_iov(u->iov, u->n_iov);
 		ret = sendmsg(s->tx.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 	if (ret < 0) {
-		*why = tx_failed(s, errno);
+		*why = stream_send_failed(s, errno);
 		return 0;
 	}
 	done = ret;
@@ -324,30 +305,79 @@ static unsigned burst_send(struct stream *s, struct burst *u, enum drop *why)
 		rest_keep(&s->tx, u, done, u->end[n++]);
 		err = stream_rest_send(s);
 		if (err)
-			*why = tx_failed(s, -err);
+			*why = stream_send_failed(s, -err);
 	}
 	return n;
 }
 
-/* Sends a burst, counts and empties it. Returns DROP_N if all of it went. */
+/*
+ * Somebody else is sending, and takes these along; should he have ended just
+ * now, we do it. Returns the number of frames for which there was room.
+ */
+static __attribute__((noinline)) unsigned burst_queue(struct stream *s,
+						      const struct burst *u)
+{
+	size_t from = 0;
+	unsigned n = 0;
+
+	while (n < u->n) {
+		unsigned end = n + 1;
+		uint8_t *chunk;
+		uint32_t len;
+
+		while (end < u->n && u->end[end] - from <= STREAM_CHUNK)
+			end++;
+		len = u->end[end - 1] - from;
+		chunk = stream_queue_reserve(&s->queue, len, end - n);
+		if (!chunk)
+			break;
+		burst_copy(chunk, u, from, from + len);
+		stream_queue_ready(&s->queue, chunk);
+		from += len;
+		n = end;
+	}
+	if (!pthread_mutex_trylock(&s->tx.lock))
+		stream_tx_unlock(s);
+	return n;
+}
+
+/* Sends or queues a burst. Returns as burst_send(). */
+static unsigned burst_pass(struct stream *s, struct burst *u, enum drop *why)
+{
+	unsigned n = 0;
+	int err = -EBUSY;
+
+	*why = DROP_OUT_NO_ROOM;
+	if (!pthread_mutex_trylock(&s->tx.lock)) {
+		/* With what this worker queued before, if it did. */
+		err = stream_send_waiting(s);
+		if (!err)
+			n = burst_send(s, u, why);
+		else if (err != -EBUSY)
+			*why = stream_send_failed(s, -err);
+		stream_tx_unlock(s);
+	}
+	return err == -EBUSY ? burst_queue(s, u) : n;
+}
+
+/* Passes a burst on, counts and empties it. DROP_N: all of it went. */
 static enum drop burst_flush(struct stream *s, struct tx_ctx *ctx,
 			     const struct batch *b, struct burst *u)
 {
-	enum drop why = DROP_N;
+	enum drop why;
 	uint64_t bytes = 0;
 	unsigned n;
 
 	if (!u->n)
 		return DROP_N;
-	pthread_mutex_lock(&s->tx.lock);
-	n = burst_send(s, u, &why);
-	pthread_mutex_unlock(&s->tx.lock);
+	n = burst_pass(s, u, &why);
 	for (unsigned k = 0; k < n; k++)
 		bytes += b->len[u->packet[k]];
 	count_add(&ctx->counters->packets, n);
 	count_add(&ctx->counters->bytes, bytes);
 	for (unsigned k = n; k < u->n; k++)
 		tx_drop(ctx, u->packet[k], why);
+	why = n == u->n ? DROP_N : why;
 	u->n = u->n_iov = u->used = 0;
 	return why;
 }

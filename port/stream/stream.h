@@ -27,6 +27,14 @@
  * further packet come, the control thread sends the rest when the socket has
  * room again; nothing is ever torn.
  *
+ * One worker at a time sends, and nobody waits for another's system call: who
+ * finds somebody sending leaves his frames in a queue (queue.h) and goes on.
+ * Whoever sends takes along what is in the queue, before his own and again
+ * after he has given the lock back, so that nothing stays; if there is no end
+ * to it, the control thread takes over. Each worker's frames keep their order.
+ * Frames in the queue count as sent, as those do that the socket still holds.
+ * A connection that ends takes them with it (lost).
+ *
  * End of a connection. Whoever sees it, the ring's worker (end of file, breach)
  * or one that sends (broken pipe), says so once with stream_end() and leaves
  * the socket alone from then on; the control thread takes the ring from its
@@ -39,7 +47,7 @@
  *
  * Threads. Members of struct stream are the control thread's unless they say
  * otherwise. rx belongs to the ring's worker while the ring runs; tx to whoever
- * holds its lock: one worker sends at a time, a batch per turn.
+ * holds its lock. Workers only ever try to take it.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,6 +58,7 @@
 #include "core/loop.h"
 #include "core/port.h"
 #include "core/socket.h"
+#include "port/stream/queue.h"
 
 extern const struct port_ops stream_port_ops;
 extern const struct port_hot stream_hot;
@@ -88,13 +97,14 @@ struct stream_rx {
 	uint32_t head, tail;   /* arena[head..tail) is not handed out yet */
 };
 
-/* What workers write; under the lock. */
+/* Who sends, and what he left over; under the lock, held over system calls. */
 struct stream_tx {
 	pthread_mutex_t lock;
 	int fd;		   /* -1: nobody is connected */
 	uint8_t *rest;	   /* const: room for STREAM_HEAD + STREAM_FRAME_MAX */
 	uint32_t rest_off; /* rest[rest_off..rest_len) goes first */
 	uint32_t rest_len;
+	bool waits; /* the control thread goes on when there is room */
 };
 
 struct stream {
@@ -121,16 +131,29 @@ struct stream {
 	_Atomic uint64_t full;	/* how often the socket was full */
 	struct stream_rx rx;
 	_Alignas(64) struct stream_tx tx;
+	_Alignas(64) struct stream_queue queue;
 };
 
 /* Any thread: the connection is over; the first who says so counts. */
 void stream_end(struct stream *s, enum stream_end why, uint32_t number);
 
 /*
- * With tx.lock: sends what is left of the rest. Returns 0, or -errno: -EAGAIN
- * if some of it is still there, then the control thread will be called when
- * the socket has room.
+ * send.c, all but the last with tx.lock.
+ *
+ * stream_rest_send() sends what is left of the rest, stream_send_waiting() that
+ * and what is in the queue. They return 0 if nothing of it is left, or -errno:
+ * -EAGAIN if the socket is full; then the control thread goes on when it has
+ * room. -EBUSY: there is more in the queue, which must be sent before anything
+ * else, but not by who asked. Others mean that the connection is over.
  */
 int stream_rest_send(struct stream *s);
+int stream_send_waiting(struct stream *s);
+/*
+ * The drop reason for what a socket did not take. A peer that has gone may
+ * have left something to read: its end is for the ring's worker to see.
+ */
+enum drop stream_send_failed(struct stream *s, int err);
+/* Gives tx.lock back, and sends what others have queued meanwhile. */
+void stream_tx_unlock(struct stream *s);
 
 #endif

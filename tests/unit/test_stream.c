@@ -224,9 +224,9 @@ struct reader {
 	int fd;
 	uint8_t bytes[STREAM_HEAD + STREAM_FRAME_MAX];
 	uint32_t len;
-	uint32_t next; /* no packet below this may come any more */
-	uint32_t n;    /* frames */
-	bool any_order;
+	uint32_t next[2]; /* no packet below this may come any more */
+	uint32_t n;	  /* frames */
+	bool two; /* senders: each other packet, with an order of its own */
 };
 
 /* Reads at most so many bytes; asserts that frames are whole and in order. */
@@ -251,8 +251,8 @@ static bool read_some(struct reader *r, uint32_t most)
 			struct sent s = rig_parse(r->bytes + STREAM_HEAD,
 						  r->len - STREAM_HEAD);
 
-			assert_true(r->any_order || s.seq >= r->next);
-			r->next = s.seq + 1;
+			assert_true(s.seq >= r->next[r->two && s.seq % 2]);
+			r->next[r->two && s.seq % 2] = s.seq + 1;
 			r->n++;
 			r->len = 0;
 		}
@@ -608,48 +608,139 @@ static void options_are_checked(void **state)
 		    "{\"path\": \"/no/such/place/x\"}");
 }
 
+/* Two workers, each with a dummy port, and a stream port with a peer. */
+static struct port *open_two(struct port **second, int *fd, int size)
+{
+	struct port *port;
+
+	loop_rig_teardown(NULL);
+	loop_rig_open(2);
+	*second = rig_port("second", "{\"slots\": 4096}");
+	assert_int_equal(engine_start(engine, NULL), 0);
+	port = open_port("far", "stream", "{\"path\": \"%s\"}", path);
+	*fd = test_socket(SOCK_STREAM, NULL);
+	assert_int_equal(connect_to(*fd, path), 0);
+	while (!shown(port, "connected"))
+		loop_turn(&loop, 10);
+	setsockopt(((struct stream *)port->drv)->conn.fd, SOL_SOCKET, SO_SNDBUF,
+		   &size, sizeof(size));
+	return port;
+}
+
+static bool inject(struct port *from, uint32_t seq, uint32_t len)
+{
+	struct sent s = { .verdict = TO(2), .seq = seq, .len = len };
+	static uint8_t buf[RIG_MAX];
+
+	rig_build(buf, &s);
+	return !dummy_inject_flat(from, 0, buf, len);
+}
+
+/* All that was injected has gone somewhere. */
+static void read_all(struct reader *r, struct port *port, struct port *second)
+{
+	while (dummy_pending_in(near_port, 0) || dummy_pending_in(second, 0) ||
+	       r->len || r->n < rig_out(port).packets) {
+		read_some(r, BUFFER);
+		loop_turn(&loop, 0);
+	}
+}
+
 /* Two workers send into one socket at once; its reader is slow at times. */
 static void workers_take_turns(void **state)
 {
 	static struct reader r;
 	struct port *port, *second;
-	int fd, size = 4 * TINY;
 	uint32_t i = 0;
 
 	memset(&r, 0, sizeof(r));
-	loop_rig_teardown(NULL);
-	loop_rig_open(2);
-	second = rig_port("second", "{\"slots\": 4096}");
-	assert_int_equal(engine_start(engine, NULL), 0);
-	port = open_port("far", "stream", "{\"path\": \"%s\"}", path);
-	r.any_order = true;
-	r.fd = fd = test_socket(SOCK_STREAM, NULL);
-	assert_int_equal(connect_to(fd, path), 0);
-	while (!shown(port, "connected"))
-		loop_turn(&loop, 10);
-	setsockopt(((struct stream *)port->drv)->conn.fd, SOL_SOCKET, SO_SNDBUF,
-		   &size, sizeof(size));
+	r.two = true;
+	port = open_two(&second, &r.fd, 4 * TINY);
 	while (i < PACKETS) {
-		struct sent s = { .verdict = TO(2),
-				  .seq = i,
-				  .len = length_of(i) };
-		static uint8_t buf[RIG_MAX];
-
-		rig_build(buf, &s);
-		if (!dummy_inject_flat(i % 2 ? second : near_port, 0, buf,
-				       s.len))
-			i++;
+		i += inject(i % 2 ? second : near_port, i, length_of(i));
 		read_some(&r, i % 512 ? 1000 : 60000);
 		loop_turn(&loop, 0);
 	}
-	while (dummy_pending_in(near_port, 0) || dummy_pending_in(second, 0) ||
-	       r.len || r.n < rig_out(port).packets) {
-		read_some(&r, 1);
-		loop_turn(&loop, 0);
-	}
+	read_all(&r, port, second);
 	assert_int_equal(r.n + rig_out(port).drops[DROP_OUT_NO_ROOM], PACKETS);
 	rig_check();
-	close(fd);
+	close(r.fd);
+}
+
+/* Somebody sends, and comes to no end. Workers go on: what they have for the
+ * port waits for him, as far as there is room. */
+static void nobody_waits_for_anothers_system_call(void **state)
+{
+	static struct reader r;
+	struct port *port, *second;
+	struct stream *s;
+	uint64_t until;
+	uint32_t i = 0, queued;
+
+	memset(&r, 0, sizeof(r));
+	r.two = true;
+	port = open_two(&second, &r.fd, BUFFER);
+	s = port->drv;
+	pthread_mutex_lock(&s->tx.lock);
+	until = worker_clock() + PATIENCE_NS;
+	while (i < PACKETS || dummy_pending_in(near_port, 0) ||
+	       dummy_pending_in(second, 0)) {
+		if (i < PACKETS)
+			i += inject(i % 2 ? second : near_port, i, LONGEST / 9);
+		if (worker_clock() > until)
+			fail_msg("a worker waits");
+	}
+	queued = rig_out(port).packets;
+	assert_true(queued > 1000 && queued < PACKETS);
+	assert_int_equal(queued + rig_out(port).drops[DROP_OUT_NO_ROOM],
+			 PACKETS);
+	read_some(&r, BUFFER);
+	assert_int_equal(r.n + r.len, 0);
+	/* Who has the lock sends it all, or sees to it. */
+	stream_tx_unlock(s);
+	read_all(&r, port, second);
+	assert_int_equal(r.n, queued);
+	assert_int_equal(shown(port, "handed_over"), queued);
+	assert_int_equal(shown(port, "lost"), 0);
+	rig_check();
+	close(r.fd);
+}
+
+/* What waits in the queue when the connection ends is not for the next peer. */
+static void the_next_peer_gets_nothing_old(void **state)
+{
+	static struct reader r;
+	struct port *port, *second;
+	struct stream *s;
+
+	memset(&r, 0, sizeof(r));
+	port = open_two(&second, &r.fd, BUFFER);
+	s = port->drv;
+	pthread_mutex_lock(&s->tx.lock);
+	while (!inject(near_port, 0, 1000))
+		;
+	while (dummy_pending_in(near_port, 0))
+		;
+	s->tx.fd = -1; /* as send() would, when the peer has gone */
+	stream_tx_unlock(s);
+	assert_int_equal(shown(port, "lost"), 1);
+	close(r.fd);
+	while (shown(port, "connected"))
+		loop_turn(&loop, 10);
+	r.fd = test_socket(SOCK_STREAM, NULL);
+	assert_int_equal(connect_to(r.fd, path), 0);
+	while (!shown(port, "connected"))
+		loop_turn(&loop, 10);
+	while (!inject(near_port, 1, 1000))
+		;
+	while (dummy_pending_in(near_port, 0) || !r.n) {
+		read_some(&r, BUFFER);
+		loop_turn(&loop, 0);
+	}
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.next[0], 2);
+	rig_check();
+	close(r.fd);
 }
 
 int main(void)
@@ -672,6 +763,8 @@ int main(void)
 		LOOP_TEST(tcp_over_ipv6),
 		LOOP_TEST(options_are_checked),
 		LOOP_TEST(workers_take_turns),
+		LOOP_TEST(nobody_waits_for_anothers_system_call),
+		LOOP_TEST(the_next_peer_gets_nothing_old),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, rig_group_setup,
