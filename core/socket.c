@@ -327,12 +327,25 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
 	return err;
 }
 
+enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS; Debian 12 has no name */
+
 void socket_refuse_files(int fd)
 {
-	enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS; Debian 12 has no name */
 	int off = 0;
 
 	setsockopt(fd, SOL_SOCKET, PASSRIGHTS, &off, sizeof(off));
+}
+
+bool socket_takes_files(int fd)
+{
+	int family = AF_UNIX, on = 1;
+	socklen_t len = sizeof(family);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) &&
+	    family != AF_UNIX)
+		return false;
+	len = sizeof(on);
+	return getsockopt(fd, SOL_SOCKET, PASSRIGHTS, &on, &len) || on;
 }
 
 int socket_connect_error(const struct socket_addr *a, int err,

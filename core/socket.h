@@ -80,6 +80,12 @@ int socket_bind(const struct socket_addr *a, int type, mode_t mode,
  */
 void socket_refuse_files(int fd);
 
+/*
+ * Whether descriptors may come through a connected socket: false for all but
+ * Unix sockets, and for those if the kernel refuses them. Then recv() will do.
+ */
+bool socket_takes_files(int fd);
+
 /* Says why nobody could be connected to at a, with errno as err; returns it. */
 int socket_connect_error(const struct socket_addr *a, int err,
 			 struct glen_error *error);

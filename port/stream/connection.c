@@ -209,6 +209,7 @@ static void conn_begin(struct stream *s)
 	loop_set(s->loop, &s->conn, EPOLLONESHOT);
 	atomic_store(&s->end, STREAM_END_NONE);
 	s->rx.fd = s->conn.fd;
+	s->rx.plain = !socket_takes_files(s->conn.fd);
 	s->rx.head = s->rx.tail = 0;
 	s->rx.over = s->rx.files = false;
 	if (port_in_start(&s->port->in[0], s->conn.fd, &error)) {

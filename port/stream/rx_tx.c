@@ -106,7 +106,7 @@ static __attribute__((noinline)) void rx_closed(struct ingress *in,
  * recv(), but it takes the descriptors that came along, which the kernel would
  * close.
  */
-static ssize_t rx_receive(struct stream_rx *rx, void *to, size_t len)
+static ssize_t rx_with_files(struct stream_rx *rx, void *to, size_t len)
 {
 	union {
 		struct cmsghdr align;
@@ -133,12 +133,16 @@ static ssize_t rx_receive(struct stream_rx *rx, void *to, size_t len)
 static bool rx_fill(struct ingress *in)
 {
 	struct stream_rx *rx = in->drv;
+	uint8_t *to;
 	ssize_t n;
 
 	memmove(rx->arena, rx->arena + rx->head, rx->tail - rx->head);
 	rx->tail -= rx->head;
 	rx->head = 0;
-	n = rx_receive(rx, rx->arena + rx->tail, STREAM_ARENA - rx->tail);
+	to = rx->arena + rx->tail;
+	n = rx->plain ?
+		    recv(rx->fd, to, STREAM_ARENA - rx->tail, MSG_DONTWAIT) :
+		    rx_with_files(rx, to, STREAM_ARENA - rx->tail);
 	if (n > 0)
 		rx->tail += n;
 	else if (n == 0)

@@ -42,8 +42,10 @@
  * the peer sent before has been read by then.
  *
  * Descriptors. Frames need none, and to close one that somebody else made may
- * take for ever. Where the kernel can refuse them it does; where it cannot, who
- * sends some is disconnected, and the bin (core/discard.h) closes them.
+ * take for ever. Where the kernel can refuse them it does, and recv() is all it
+ * takes to receive; where it cannot, it takes a recvmsg() with room for them,
+ * who sends some is disconnected, and the bin (core/discard.h) closes them. The
+ * kernel is asked once per connection.
  *
  * Threads. Members of struct stream are the control thread's unless they say
  * otherwise. rx belongs to the ring's worker while the ring runs; tx to whoever
@@ -92,6 +94,7 @@ struct stream_rx {
 	struct discard *bin;   /* const; of what is sent by Unix sockets */
 	uint8_t *arena;	       /* const: STREAM_ARENA bytes and the spare */
 	int fd;		       /* const while the ring runs */
+	bool plain;	       /* no descriptors can come; as fd */
 	bool over;	       /* nothing more comes */
 	bool files;	       /* descriptors came: over after these frames */
 	uint32_t head, tail;   /* arena[head..tail) is not handed out yet */

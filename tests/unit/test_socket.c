@@ -217,6 +217,24 @@ static void modes_are_octal(void **state)
 	assert_int_equal(socket_mode("0400", 0600, &mode, &error), -EINVAL);
 }
 
+static void unix_sockets_take_files_unless_they_refuse(void **state)
+{
+	enum { PASSRIGHTS = 83 };
+	int tcp = socket(AF_INET, SOCK_STREAM, 0), pair[2], on = 1;
+	bool can = false;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_true(socket_takes_files(pair[0]));
+	assert_false(socket_takes_files(tcp));
+	can = !setsockopt(pair[0], SOL_SOCKET, PASSRIGHTS, &on, sizeof(on));
+	socket_refuse_files(pair[0]);
+	assert_int_equal(socket_takes_files(pair[0]), !can);
+	assert_true(socket_takes_files(pair[1]));
+	close(tcp);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +246,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_socket_stays),
 		cmocka_unit_test(failures_name_their_cure),
 		cmocka_unit_test(modes_are_octal),
+		cmocka_unit_test(unix_sockets_take_files_unless_they_refuse),
 	};
 
 	return cmocka_run_group_tests_name("socket", tests, make_dir,

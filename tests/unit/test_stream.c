@@ -558,6 +558,7 @@ static void tcp_both_roles(int family)
 	WAIT((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
 	WAIT(shown(port, "connected"));
 	assert_true(shows_text(port, "peer", text));
+	assert_true(((struct stream *)port->drv)->rx.plain);
 	exchange(port, fd);
 	close(listener);
 	close(fd);
