@@ -10,11 +10,13 @@ it opened goes away with its block. A Guest is a vhost-user front end without a
 machine, a Client one of libglen's (tests/peer/frames.c); recv_hdr() of a Guest
 also returns virtio's header.
 """
+import contextlib
 import os
 import select
 import socket
 import struct
 import subprocess
+import threading
 
 from scapy.all import Ether, IP, IPv6, TCP, UDP, raw
 
@@ -104,6 +106,52 @@ class Stream:
 
     def __exit__(self, *_):
         self.sock.close()
+
+
+class Recorder:
+    """
+    Between a stream port, at path, and who connects to .path: passes frames
+    both ways. Those from the port are in .frames, of all connections.
+    """
+
+    def __init__(self, path):
+        self.port = path
+        self.path = path + ".wire"
+        self.frames = []
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, far = self.listener.accept()[0], Stream(self.port).sock
+                far.settimeout(None)
+                for way in ((near, far, None), (far, near, self.frames)):
+                    threading.Thread(target=self.pump, args=way,
+                                     daemon=True).start()
+
+    @staticmethod
+    def pump(source, target, frames):
+        data = b""
+        with contextlib.suppress(OSError):
+            while more := source.recv(1 << 20):
+                target.sendall(more)
+                if frames is None:
+                    continue
+                data += more
+                while (len(data) >= 4 and len(data) >= 4 + (
+                        size := int.from_bytes(data[:4], "big"))):
+                    frames.append(data[4:4 + size])
+                    data = data[4 + size:]
+        for sock in (source, target):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        """The connections that there are end with their ends."""
+        self.listener.close()
 
 
 class Dgram:

@@ -6,19 +6,22 @@ import re
 import subprocess
 
 import pytest
+from scapy.all import IP, IPv6, TCP, UDP, raw
 
 import glen
 import vm
+from frames import Recorder, finished
 from glen import BUILD, Netns, wait_until
 from vm import Rig
 
 BYTES = 1 << 20
+CUT = 256 << 10
 NAMESPACE = 4
 
 
 class Mixed:
     """
-    Guest 1 has an e1000 on a stream, 2 a vmxnet3 on datagrams, 3 virtio-net on
+    Guest 1 has an e1000 on a stream, which is recorded, 2 a vmxnet3 on datagrams, 3 virtio-net on
     vhost-user; where we are root there is a namespace with a TAP, too.
     """
 
@@ -27,6 +30,7 @@ class Mixed:
         self.far = self.rig.path(2) + ".qemu"
         self.port(1, "stream", path=self.rig.path(1))
         self.port(2, "dgram", path=self.rig.path(2), peer=self.far)
+        self.recorder = Recorder(self.rig.path(1))
         self.guests = [self.e1000(), self.vmxnet3()]
         for guest in self.guests:
             guest.up()
@@ -35,7 +39,7 @@ class Mixed:
         self.space = None if glen.why_no_root() else self.namespace()
 
     def e1000(self):
-        return self.rig.start(1, vm.stream(self.rig.path(1), "e1000"),
+        return self.rig.start(1, vm.stream(self.recorder.path, "e1000"),
                               kernel="generic", memory=192)
 
     def vmxnet3(self):
@@ -59,6 +63,7 @@ class Mixed:
         if self.space:
             self.space.close()
         self.rig.close()
+        self.recorder.close()
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,82 @@ def test_checked_streams(mixed):
     """Those with offloads to those without, and back."""
     for one, other in itertools.permutations(mixed.guests, 2):
         one.stream_to(other, other.ip, BYTES)
+
+
+def data_of(recorder, port):
+    """Frames with TCP data to a port; each is complete, says scapy."""
+    packets = [finished(frame) for frame in list(recorder.frames)]
+    return [packet for packet in packets if TCP in packet and
+            packet[TCP].dport == port]
+
+
+def payload(packet):
+    layer = packet[IP] if IP in packet else packet[IPv6]
+    size = layer.len - layer.ihl * 4 if IP in packet else layer.plen
+    return raw(packet[TCP])[packet[TCP].dataofs * 4:size]
+
+
+def covered(packets):
+    """
+    Bytes from the first one on without a gap. A busy guest may send something
+    again, but not something else.
+    """
+    start, stream = packets[0][TCP].seq, b""
+    for packet in packets:
+        at = (packet[TCP].seq - start) % (1 << 32)
+        data = payload(packet)
+        assert at <= len(stream)
+        assert stream[at:at + len(data)] == data[:len(stream) - at]
+        stream += data[len(stream) - at:]
+    return len(stream)
+
+
+@pytest.mark.parametrize("tags", [(), ("802.1Q 100",),
+                                  ("802.1ad 7", "802.1Q 8")],
+                         ids=["plain", "vlan", "qinq"])
+def test_what_is_cut_for_a_stream(mixed, tags):
+    """A guest's TSO and checksums, done by glend and judged by scapy."""
+    sender, sink = mixed.guests[2], mixed.guests[0]
+    device = "eth0"
+    for i, tag in enumerate(tags):
+        kind, number = tag.split()
+        for guest in (sender, sink):
+            guest.run(f"ip link add link {device} name t{i} type vlan "
+                      f"protocol {kind} id {number} "
+                      f"&& ip link set t{i} up")
+        device = f"t{i}"
+    addresses = [sink.ip, sink.ip6]
+    if tags:
+        addresses = ["10.8.0.1", "fd08::1"]
+        for guest in (sender, sink):
+            guest.run(f"ip addr add 10.8.0.{guest.number}/24 dev {device} && "
+                      f"ip addr add fd08::{guest.number}/64 dev {device}")
+    before = mixed.rig.stats(3)["in"]
+    mixed.recorder.frames.clear()
+    for port, address in zip((6004, 6006), addresses):
+        sender.stream_to(sink, address, CUT, port)
+        # Nobody answers; what counts is the question.
+        sender.run(f"timeout 0.2 nslookup glen {address}", check=False)
+    after = mixed.rig.stats(3)["in"]
+    # On the mean, with all that is short: the guest cut nothing.
+    assert (after["bytes"] - before["bytes"]) / (
+        after["packets"] - before["packets"]) > 1522
+    for port in (6004, 6006):
+        packets = data_of(mixed.recorder, port)
+        data = [p for p in packets if payload(p)]
+        assert len(data) >= CUT // 1460
+        assert covered(data) == CUT
+        # Each IPv4 packet has the number behind that of the one before, until
+        # a connection ends: what confirms that has none.
+        if port == 6004:
+            first, last = packets.index(data[0]), packets.index(data[-1])
+            ids = [p[IP].id for p in packets[first:last + 1]]
+            assert all((b - a) % 65536 == 1 for a, b in zip(ids, ids[1:])), ids
+    datagrams = [finished(frame) for frame in list(mixed.recorder.frames)]
+    assert {p.haslayer(IP) for p in datagrams
+            if UDP in p and p[UDP].dport == 53} == {0, 1}
+    for guest in (sender, sink) if tags else ():
+        guest.run("ip link del t0")
 
 
 def test_checked_streams_from_and_to_the_host(mixed):
