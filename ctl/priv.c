@@ -93,14 +93,18 @@ static const struct {
 	{ CAP_NET_ADMIN, "net_admin" },
 	{ CAP_NET_RAW, "net_raw" },
 	{ CAP_BPF, "bpf" },
+	{ CAP_IPC_LOCK, "ipc_lock" },
 	{ CAP_SYS_ADMIN, "sys_admin" },
 };
 enum { N_KEPT = sizeof(kept) / sizeof(*kept) };
 
 unsigned long priv_limits(void)
 {
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit limit, more;
 
+	/* For memory that AF_XDP sockets share with the kernel. */
+	setrlimit(RLIMIT_MEMLOCK, &none);
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return 0;
 	more = limit;

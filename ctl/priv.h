@@ -5,7 +5,8 @@
 /*
  * glend starts as any user. Of root's privileges (or those that systemd hands
  * it) it keeps CAP_NET_ADMIN, for TAPs and the interfaces of the host,
- * CAP_NET_RAW and CAP_BPF, to take packets from the latter, and CAP_SYS_ADMIN,
+ * CAP_NET_RAW and CAP_BPF, to take packets from the latter, CAP_IPC_LOCK, for
+ * the memory that these are in, and CAP_SYS_ADMIN,
  * which setns() asks for to reach an interface in a named network namespace;
  * --no-netns gives that up too. Ports of other kinds need nothing.
  *
@@ -23,7 +24,8 @@
 
 #include "include/glen/glen.h"
 
-/* Raises RLIMIT_NOFILE as far as it goes. Returns the limit. */
+/* Raises RLIMIT_NOFILE and RLIMIT_MEMLOCK as far as they go. Returns the first
+ * limit. */
 unsigned long priv_limits(void);
 
 /* Drops capabilities and sets the locks. netns: keep CAP_SYS_ADMIN. */

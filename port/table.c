@@ -10,10 +10,12 @@
 #include "port/stream/stream.h"
 #include "port/tap/tap.h"
 #include "port/vhost_user/vhost_user.h"
+#include "port/xdp/xdp.h"
 
 static const struct port_ops *const drivers[] = {
-	&shm_port_ops,	 &tap_port_ops,	 &vhost_port_ops, &stream_port_ops,
-	&dgram_port_ops, &pcap_port_ops, &dummy_port_ops, NULL,
+	&shm_port_ops,	  &tap_port_ops,   &vhost_port_ops,
+	&stream_port_ops, &dgram_port_ops, &pcap_port_ops,
+	&xdp_port_ops,	  &dummy_port_ops, NULL,
 };
 
 const struct port_ops *const *port_drivers(void)
