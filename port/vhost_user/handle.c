@@ -403,6 +403,7 @@ static int set_kick(struct vhost_port *vp, struct vhost_message *m)
 		port_in_stop(&vp->port->in[i / 2]);
 	replace_fd(&s->kick_fd, fd);
 	s->kicked = true;
+	s->astray = false;
 	atomic_store(&vp->queue[i].failed, NULL);
 	vhost_queues_update(vp, 1U << i);
 	return 0;

@@ -282,6 +282,32 @@ static bool is_wanted(const struct vhost_port *vp, unsigned i)
 	return s->kicked && enabled && !atomic_load(&vp->queue[i].failed);
 }
 
+/*
+ * What virtqueue i is to be now; NULL: it is not to run. A front end replaces
+ * memory by removing it and adding it: a ring that was in it goes on then.
+ */
+static struct vhost_ring *ring_wanted(struct vhost_port *vp, unsigned i)
+{
+	struct vhost_setup *s = &vp->setup[i];
+	struct vhost_queue *q = &vp->queue[i];
+	bool again = s->astray;
+	struct vhost_ring *r;
+	const char *why;
+
+	s->astray = false;
+	if (again)
+		atomic_store(&q->failed, NULL);
+	if (!is_wanted(vp, i))
+		return NULL;
+	r = ring_make(vp, i, &why);
+	s->astray = !r;
+	if (!r && again && why == s->reason)
+		atomic_store(&q->failed, why); /* as was said */
+	else if (!r)
+		note_failure(vp, i, why);
+	return r;
+}
+
 /* The egress rings that get packets are the first ones that run. */
 static void use_out(struct vhost_port *vp, const bool *runs, bool only_fewer)
 {
@@ -317,14 +343,8 @@ void vhost_queues_update(struct vhost_port *vp, uint32_t mask)
 
 	for (unsigned i = 0; i < 2 * vp->n_pairs; i++) {
 		was[i] = now[i] = atomic_load(&vp->queue[i].ring);
-		if (mask >> i & 1) {
-			now[i] = NULL;
-			why = NULL;
-			if (is_wanted(vp, i))
-				now[i] = ring_make(vp, i, &why);
-			if (why)
-				note_failure(vp, i, why);
-		}
+		if (mask >> i & 1)
+			now[i] = ring_wanted(vp, i);
 		runs[i] = now[i];
 	}
 	use_out(vp, runs, true);

@@ -73,6 +73,7 @@ struct vhost_setup {
 	bool enabled; /* SET_VRING_ENABLE */
 	bool placed;  /* the indexes in struct vhost_queue are good */
 	bool running; /* a ring is published */
+	bool astray;  /* it fails for want of what may still come: memory */
 	int kick_fd, call_fd, err_fd;
 	uint64_t started;   /* how often */
 	uint64_t fails;	    /* how often it was stopped for a reason */

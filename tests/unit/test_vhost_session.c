@@ -175,6 +175,10 @@ static void test_memory(void **state)
 	wait_shown(a, "connected", "true");
 	for (unsigned i = 0; i + 1 < fa.n_regions; i++)
 		good(&fa, fe_slot_message(&fa, FE_ADD_MEM_REG, i));
+	/* It goes on when its memory comes back, as when QEMU makes a region
+	 * longer: by removing and adding it. */
+	wait_shown(a, "queues", "\"was_stopped\"");
+	exchange(2);
 	fe_region_remove(&fa, region);
 	good(&fa, fe_stop(&fa));
 	good(&fa, fe_start(&fa));
