@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // test_vhost_session.c - whole vhost-user ports, with front ends in here.
+#include <sys/eventfd.h>
+
 #include "vhost_ports.h"
 
 /* The sequences of all front ends, split and packed. */
@@ -144,6 +146,23 @@ static void test_storm(void **state)
 	good(&fa, fe_start(&fa));
 	exchange(3);
 	assert_string_equal(shown(a, "refused"), "32");
+}
+
+/* A new call descriptor is rung at once: the guest may have missed a call that
+ * went to the old one. */
+static void test_new_call(void **state)
+{
+	struct fe_queue *rx = fe_rx(&fa, 0);
+	uint64_t index = 0;
+	struct pollfd p = { .events = POLLIN };
+
+	attach(&fa, FE_QEMU7, 0, 1, path_a);
+	p.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_true(p.fd >= 0);
+	good(&fa, fe_set(&fa, FE_SET_VRING_CALL, &index, 8, &p.fd, 1));
+	close(rx->call_fd);
+	rx->call_fd = p.fd;
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
 }
 
 /* Memory comes and goes while packets flow; other memory is not touched. */
@@ -749,7 +768,7 @@ int main(void)
 		PORTS_TEST(test_rarp),	       PORTS_TEST(test_dirty_split),
 		PORTS_TEST(test_dirty_packed), PORTS_TEST(test_inflight),
 		PORTS_TEST(test_client),       PORTS_TEST(test_options),
-		PORTS_TEST(test_offered),
+		PORTS_TEST(test_offered),      PORTS_TEST(test_new_call),
 	};
 
 	return cmocka_run_group_tests_name("vhost_session", tests, NULL, NULL);
