@@ -21,8 +21,9 @@ NAMESPACE = 4
 
 class Mixed:
     """
-    Guest 1 has an e1000 on a stream, which is recorded, 2 a vmxnet3 on datagrams, 3 virtio-net on
-    vhost-user; where we are root there is a namespace with a TAP, too.
+    Guest 1 has an e1000 on a stream, which is recorded, 2 a vmxnet3 on
+    datagrams, 3 virtio-net on vhost-user; where we are root there is a
+    namespace with a TAP, too.
     """
 
     def __init__(self):
