@@ -25,6 +25,8 @@ void batch_init(struct batch *b)
 		.len = b->len,
 		.verdict = b->verdict,
 		.off = (struct glen_offload *)(void *)b->off,
+		.copy = b->copy,
+		.copies_max = BATCH_COPIES,
 	};
 }
 
@@ -58,23 +60,45 @@ static enum drop settle_one(struct batch *b, unsigned i)
 	return DROP_N;
 }
 
+/* Copies of packets that cannot go on, bit i of bad, are not made. */
+static void forget_copies(struct batch *b, const uint64_t *bad)
+{
+	uint32_t left = 0;
+
+	for (uint32_t k = 0; k < b->view.n_copies; k++) {
+		uint32_t i = b->copy[k].packet;
+
+		if (i < BATCH_MAX && !(bad[i / 64] >> (i % 64) & 1))
+			b->copy[left++] = b->copy[k];
+	}
+	b->view.n_copies = left;
+}
+
 void batch_settle(struct batch *b)
 {
+	uint64_t bad[BATCH_MAX / 64] = { 0 };
+	bool any = false;
+
 	b->most = 0;
 	for (unsigned i = 0; i < b->n; i++) {
-		enum drop why;
+		enum drop why = settle_one(b, i);
 
-		/* What is dropped may be as it likes, but captures read it. */
-		why = settle_one(b, i);
-		if (why == DROP_IN_MODULE) {
-			b->hdr_len[i] = 0;
-			b->n_seg[i] = 0;
-			b->identity = false;
-			b->len[i] = 0;
+		if (why == DROP_N) {
+			b->most = b->len[i] > b->most ? b->len[i] : b->most;
+			continue;
 		}
-		if (why != DROP_N &&
-		    (b->verdict[i] & VERDICT_TYPE) != GLEN_VERDICT_DROP)
+		bad[i / 64] |= 1ULL << (i % 64);
+		any = true;
+		if ((b->verdict[i] & VERDICT_TYPE) != GLEN_VERDICT_DROP)
 			b->verdict[i] = VERDICT_DROP | why;
-		b->most = b->len[i] > b->most ? b->len[i] : b->most;
+		if (why != DROP_IN_MODULE)
+			continue;
+		/* Captures will read it: as if it had no bytes. */
+		b->hdr_len[i] = 0;
+		b->n_seg[i] = 0;
+		b->identity = false;
+		b->len[i] = 0;
 	}
+	if (any)
+		forget_copies(b, bad);
 }

@@ -38,11 +38,12 @@ enum {
 	BATCH_MAX = 256,      /* packets */
 	PACKET_SEGS_MAX = 64, /* segments of one packet */
 	BATCH_SEGS = BATCH_MAX + PACKET_SEGS_MAX,
-	HDR_MIN = 64,		 /* what modules get at least */
-	HDR_MAX = 128,		 /* what a module may ask for */
-	HDR_SIZE = 192,		 /* with what a module may push in front */
-	PACKET_LEN_MIN = 14,	 /* an Ethernet header */
-	PACKET_LEN_MAX = 131072, /* 64 slots of 2 KiB */
+	HDR_MIN = 64,		      /* what modules get at least */
+	HDR_MAX = 128,		      /* what a module may ask for */
+	HDR_SIZE = 192,		      /* with what a module may push in front */
+	PACKET_LEN_MIN = 14,	      /* an Ethernet header */
+	PACKET_LEN_MAX = 131072,      /* 64 slots of 2 KiB */
+	BATCH_COPIES = 2 * BATCH_MAX, /* that a module may ask for */
 	BATCH_BYTES_MAX = 8 << 20,
 };
 
@@ -117,6 +118,7 @@ struct batch {
 	uint8_t hdr_len[BATCH_MAX];
 	struct offload off[BATCH_MAX]; /* valid only if offloads */
 	struct glen_batch view;	       /* what the module sees of it */
+	struct glen_copy copy[BATCH_COPIES];
 	struct seg seg[BATCH_SEGS];
 	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_SIZE];
 };
@@ -139,6 +141,7 @@ static inline struct glen_batch *batch_view(struct batch *b)
 	b->view.n = b->n;
 	b->view.offloads = b->offloads;
 	b->view.edited = false;
+	b->view.n_copies = 0;
 	return &b->view;
 }
 

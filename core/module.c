@@ -284,6 +284,40 @@ static void host_defer(const struct glen_module_env *env, void (*fn)(void *arg),
 	mi->deferred = d;
 }
 
+static int host_set_create(const struct glen_module_env *env, uint32_t *set)
+{
+	return fabric_set_create(instance_of(env), set);
+}
+
+static int host_set_add(const struct glen_module_env *env, uint32_t set,
+			unsigned port, const struct glen_edit *edit)
+{
+	return fabric_set_add(instance_of(env), set, port, edit);
+}
+
+static int host_set_remove(const struct glen_module_env *env, uint32_t set,
+			   unsigned port)
+{
+	return fabric_set_remove(instance_of(env), set, port);
+}
+
+static int host_set_destroy(const struct glen_module_env *env, uint32_t set)
+{
+	return fabric_set_destroy(instance_of(env), set);
+}
+
+static int host_port_edit(const struct glen_module_env *env, unsigned port,
+			  const struct glen_edit *edit)
+{
+	return fabric_port_edit(instance_of(env), port, edit);
+}
+
+static int host_port_mirror(const struct glen_module_env *env, unsigned port,
+			    unsigned direction, uint32_t to)
+{
+	return fabric_port_mirror(instance_of(env), port, direction, to);
+}
+
 const struct glen_module_host module_host = {
 	.error = error_set,
 	.param_check = params_check,
@@ -294,6 +328,12 @@ const struct glen_module_host module_host = {
 	.port_find = host_port_find,
 	.defer = host_defer,
 	.sync = host_sync,
+	.set_create = host_set_create,
+	.set_add = host_set_add,
+	.set_remove = host_set_remove,
+	.set_destroy = host_set_destroy,
+	.port_edit = host_port_edit,
+	.port_mirror = host_port_mirror,
 };
 
 /* Instances. */
@@ -367,6 +407,7 @@ int module_instance_create(struct vswitch *sw, unsigned n_workers,
 			    error ? error : &mine);
 	if (err) {
 		call_deferred(mi); /* nobody ever read it */
+		fabric_fini(&mi->fabric);
 		free(mi);
 		return err;
 	}
@@ -382,6 +423,7 @@ void module_instance_destroy(struct module_instance *mi)
 	call_deferred(mi);
 	mi->ops->destroy(mi->state);
 	call_deferred(mi);
+	fabric_fini(&mi->fabric);
 	free(mi);
 }
 
@@ -417,6 +459,7 @@ void module_port_change(struct module_instance *mi, const struct port *port)
 void module_port_del(struct module_instance *mi, const struct port *port)
 {
 	tell_port(mi, port, mi->ops->port_del);
+	fabric_port_del(mi, port->index);
 }
 
 int module_port_set(struct module_instance *mi, const struct port *port,

@@ -24,6 +24,7 @@
 
 #include "core/batch.h"
 #include "core/drop.h"
+#include "core/fabric.h"
 #include "core/isa.h"
 #include "include/glen/module.h"
 
@@ -58,6 +59,8 @@ struct module_instance {
 	void *state;
 	struct vswitch *sw; /* NULL: options are only being checked */
 	struct module_deferred *deferred;
+	struct fabric fabric; /* read by workers */
+	uint32_t set_hint;    /* no set below this number is free */
 };
 
 /* module/table.c: all modules that are built in; NULL-terminated. */

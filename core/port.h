@@ -119,8 +119,9 @@ struct tx_ctx {
 	struct worker *worker;
 	struct counters *counters; /* of this worker and egress ring */
 	struct capture *capture;   /* NULL: nobody captures on this port */
-	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped;
-					   * kept only while capturing */
+	bool track; /* somebody wants to know which packets were dropped */
+	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped; kept
+					   * only if track */
 	uint8_t reason[BATCH_MAX];	  /* why, of those; else not set: do not
 				    * initialize the whole struct */
 };
@@ -275,7 +276,7 @@ static inline void in_drop_unseen(struct ingress *in, enum drop reason,
 static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
 {
 	count_add(&ctx->counters->drops[reason], 1);
-	if (__builtin_expect(ctx->capture != NULL, 0)) {
+	if (__builtin_expect(ctx->track, 0)) {
 		ctx->dropped[i / 64] |= 1ULL << (i % 64);
 		ctx->reason[i] = reason;
 	}

@@ -24,6 +24,7 @@ void snapshot_free(struct switch_snap *snap)
 static struct switch_snap *snapshot_alloc(uint32_t n_dest, uint32_t n_egress)
 {
 	struct switch_snap *snap = calloc(1, sizeof(*snap));
+	size_t member = sizeof(struct set_member);
 	bool ok;
 
 	if (!snap)
@@ -35,13 +36,19 @@ static struct switch_snap *snapshot_alloc(uint32_t n_dest, uint32_t n_egress)
 	snap->isolated = calloc(n_dest + 1, sizeof(*snap->isolated));
 	ok = snap->dest && snap->egress && snap->isolated;
 	for (unsigned s = 0; s < FLOOD_SETS; s++) {
-		snap->flood[s] = calloc(n_dest + 1, sizeof(*snap->flood[s]));
+		snap->flood[s] = calloc(1, sizeof(*snap->flood[s]) +
+						   n_dest * member);
 		ok = ok && snap->flood[s];
 	}
 	if (ok)
 		return snap;
 	snapshot_free(snap);
 	return NULL;
+}
+
+static void flood_add(struct port_set *set, const struct port *port)
+{
+	set->member[set->n++].port = port->index;
 }
 
 static void snapshot_add(struct switch_snap *snap, struct port *port,
@@ -58,10 +65,9 @@ static void snapshot_add(struct switch_snap *snap, struct port *port,
 	/* A port that only sends takes no copies: they would be counted. */
 	if (!port->n_out)
 		return;
-	snap->flood[FLOOD_ALL][snap->n_flood[FLOOD_ALL]++] = port->index;
+	flood_add(snap->flood[FLOOD_ALL], port);
 	if (!port->isolated)
-		snap->flood[FLOOD_NOT_ISOLATED]
-			   [snap->n_flood[FLOOD_NOT_ISOLATED]++] = port->index;
+		flood_add(snap->flood[FLOOD_NOT_ISOLATED], port);
 }
 
 int snapshot_update(struct vswitch *sw, struct glen_error *error)
@@ -81,6 +87,7 @@ int snapshot_update(struct vswitch *sw, struct glen_error *error)
 	snap->lookup = module_lookup_of(sw->module);
 	snap->module_state = sw->module->state;
 	snap->hdr_want = sw->module->ops->hdr_want;
+	snap->fabric = &sw->module->fabric;
 	snap->drop = sw->module->module->drop;
 	snap->n_drops = sw->module->module->n_drops;
 	for (uint32_t i = 0; i < n_dest; i++)

@@ -43,9 +43,9 @@ struct switch_snap {
 	uint32_t n_egress;
 	struct dest *dest;
 	struct egress **egress;
-	uint8_t *isolated;	     /* by port index */
-	uint16_t *flood[FLOOD_SETS]; /* port indexes */
-	uint32_t n_flood[FLOOD_SETS];
+	uint8_t *isolated; /* by port index */
+	struct port_set *flood[FLOOD_SETS];
+	struct fabric *fabric; /* the module instance's */
 	module_lookup lookup;
 	void *module_state;
 	unsigned hdr_want;

@@ -8,6 +8,7 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 {
 	struct port *port = in->port;
 	const struct switch_snap *snap = rcu_load(&port->sw->snap);
+	struct extra_table *mirrors;
 	struct glen_lookup ctx = {
 		.src = port->index,
 		.src_isolated = snap->isolated[port->index],
@@ -25,6 +26,10 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 		return;
 	count_add(&w->batches, 1);
 	count_add(&w->packets, b->n);
+	mirrors = atomic_load_explicit(&snap->fabric->ports,
+				       memory_order_acquire);
+	if (__builtin_expect(mirrors != NULL, 0))
+		HOT(mirror_in)(w, snap, in, b);
 	snap->lookup(snap->module_state, &ctx, batch_view(b));
 	if (__builtin_expect(b->view.edited, 0))
 		batch_settle(b);

@@ -70,19 +70,24 @@ struct worker_set {
 	struct ingress *ring[];
 };
 
-/* Packets of one batch that go to the same egress ring. */
+/* Runs and groups that are gathered before they are sent. */
+enum { RUNS_MAX = 2048 };
+
+/* Packets of one batch that go to the same egress ring: a list of runs. */
 struct group {
 	struct egress *egress;
-	uint32_t id;	/* of the egress ring in the snapshot */
-	uint16_t n;	/* packets */
-	uint16_t first; /* where its packets start in order[] */
+	uint32_t n;	/* packets */
+	uint16_t first; /* run, if n */
+	uint16_t last;
+	bool edited; /* some run has an edit */
 };
 
 /* Neighbouring packets of a batch that go to the same group. */
 struct run {
-	uint16_t group;
 	uint16_t first;
 	uint16_t n;
+	uint16_t next;		      /* of the group, unless it is the last */
+	const struct glen_edit *edit; /* NULL: none */
 };
 
 struct worker {
@@ -117,16 +122,14 @@ struct worker {
 	/* Scratch of deliver(). */
 	uint32_t epoch;	    /* of group_of */
 	uint32_t *group_of; /* by egress id: epoch << 16 | group */
-	struct group groups[BATCH_MAX];
+	struct group groups[RUNS_MAX];
 	uint32_t n_groups;
-	struct run runs[BATCH_MAX]; /* of packets with one destination */
+	struct run runs[RUNS_MAX]; /* of packets with one destination */
 	uint32_t n_runs;
-	uint16_t order[BATCH_MAX]; /* packets, grouped */
-	uint16_t flood[BATCH_MAX]; /* packets to flood */
-	uint16_t merged[BATCH_MAX];
-	uint32_t flood_sets; /* bit i: flood[] has packets for set i */
+	uint16_t order[BATCH_MAX]; /* packets of one group */
 	struct batch batch;
 	struct batch scratch; /* segments of one packet */
+	struct batch edited;  /* packets of one group, with edits done */
 };
 
 /* The hot functions, compiled per instruction set. */
@@ -165,6 +168,9 @@ uint64_t worker_clock(void);
 /* Between the hot files; each compiled per instruction set. */
 #ifdef GLEN_ISA
 void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len);
+/* Before lookup(): copies to where the source port is mirrored, if it is. */
+void HOT(mirror_in)(struct worker *w, const struct switch_snap *snap,
+		    struct ingress *in, struct batch *b);
 void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		  struct ingress *in, struct batch *b);
 unsigned HOT(run_ring)(struct worker *w, struct ingress *in);

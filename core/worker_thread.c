@@ -76,6 +76,7 @@ struct worker *worker_create(struct engine *engine, uint16_t index, int cpu,
 	w->now_ns = worker_clock();
 	batch_init(&w->batch);
 	batch_init(&w->scratch);
+	batch_init(&w->edited);
 	w->group_of = calloc(EGRESS_MAX, sizeof(*w->group_of));
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

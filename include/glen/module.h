@@ -166,6 +166,12 @@ struct glen_offload {
 	uint16_t csum_offset; /* from csum_start */
 };
 
+/* A copy of a packet to somewhere besides its verdict. */
+struct glen_copy {
+	uint32_t packet; /* index in the batch */
+	uint32_t to;	 /* as a verdict */
+};
+
 /*
  * Packets of one source port on their way through lookup(). Made by the
  * switch; members that are not said to be written are read-only.
@@ -182,7 +188,27 @@ struct glen_batch {
 	uint32_t *len;	     /* of each packet; glen_batch_*() write it */
 	uint32_t *verdict;   /* written by lookup(), for every packet */
 	struct glen_offload *off;
+	struct glen_copy *copy; /* written by glen_batch_copy() */
+	uint32_t n_copies;	/* the same */
+	uint32_t copies_max;
 };
+
+/*
+ * Sends a copy of packet i to to (glen_to_port(), glen_to_ring(),
+ * glen_to_set()), whatever its verdict is, a drop included. It is the packet as
+ * lookup() leaves it, counted as replicated at the source port; where to leads
+ * nowhere, or only back to the source, nothing happens. False if the batch has
+ * no room for more copies: there is room for one per packet in any case.
+ */
+static inline bool glen_batch_copy(struct glen_batch *b, unsigned i,
+				   uint32_t to)
+{
+	if (b->n_copies >= b->copies_max)
+		return false;
+	b->copy[b->n_copies].to = to;
+	b->copy[b->n_copies++].packet = i;
+	return true;
+}
 
 /*
  * The private header of packet i: its first bytes, as many as the module wants
@@ -309,6 +335,32 @@ struct glen_lookup {
 
 /* The environment of an instance. */
 
+/*
+ * A change of VLAN tags on the way out, done on a copy of the headers, so that
+ * one packet can leave tagged at one port and untagged at another. First the
+ * condition, then tags off, then tags on. A packet that has no room for more
+ * tags is dropped as out_bad_offload, and so is one to be segmented that would
+ * have more than two. Zero it, then set size to its sizeof.
+ */
+struct glen_edit {
+	uint32_t size;
+	uint8_t pop;	  /* outer tags to take off, 0 to 2, if it has them */
+	uint8_t push;	  /* tags to put on, 0 to 2 */
+	uint16_t flags;	  /* GLEN_EDIT_* */
+	uint16_t vid;	  /* for GLEN_EDIT_IF_VID */
+	uint16_t tpid[2]; /* of the tags put on, the outer one first: 0x8100 or
+			   * 0x88a8 */
+	uint16_t tci[2];  /* their priority and VLAN id */
+};
+
+enum {
+	/* Only packets whose outer tag has VLAN id vid are changed at all. */
+	GLEN_EDIT_IF_VID = 1,
+	/* The outer tag put on takes the priority bits of the one that was
+	 * the outer one before, if there was one. */
+	GLEN_EDIT_KEEP_PRIORITY = 2
+};
+
 /* A port, as told to a module. Made by the switch; valid during the call. */
 struct glen_module_port {
 	uint16_t index;	   /* what verdicts and sets name; below
@@ -353,6 +405,16 @@ struct glen_module_host {
 	void (*defer)(const struct glen_module_env *env, void (*fn)(void *arg),
 		      void *arg);
 	void (*sync)(const struct glen_module_env *env);
+	int (*set_create)(const struct glen_module_env *env, uint32_t *set);
+	int (*set_add)(const struct glen_module_env *env, uint32_t set,
+		       unsigned port, const struct glen_edit *edit);
+	int (*set_remove)(const struct glen_module_env *env, uint32_t set,
+			  unsigned port);
+	int (*set_destroy)(const struct glen_module_env *env, uint32_t set);
+	int (*port_edit)(const struct glen_module_env *env, unsigned port,
+			 const struct glen_edit *edit);
+	int (*port_mirror)(const struct glen_module_env *env, unsigned port,
+			   unsigned direction, uint32_t to);
 };
 
 /* Says what went wrong: stores code, a negative errno, and a sentence that
@@ -432,6 +494,85 @@ static inline void glen_module_defer(const struct glen_module_env *env,
 static inline void glen_module_sync(const struct glen_module_env *env)
 {
 	env->host->sync(env);
+}
+
+/*
+ * Port sets: glen_to_set() sends a packet to all members but its source. They
+ * belong to the instance and go with it; a port that goes leaves them all.
+ * Workers see a change at their next batch at the latest when the callback has
+ * returned. Sending to a set costs as much as its members.
+ *
+ * Makes an empty set and stores its number. -ENOSPC (GLEN_SETS_MAX), -ENOMEM.
+ */
+static inline int glen_module_set_create(const struct glen_module_env *env,
+					 uint32_t *set)
+{
+	return env->host->set_create(env, set);
+}
+
+/*
+ * Adds a port, or changes its edit if it is in the set: what is done to packets
+ * that reach it through this set, before the port's own edit. NULL: nothing.
+ * -ENOENT (no such set or port), -EINVAL (edit), -ENOMEM.
+ */
+static inline int glen_module_set_add(const struct glen_module_env *env,
+				      uint32_t set, unsigned port,
+				      const struct glen_edit *edit)
+{
+	return env->host->set_add(env, set, port, edit);
+}
+
+/* Takes a port out. -ENOENT (no such set, or not in it), -ENOMEM. */
+static inline int glen_module_set_remove(const struct glen_module_env *env,
+					 uint32_t set, unsigned port)
+{
+	return env->host->set_remove(env, set, port);
+}
+
+/* The number is free for another set when the callback has returned: no verdict
+ * may lead to it. -ENOENT. */
+static inline int glen_module_set_destroy(const struct glen_module_env *env,
+					  uint32_t set)
+{
+	return env->host->set_destroy(env, set);
+}
+
+/*
+ * What is done to every packet that goes to a port, whatever its verdict; NULL:
+ * nothing. It ends when the port goes. -ENOENT (no such port), -EINVAL (edit),
+ * -ENOMEM.
+ */
+static inline int glen_module_port_edit(const struct glen_module_env *env,
+					unsigned port,
+					const struct glen_edit *edit)
+{
+	return env->host->port_edit(env, port, edit);
+}
+
+/* Directions, seen from the switch. */
+enum {
+	GLEN_MIRROR_IN, /* what comes from the port, as it comes: before
+			 * lookup(), also what will be dropped */
+	GLEN_MIRROR_OUT /* what was delivered to the port, as it left: after
+			 * all edits, and not what found no room */
+};
+
+/* No mirror. */
+#define GLEN_MIRROR_NONE 0xffffffffU
+
+/*
+ * Copies what passes a port in one direction to another port or to a set, to
+ * (glen_to_port(), glen_to_set(), GLEN_MIRROR_NONE to end it). Copies are
+ * counted as replicated at the source port; they are not edited, not mirrored
+ * again, and never go back to the port that sent the packet. A mirror ends when
+ * one of its ports goes. -ENOENT (no such port or set), -EINVAL (direction, to
+ * itself), -ENOMEM.
+ */
+static inline int glen_module_port_mirror(const struct glen_module_env *env,
+					  unsigned port, unsigned direction,
+					  uint32_t to)
+{
+	return env->host->port_mirror(env, port, direction, to);
 }
 
 /* The module. */
