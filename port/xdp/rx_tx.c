@@ -249,8 +249,11 @@ static inline void write_one(uint8_t *d, const struct batch *b, unsigned i)
 	uint32_t h = b->hdr_len[i];
 
 	copy64(d, b->hdr[i]);
-	if (h > 64)
+	if (h > 64) {
 		copy64(d + 64, b->hdr[i] + 64);
+		if (h > 128)
+			copy64(d + 128, b->hdr[i] + 128);
+	}
 	d += h;
 	for (unsigned k = 0; k < b->n_seg[i]; k++) {
 		copy_bytes(d, seg[k].ptr, seg[k].len);
