@@ -5,7 +5,8 @@ While QEMU copies a guest's memory, glend writes packets into it, and only
 glend's dirty log tells QEMU which pages to copy once more. So the guest is
 sent a stream whose receiver reads nothing until it has moved: until then the
 bytes lie where glend wrote them. They are sent when all of the memory has been
-copied once already, and looked at in the migrated guest, each of them.
+copied once already, and looked at in the migrated guest, each of them. In one
+case glend is killed in the middle of that: the next one goes on with the log.
 """
 import pytest
 
@@ -59,15 +60,27 @@ def migrate(source, target, meanwhile):
                "the migration")
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
-def test_migration(packed):
+def restart(rig):
+    """glend dies by SIGKILL and comes back; then the guests are back, too."""
+    rig.glend.restart()
+    rig.link(1, True)
+    rig.link(2, True)
+    wait_until(lambda: rig.show(3)["vhost"]["connected"], 30, "the target")
+
+
+@pytest.mark.parametrize("packed, dies", [
+    (False, False), (True, False), (True, True)],
+    ids=["split", "packed", "glend-dies"])
+def test_migration(packed, dies):
     nic = {"packed": packed}
+    mode = "client" if dies else "server"
     with Rig() as rig:
-        source = rig.guest(1, memory=MEMORY, nic=nic)
-        peer = rig.guest(2)
+        source = rig.guest(1, mode, memory=MEMORY, nic=nic)
+        peer = rig.guest(2, mode)
         source.up()
         peer.up()
-        target = rig.guest(1, port=3, memory=MEMORY, nic=nic, incoming=True)
+        target = rig.guest(1, mode, port=3, memory=MEMORY, nic=nic,
+                           incoming=True)
         # The queue must not hit the limit for all connections of a guest.
         source.run("echo 65536 65536 65536 >/proc/sys/net/ipv4/tcp_mem")
         # From the guest a stream that goes on all the time, checked as well.
@@ -78,6 +91,10 @@ def test_migration(packed):
 
         def fill():
             fill.send = peer.start(f"guest send {source.ip} 8000 {QUEUED}")
+            if dies:
+                wait_until(lambda: int(source.run("guest queued 8000")) > 0,
+                           120, "the beginning of the queue")
+                restart(rig)
             wait_until(lambda: int(source.run("guest queued 8000")) >= QUEUED,
                        120, "the queue")
 
@@ -88,7 +105,7 @@ def test_migration(packed):
         assert target.ping(peer.ip) == 0
         peer.run("killall -INT ping")
         lost = vm.lost(pings.wait(check=False))
-        assert lost <= PINGS_LOST, f"{lost} pings lost"
+        assert dies or lost <= PINGS_LOST, f"{lost} pings lost"
         source.close()
         rig.link(1, False)
         target.run(f"touch {GO} {STOP}")
