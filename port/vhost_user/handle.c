@@ -423,8 +423,7 @@ static int set_call(struct vhost_port *vp, struct vhost_message *m)
 	if (s->running) {
 		vhost_queues_update(vp, 1U << i);
 		/* What was meant for the old one may not have been seen. */
-		if (fd >= 0)
-			doorbell_ring(vp->doorbell, fd);
+		vhost_queue_signal(vp, i, VHOST_OWED_CALL);
 	}
 	if (old >= 0)
 		close(old);
@@ -462,7 +461,6 @@ static int set_enable(struct vhost_port *vp, struct vhost_message *m)
 static int send_rarp(struct vhost_port *vp, struct vhost_message *m)
 {
 	struct vhost_queue *q = &vp->queue[1];
-	int kick_fd = vp->setup[1].kick_fd;
 
 	if (m->bytes[0] & 1)
 		return error_set(&vp->error, -EINVAL,
@@ -472,8 +470,7 @@ static int send_rarp(struct vhost_port *vp, struct vhost_message *m)
 		return 0;
 	memcpy(q->rarp_mac, m->bytes, sizeof(q->rarp_mac));
 	atomic_store_explicit(&q->rarp, RARPS, memory_order_release);
-	if (kick_fd >= 0)
-		doorbell_ring(vp->doorbell, kick_fd);
+	vhost_queue_signal(vp, 1, VHOST_OWED_KICK);
 	return 0;
 }
 

@@ -97,9 +97,16 @@ static void on_faults(void *arg, uint32_t events)
 				  "memory that the front end shared is gone: "
 				  "its file was cut shorter");
 	vhost_queues_check(vp);
+	vhost_queues_owed(vp);
 }
 
-/* The eventfd by which workers tell of a failure. */
+static void on_owing(void *arg)
+{
+	vhost_queues_owed(arg);
+}
+
+/* The eventfd by which workers tell of a failure, and a timer for those that
+ * pass. */
 static int faults_open(struct vhost_port *vp, struct glen_error *error)
 {
 	int err = sigbus_init();
@@ -112,6 +119,8 @@ static int faults_open(struct vhost_port *vp, struct glen_error *error)
 			      -errno :
 			      loop_add(vp->loop, &vp->faults, EPOLLIN);
 	}
+	if (!err)
+		err = loop_timer_init(vp->loop, &vp->owing, on_owing, vp);
 	if (err)
 		return error_set(error, err, "cannot make an eventfd: %s",
 				 error_reason(-err));
@@ -128,6 +137,7 @@ static void vhost_close(struct port *port)
 		loop_del(vp->loop, &vp->faults);
 		close(vp->faults.fd);
 	}
+	loop_timer_fini(vp->loop, &vp->owing);
 	discard_destroy(vp->bin);
 	free(vp);
 }
@@ -163,7 +173,7 @@ static int vhost_open(struct port *port, struct port_args *args,
 	vp->port = port;
 	vp->loop = port_loop(port);
 	vp->link.fd = vp->source.fd = vp->listener.fd = vp->faults.fd = -1;
-	vp->retry.source.fd = vp->inflight_fd = -1;
+	vp->retry.source.fd = vp->owing.source.fd = vp->inflight_fd = -1;
 	vp->saved = args->saved ? args->saved : &vp->own_saved;
 	if (!args->resume)
 		memset(vp->saved, 0, sizeof(*vp->saved));

@@ -27,6 +27,45 @@ void vhost_queue_fail(struct vhost_queue *q, const char *reason)
 		(void)!write(q->vhost->faults.fd, &one, sizeof(one));
 }
 
+void vhost_queue_owe(struct vhost_queue *q, uint8_t what)
+{
+	static const uint64_t one = 1;
+
+	atomic_fetch_or(&q->owed, what);
+	(void)!write(q->vhost->faults.fd, &one, sizeof(one));
+}
+
+/* The eventfd of the front end's that a VHOST_OWED_* stands for. */
+static int signal_fd(const struct vhost_setup *s, uint8_t what)
+{
+	return what == VHOST_OWED_CALL ? s->call_fd :
+	       what == VHOST_OWED_KICK ? s->kick_fd :
+					 s->err_fd;
+}
+
+void vhost_queue_signal(struct vhost_port *vp, unsigned i, uint8_t what)
+{
+	int fd = signal_fd(&vp->setup[i], what);
+
+	if (fd < 0 || doorbell_ring(vp->doorbell, fd))
+		return;
+	atomic_fetch_or(&vp->queue[i].owed, what);
+	loop_timer_set(&vp->owing, VHOST_OWING_MS);
+}
+
+void vhost_queues_owed(struct vhost_port *vp)
+{
+	for (unsigned i = 0; i < 2 * vp->n_pairs; i++) {
+		uint8_t owed = atomic_exchange(&vp->queue[i].owed, 0);
+
+		if (owed)
+			vp->setup[i].late++;
+		for (uint8_t what = 1; what <= owed; what <<= 1)
+			if (owed & what)
+				vhost_queue_signal(vp, i, what);
+	}
+}
+
 /* Offloads that a set of feature bits stands for. */
 static unsigned offloads_of(uint64_t features, const uint8_t bits[6],
 			    uint8_t uso_too)
@@ -219,8 +258,7 @@ static void note_failure(struct vhost_port *vp, unsigned i, const char *why)
 	s->reason = why;
 	s->fails++;
 	port_log(vp->port, "virtqueue %u is stopped: %s", i, why);
-	if (s->err_fd >= 0)
-		doorbell_ring(vp->doorbell, s->err_fd);
+	vhost_queue_signal(vp, i, VHOST_OWED_ERR);
 }
 
 /* A ring that does not run yet. Returns NULL or what is wrong. */
@@ -254,8 +292,7 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	ring_quiet(r);
 	rcu_publish(&q->ring, r);
 	/* Somebody before us may have used entries and not called. */
-	if (r->call_fd >= 0)
-		doorbell_ring(vp->doorbell, r->call_fd);
+	vhost_queue_signal(vp, i, VHOST_OWED_CALL);
 	return NULL;
 }
 
@@ -433,9 +470,11 @@ void vhost_queues_forget(struct vhost_port *vp)
 			.err_fd = -1,
 			.started = s->started,
 			.fails = s->fails,
+			.late = s->late,
 			.reason = s->reason,
 		};
 		atomic_store(&vp->queue[i].failed, NULL);
+		atomic_store(&vp->queue[i].owed, 0);
 		/* The next guest is another one. */
 		if (!is_egress(i))
 			atomic_store(&vp->queue[i].rarp, 0);

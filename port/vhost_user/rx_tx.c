@@ -306,11 +306,13 @@ static __attribute__((noinline)) void call_tx(struct ingress *in,
 					      const struct vhost_ring *r)
 {
 	struct engine *e = in->port->sw->engine;
+	struct doorbell *d = &e->workers[in->worker_idx]->doorbell;
 
 	if (r->call_fd < 0)
 		return;
 	count_add(&in->counters->kicks, 1);
-	doorbell_ring(&e->workers[in->worker_idx]->doorbell, r->call_fd);
+	if (!doorbell_ring(d, r->call_fd))
+		vhost_queue_owe(in->drv, VHOST_OWED_CALL);
 }
 
 static void vhost_rx_done(struct ingress *in, struct batch *b)

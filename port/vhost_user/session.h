@@ -42,6 +42,7 @@ enum {
 	VHOST_TURN_MAX = 16,   /* messages handled in one turn of the loop */
 	VHOST_RETRY_MS = 20,   /* glend connects: first pause between tries */
 	VHOST_RETRY_MAX_MS = 100,
+	VHOST_OWING_MS = 10, /* between tries to give a signal that is owed */
 };
 
 /* Protocol features, by bit. */
@@ -76,6 +77,7 @@ struct vhost_setup {
 	bool astray;  /* it fails for want of what may still come: memory */
 	int kick_fd, call_fd, err_fd;
 	uint64_t started;   /* how often */
+	uint64_t late;	    /* how often a signal had to be given again */
 	uint64_t fails;	    /* how often it was stopped for a reason */
 	const char *reason; /* of the last time; NULL: never */
 };
@@ -127,6 +129,7 @@ struct vhost_port {
 	/* Told by workers and the SIGBUS handler. */
 	struct loop_source faults; /* an eventfd */
 	_Atomic bool memory_gone;
+	struct loop_timer owing; /* runs while signals are owed */
 
 	/* What was. */
 	struct glen_error last_error; /* code 0: none */
@@ -180,6 +183,10 @@ void vhost_queues_update(struct vhost_port *vp, uint32_t mask);
 void vhost_queues_stop(struct vhost_port *vp, uint32_t mask);
 /* Stops those that failed, and tells the front end. */
 void vhost_queues_check(struct vhost_port *vp);
+/* Signals an eventfd of virtqueue i, now or later; VHOST_OWED_*. */
+void vhost_queue_signal(struct vhost_port *vp, unsigned i, uint8_t what);
+/* Gives the signals that are owed, those that can be. */
+void vhost_queues_owed(struct vhost_port *vp);
 /* Where virtqueue i stands, as in GET_VRING_BASE. */
 uint32_t vhost_queue_base(const struct vhost_port *vp, unsigned i);
 /* All of them; what one knows of a front end is forgotten. */

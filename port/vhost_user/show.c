@@ -177,6 +177,7 @@ static json_t *queue_show(const struct vhost_port *vp, unsigned i)
 			    json_integer(__atomic_load_n(&q->n_kicks,
 							 __ATOMIC_RELAXED)));
 	json_object_set_new(o, "calls", json_integer(calls_of(vp->port, i)));
+	json_object_set_new(o, "late", json_integer(s->late));
 	json_object_set_new(o, "starts", json_integer(s->started));
 	json_object_set_new(o, "failures", json_integer(s->fails));
 	if (s->reason)

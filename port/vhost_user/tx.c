@@ -118,7 +118,8 @@ static __attribute__((noinline)) void call_rx(struct out *o)
 	if (o->r->call_fd < 0)
 		return;
 	count_add(&o->ctx->counters->kicks, 1);
-	doorbell_ring(&o->ctx->worker->doorbell, o->r->call_fd);
+	if (!doorbell_ring(&o->ctx->worker->doorbell, o->r->call_fd))
+		vhost_queue_owe(o->q, VHOST_OWED_CALL);
 }
 
 /* The lease is written. */

@@ -205,6 +205,9 @@ struct vhost_later {
 	struct vhost_taken taken;
 };
 
+/* Signals that could not be given, for want of the kernel's memory. */
+enum { VHOST_OWED_CALL = 1, VHOST_OWED_KICK = 2, VHOST_OWED_ERR = 4 };
+
 struct vhost_port;
 
 /*
@@ -226,6 +229,8 @@ struct vhost_queue {
 	uint32_t region;	    /* of ring->mem, hit last; a hint */
 	_Atomic uint32_t rarp; /* ingress: announce rarp_mac this many times */
 	uint8_t rarp_mac[6];   /* control, while rarp is 0 */
+	_Atomic uint8_t owed;  /* VHOST_OWED_*: control gives them later. Set by
+			       * vhost_queue_owe() */
 	uint64_t n_kicks;      /* ingress worker: kicks that woke us */
 	const struct vhost_ring *held; /* ingress: between rx and rx_done */
 	union {
@@ -284,6 +289,13 @@ static inline struct vhost_saved_queue vhost_queue_at(
  * "stopped: ". It is not touched any more, and the control thread is told.
  */
 void vhost_queue_fail(struct vhost_queue *q, const char *reason);
+
+/*
+ * Any thread: doorbell_ring() could not signal something of the virtqueue,
+ * VHOST_OWED_*. The control thread tries until it can: a guest that sleeps
+ * would never look again.
+ */
+void vhost_queue_owe(struct vhost_queue *q, uint8_t what);
 
 /* For vhost_at(): looks through all regions. */
 uint8_t *vhost_search(const struct vhost_mem *mem, uint32_t *hint, uint64_t gpa,

@@ -14,6 +14,7 @@
  */
 #define GLEN_ISA test
 #define vhost_queue_fail vq_fail
+#define vhost_queue_owe vq_owe
 #define vhost_search vq_search
 #define doorbell_ring vq_doorbell_ring
 #include "vhost_guest.h"
@@ -79,6 +80,11 @@ void vq_fail(struct vhost_queue *q, const char *reason)
 	const char *none = NULL;
 
 	atomic_compare_exchange_strong(&q->failed, &none, reason);
+}
+
+void vq_owe(struct vhost_queue *q, uint8_t what)
+{
+	atomic_fetch_or(&q->owed, what);
 }
 
 uint8_t *vq_search(const struct vhost_mem *mem, uint32_t *hint, uint64_t gpa,
