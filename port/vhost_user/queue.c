@@ -268,9 +268,14 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	struct vhost_setup *s = &vp->setup[i];
 	struct vhost_queue *q = &vp->queue[i];
 	struct vhost_saved_queue at = vhost_queue_at(q);
+	const char *why;
 
-	if (!s->placed)
+	if (!s->placed) {
 		place(vp, i, r, &at);
+		why = vhost_inflight_settle(vp, i, r, &at);
+		if (why)
+			return why;
+	}
 	/* Also where it stood when it was longer, or a split one. */
 	if (r->packed && at.used >= r->size)
 		return "its base is not an index of the ring";

@@ -24,6 +24,7 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 	vhost_memory_fini(&vp->memory);
 	vhost_unmap(&vp->log_map);
 	vp->log = NULL;
+	vhost_inflight_forget(vp);
 	if (vp->inflight_fd >= 0)
 		close(vp->inflight_fd);
 	vp->inflight_fd = -1;

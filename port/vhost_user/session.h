@@ -82,6 +82,14 @@ struct vhost_setup {
 	const char *reason; /* of the last time; NULL: never */
 };
 
+/* The front end's memory for descriptors in flight (inflight.c). */
+struct vhost_inflight {
+	struct vhost_map map;
+	bool packed;	 /* its layout */
+	unsigned queues; /* that have a part in it; 0: there is none */
+	unsigned size;	 /* descriptors that each part is for */
+};
+
 struct vhost_port {
 	struct vhost_queue queue[VHOST_QUEUES_MAX];
 	struct vhost_setup setup[VHOST_QUEUES_MAX];
@@ -122,9 +130,10 @@ struct vhost_port {
 	struct vhost_map log_map;
 	struct vhost_log logs[2]; /* the one that is used, and the next */
 	struct vhost_log *log;	  /* NULL: none */
-	int inflight_fd;	  /* on its way to the front end; -1: none */
-	struct glen_error error;  /* of the message being handled */
-	const char *problem;	  /* as logged last */
+	struct vhost_inflight inflight;
+	int inflight_fd;	 /* on its way to the front end; -1: none */
+	struct glen_error error; /* of the message being handled */
+	const char *problem;	 /* as logged last */
 
 	/* Told by workers and the SIGBUS handler. */
 	struct loop_source faults; /* an eventfd */
@@ -215,6 +224,16 @@ bool vhost_packed_resume(const struct vhost_ring *r,
 
 int vhost_inflight_get(struct vhost_port *vp, struct vhost_message *m);
 int vhost_inflight_set(struct vhost_port *vp, struct vhost_message *m);
+/* Unmaps what came by SET_INFLIGHT_FD. */
+void vhost_inflight_forget(struct vhost_port *vp);
+/*
+ * Virtqueue i is to start at *at: gives back what another back end has left in
+ * flight, and moves *at behind it; the guest is to be called. NULL, or why the
+ * virtqueue cannot start.
+ */
+const char *vhost_inflight_settle(struct vhost_port *vp, unsigned i,
+				  const struct vhost_ring *r,
+				  struct vhost_saved_queue *at);
 
 /* socket.c */
 

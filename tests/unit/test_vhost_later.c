@@ -220,16 +220,213 @@ static void test_call_packed(void **state)
 	call_later(FE_BIT(FE_F_PACKED));
 }
 
+/* The part of a split virtqueue in the memory for descriptors in flight. */
+struct part {
+	uint64_t features;
+	uint16_t version, size, last_batch_head, used_idx;
+	struct {
+		uint8_t inflight, unused[5];
+		uint16_t next;
+		uint64_t counter;
+	} entry[256];
+};
+
+static uint8_t *records; /* all of that memory of fa's */
+
+static struct part *part_of(unsigned queue)
+{
+	return (struct part *)(records + queue * (fa.inflight.size / 2));
+}
+
+static void records_map(void)
+{
+	records = mmap(NULL, fa.inflight.size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, fa.inflight_fd, 0);
+	assert_ptr_not_equal(records, MAP_FAILED);
+}
+
+static uint16_t *ring16(uint8_t *ring, unsigned i)
+{
+	return (uint16_t *)(ring + 4) + i;
+}
+
+static uint32_t *used_id(const struct fe_queue *q, uint16_t i)
+{
+	return (uint32_t *)(q->used + 4 + 8 * (i % 256));
+}
+
+static uint16_t *index_of(uint8_t *ring)
+{
+	return (uint16_t *)(ring + 2);
+}
+
+/* The other back end takes the chain at a place of the available ring. */
+static uint16_t other_takes(const struct fe_queue *q, uint16_t at,
+			    uint64_t counter)
+{
+	struct part *part = part_of(q->index);
+	uint16_t head = *ring16(q->avail, at % 256);
+
+	part->entry[head].inflight = 1;
+	part->entry[head].counter = counter;
+	return head;
+}
+
+/* It gives one back, and dies before it says so if it is to. */
+static void other_gives(const struct fe_queue *q, uint16_t head, bool dies)
+{
+	struct part *part = part_of(q->index);
+	uint16_t *used = index_of(q->used);
+
+	part->last_batch_head = head;
+	used_id(q, *used)[0] = head;
+	used_id(q, *used)[1] = 0;
+	__atomic_store_n(used, *used + 1, __ATOMIC_RELEASE);
+	if (dies)
+		return;
+	part->entry[head].inflight = 0;
+	part->used_idx = *used;
+}
+
+static void reconnect(void)
+{
+	good(&fa, fe_connect(&fa, path_a));
+	good(&fa, fe_handshake(&fa));
+	good(&fa, fe_start(&fa));
+}
+
+/*
+ * Another back end took five chains of the guest's packets and gave back the
+ * second and the fourth, and took two of its buffers.
+ */
+static void test_inflight_split(void **state)
+{
+	static const uint64_t counters[] = { 10, 11, 30, 12, 20 };
+	struct fe_queue *tx, *rx;
+	uint16_t head[5], sent, had, taken[2];
+
+	attach(&fa, FE_CLOUD, 0, 1, path_a);
+	attach(&fb, FE_QEMU7, 0, 1, path_b);
+	tx = fe_tx(&fa, 0);
+	rx = fe_rx(&fa, 0);
+	exchange(5);
+	fe_disconnect(&fa);
+	wait_shown(a, "connected", "false");
+	records_map();
+	assert_int_equal(part_of(1)->version, 1);
+	fe_reclaim(tx);
+	sent = part_of(1)->used_idx = *index_of(tx->used);
+	had = part_of(0)->used_idx = *index_of(rx->used);
+	assert_int_equal(*index_of(tx->avail), sent);
+	for (unsigned i = 0; i < 5; i++) {
+		send_one(&fa, 100 + i);
+		head[i] = other_takes(tx, sent + i, counters[i]);
+	}
+	other_gives(tx, head[1], false);
+	other_gives(tx, head[3], true);
+	taken[0] = other_takes(rx, had, 8);
+	taken[1] = other_takes(rx, had + 1, 9);
+
+	reconnect();
+	wait_shown(a, "connected", "true");
+	assert_int_equal(*index_of(tx->used), (uint16_t)(sent + 5));
+	assert_int_equal(*index_of(rx->used), (uint16_t)(had + 2));
+	assert_int_equal(used_id(tx, sent + 2)[0], head[0]);
+	assert_int_equal(used_id(tx, sent + 3)[0], head[4]);
+	assert_int_equal(used_id(tx, sent + 4)[0], head[2]);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(used_id(rx, had + i)[0], taken[i]);
+		assert_int_equal(used_id(rx, had + i)[1], 0);
+		assert_true(fe_receive(rx, &packet) < 0); /* it is empty */
+		assert_int_equal(part_of(i)->used_idx,
+				 *index_of(i ? tx->used : rx->used));
+		for (unsigned k = 0; k < 256; k++)
+			assert_int_equal(part_of(i)->entry[k].inflight, 0);
+	}
+	fe_fill(rx);
+	assert_int_equal(logged("left 3 descriptor chains"), 1);
+	assert_int_equal(logged("left 2 descriptor chains"), 1);
+	/* Nothing is lost to the guest, and nothing comes twice. */
+	fe_reclaim(tx);
+	assert_int_equal(tx->n_free, 256);
+	exchange(300);
+	good(&fa, fe_stop(&fa));
+	good(&fa, fe_start(&fa));
+	exchange(3);
+	assert_int_equal(logged("descriptor chains"), 2);
+	munmap(records, fa.inflight.size);
+}
+
+/* The records cannot be true: the virtqueue stops, and only that. */
+static void inflight_bad(const char *why)
+{
+	log_text[0] = '\0';
+	reconnect();
+	wait_shown(a, "queues", why);
+	wait_shown(a, "connected", "true");
+	fe_disconnect(&fa);
+	wait_shown(a, "connected", "false");
+}
+
+static void test_inflight_bad(void **state)
+{
+	size_t size;
+
+	attach(&fa, FE_CLOUD, 0, 1, path_a);
+	attach(&fb, FE_QEMU7, 0, 1, path_b);
+	exchange(5);
+	fe_disconnect(&fa);
+	wait_shown(a, "connected", "false");
+	records_map();
+	size = fa.inflight.size;
+	/* More than the guest has offered. */
+	for (unsigned i = 0; i < 256; i++)
+		part_of(1)->entry[i].inflight = 1;
+	part_of(1)->used_idx = *index_of(fe_tx(&fa, 0)->used);
+	inflight_bad("does not fit to the ring");
+	/* Of a ring that was elsewhere. */
+	part_of(1)->used_idx += 5000;
+	inflight_bad("does not fit to the ring");
+	part_of(1)->version = 2;
+	inflight_bad("of a version");
+	memset(part_of(1)->entry, 0, sizeof(part_of(1)->entry));
+	part_of(1)->version = 1;
+	/* Made for fewer descriptors. */
+	fa.inflight.queue_size = 128;
+	inflight_bad("more descriptors than");
+	fa.inflight.queue_size = 256;
+	reconnect();
+	exchange(300);
+	munmap(records, size);
+}
+
+/* Where a packed ring is behind what is in flight, nobody can tell us. */
+static void test_inflight_packed(void **state)
+{
+	attach(&fa, FE_CLOUD, FE_BIT(FE_F_PACKED), 1, path_a);
+	attach(&fb, FE_QEMU7, 0, 1, path_b);
+	exchange(5);
+	fe_disconnect(&fa);
+	wait_shown(a, "connected", "false");
+	records_map();
+	records[fa.inflight.size / 2 + 32 + 32 * 255] = 1;
+	inflight_bad("of this packed virtqueue in flight");
+	records[fa.inflight.size / 2 + 32 + 32 * 255] = 0;
+	reconnect();
+	exchange(300);
+	munmap(records, fa.inflight.size);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_region_split),
-		TEST(test_region_packed),
-		TEST(test_call_split),
-		TEST(test_call_packed),
+		TEST(test_region_split),    TEST(test_region_packed),
+		TEST(test_call_split),	    TEST(test_call_packed),
+		TEST(test_inflight_split),  TEST(test_inflight_bad),
+		TEST(test_inflight_packed),
 	};
 
 	return cmocka_run_group_tests_name("vhost_later", tests, NULL, NULL);
