@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/discard.h"
 #include "core/rcu.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
@@ -50,6 +51,7 @@ uint64_t vhost_protocol(const struct vhost_port *vp)
 {
 	return F(VHOST_PROTOCOL_LOG_SHMFD) | F(VHOST_PROTOCOL_RARP) |
 	       F(VHOST_PROTOCOL_REPLY_ACK) | F(VHOST_PROTOCOL_MTU) |
+	       F(VHOST_PROTOCOL_BACKEND_REQ) |
 	       F(VHOST_PROTOCOL_INFLIGHT_SHMFD) |
 	       F(VHOST_PROTOCOL_RESET_DEVICE) | F(VHOST_PROTOCOL_MEM_SLOTS) |
 	       F(VHOST_PROTOCOL_STATUS) |
@@ -520,6 +522,45 @@ static int get_config(struct vhost_port *vp, struct vhost_message *m)
 	return 0;
 }
 
+/* Our requests go by a socket of their own, of which the front end has the
+ * other end. */
+static int set_request_fd(struct vhost_port *vp, struct vhost_message *m)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (m->n_fds != 1)
+		return error_set(&vp->error, -EINVAL,
+				 "SET_BACKEND_REQ_FD came without a "
+				 "descriptor");
+	if (getsockopt(m->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+	    getsockopt(m->fds[0], SOL_SOCKET, SO_TYPE, &type, &len) ||
+	    domain != AF_UNIX || type != SOCK_STREAM)
+		return error_set(&vp->error, -EINVAL,
+				 "SET_BACKEND_REQ_FD came with something that "
+				 "is not a Unix stream socket");
+	discard_connection(vp->bin, vp->request_fd);
+	vp->request_fd = take_fd(m);
+	return 0;
+}
+
+void vhost_config_changed(struct vhost_port *vp)
+{
+	static const uint32_t message[] = { VHOST_BACKEND_CONFIG_CHANGE,
+					    VHOST_VERSION, 0 };
+
+	if (vp->request_fd < 0 ||
+	    !vhost_has_protocol(vp, VHOST_PROTOCOL_CONFIG))
+		return;
+	/* One that does not read them has not missed anything: it asks for the
+	 * whole space after the first. Half a message is never sent. */
+	if (send(vp->request_fd, message, sizeof(message),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		port_log(vp->port,
+			 "cannot tell the front end of a new MTU or MAC: %s",
+			 error_reason(errno));
+}
+
 static int set_status(struct vhost_port *vp, struct vhost_message *m)
 {
 	if (m->u64 > UINT8_MAX)
@@ -598,6 +639,8 @@ static const struct rule {
 				    1 + VHOST_PROTOCOL_INFLIGHT_SHMFD },
 	[VHOST_NET_SET_MTU] = { set_mtu, 8, 8, 0, false,
 				1 + VHOST_PROTOCOL_MTU },
+	[VHOST_SET_BACKEND_REQ_FD] = { set_request_fd, 0, 8, 1, false,
+				       1 + VHOST_PROTOCOL_BACKEND_REQ },
 	[VHOST_RESET_DEVICE] = { reset_device, 0, 0, 0, false,
 				 1 + VHOST_PROTOCOL_RESET_DEVICE },
 	[VHOST_GET_MAX_MEM_SLOTS] = { get_slots, 0, 8, 0, true,

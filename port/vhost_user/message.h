@@ -28,6 +28,8 @@ enum {
 	VHOST_FDS_MAX = 8,
 	VHOST_TABLE_MAX = 8, /* regions in one SET_MEM_TABLE */
 	VHOST_CONFIG_MAX = 256,
+	/* A request of ours: read the configuration space again. */
+	VHOST_BACKEND_CONFIG_CHANGE = 2,
 	VHOST_PAYLOAD_MAX = 320,
 };
 
@@ -60,6 +62,7 @@ enum vhost_request {
 	VHOST_SET_VRING_ENABLE = 18,
 	VHOST_SEND_RARP = 19,
 	VHOST_NET_SET_MTU = 20,
+	VHOST_SET_BACKEND_REQ_FD = 21,
 	VHOST_GET_CONFIG = 24,
 	VHOST_GET_INFLIGHT_FD = 31,
 	VHOST_SET_INFLIGHT_FD = 32,

@@ -173,7 +173,8 @@ static int vhost_open(struct port *port, struct port_args *args,
 	vp->port = port;
 	vp->loop = port_loop(port);
 	vp->link.fd = vp->source.fd = vp->listener.fd = vp->faults.fd = -1;
-	vp->retry.source.fd = vp->owing.source.fd = vp->inflight_fd = -1;
+	vp->retry.source.fd = vp->owing.source.fd = -1;
+	vp->inflight_fd = vp->request_fd = -1;
 	vp->saved = args->saved ? args->saved : &vp->own_saved;
 	if (!args->resume)
 		memset(vp->saved, 0, sizeof(*vp->saved));
@@ -206,13 +207,18 @@ err_close:
 static int vhost_set(struct port *port, json_t *params,
 		     struct glen_error *error)
 {
+	int err;
+
 	if (json_object_size(params))
 		return error_set(error, -EINVAL,
 				 "a vhost-user port has no option \"%.64s\" "
 				 "that can be changed while it is open",
 				 json_object_iter_key(
 					 json_object_iter(params)));
-	return mtu_check(port->drv, error);
+	err = mtu_check(port->drv, error);
+	if (!err)
+		vhost_config_changed(port->drv);
+	return err;
 }
 
 static void vhost_tick(struct port *port)

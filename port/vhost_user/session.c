@@ -27,7 +27,8 @@ void vhost_session_end(struct vhost_port *vp, const char *reason)
 	vhost_inflight_forget(vp);
 	if (vp->inflight_fd >= 0)
 		close(vp->inflight_fd);
-	vp->inflight_fd = -1;
+	discard_connection(vp->bin, vp->request_fd);
+	vp->inflight_fd = vp->request_fd = -1;
 	vhost_link_fini(&vp->link);
 	vp->features = vp->protocol = 0;
 	vp->status = 0;

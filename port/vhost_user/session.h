@@ -52,6 +52,7 @@ enum {
 	VHOST_PROTOCOL_RARP = 2,
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_MTU = 4,
+	VHOST_PROTOCOL_BACKEND_REQ = 5,
 	VHOST_PROTOCOL_CONFIG = 9,
 	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_RESET_DEVICE = 13,
@@ -132,6 +133,7 @@ struct vhost_port {
 	struct vhost_log *log;	  /* NULL: none */
 	struct vhost_inflight inflight;
 	int inflight_fd;	 /* on its way to the front end; -1: none */
+	int request_fd;		 /* Unix socket for our requests; -1: none */
 	struct glen_error error; /* of the message being handled */
 	const char *problem;	 /* as logged last */
 
@@ -175,6 +177,9 @@ void vhost_session_tick(struct vhost_port *vp);
 /* Handles the message in vp->link.in; -errno with vp->error filled. Sets
  * *replies if link.in has become the reply, *fd to what goes with it. */
 int vhost_handle(struct vhost_port *vp, bool *replies, int *fd);
+/* The port has a new MTU or MAC: tells a front end that uses our configuration
+ * space, if it gave us a socket for that (vhost-user: CONFIG_CHANGE_MSG). */
+void vhost_config_changed(struct vhost_port *vp);
 
 /* queue.c */
 

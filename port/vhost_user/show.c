@@ -59,6 +59,7 @@ static const struct name protocol_names[] = {
 	{ VHOST_PROTOCOL_RARP, "rarp" },
 	{ VHOST_PROTOCOL_REPLY_ACK, "reply_ack" },
 	{ VHOST_PROTOCOL_MTU, "mtu" },
+	{ VHOST_PROTOCOL_BACKEND_REQ, "backend_req" },
 	{ VHOST_PROTOCOL_CONFIG, "config" },
 	{ VHOST_PROTOCOL_INFLIGHT_SHMFD, "inflight_shmfd" },
 	{ VHOST_PROTOCOL_RESET_DEVICE, "reset_device" },

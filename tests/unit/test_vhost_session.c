@@ -713,41 +713,6 @@ static void test_offered(void **state)
 	assert_false(fa.protocol_offered & FE_BIT(FE_P_MQ));
 	/* QEMU says so if it is offered for a network card. */
 	assert_false(fa.protocol_offered & FE_BIT(FE_P_CONFIG));
-	/* There is nothing that we would ask a front end for. */
-	assert_false(fa.protocol_offered & FE_BIT(FE_P_BACKEND_REQ));
-	close_port(c);
-}
-
-/* The card's configuration space, where it is asked for. */
-static void test_config(void **state)
-{
-	struct {
-		uint32_t offset, size, flags;
-		uint8_t bytes[256];
-	} ask = { 0, 12, 0, { 0 } }, bad = { 250, 12, 0, { 0 } };
-	static const uint8_t want[12] = { 2, 0, 0, 0, 0,	   7,
-					  1, 0, 3, 0, 9000 & 0xff, 9000 >> 8 };
-	uint32_t size = sizeof(ask);
-	char path[100];
-	struct port *c;
-
-	snprintf(path, sizeof(path), "%s/c", folder);
-	good(&fa, fe_memory(&fa, FE_MEMORY_FLAT, MEMORY));
-	fa.config.kind = FE_CLOUD;
-	c = open_port("c", path,
-		      "\"queues\": 3, \"config\": true, \"mtu\": 9000, "
-		      "\"mac\": \"02:00:00:00:00:07\"",
-		      false, NULL);
-	good(&fa, fe_connect(&fa, path));
-	good(&fa, fe_handshake(&fa));
-	assert_true(fa.protocol & FE_BIT(FE_P_CONFIG));
-	assert_true(fa.offered & 1 << VIRTIO_NET_F_MAC);
-	good(&fa, fe_message(&fa, FE_GET_CONFIG, 0, &ask, 24, NULL, 0));
-	good(&fa, fe_reply(&fa, FE_GET_CONFIG, &ask, &size, NULL));
-	assert_int_equal(size, 24);
-	assert_memory_equal(ask.bytes, want, sizeof(want));
-	good(&fa, fe_message(&fa, FE_GET_CONFIG, 0, &bad, 24, NULL, 0));
-	good(&fa, fe_wait_hangup(&fa));
 	close_port(c);
 }
 
@@ -760,14 +725,14 @@ int main(void)
 		PORTS_TEST(test_memory),       PORTS_TEST(test_no_trace),
 		PORTS_TEST(test_resume_split), PORTS_TEST(test_resume_packed),
 		PORTS_TEST(test_resume_fresh), PORTS_TEST(test_forgotten),
-		PORTS_TEST(test_config),       PORTS_TEST(test_resume_other),
-		PORTS_TEST(test_failed_queue), PORTS_TEST(test_bad_messages),
-		PORTS_TEST(test_refused),      PORTS_TEST(test_stall),
-		PORTS_TEST(test_not_shared),   PORTS_TEST(test_cut_off),
-		PORTS_TEST(test_rarp),	       PORTS_TEST(test_dirty_split),
-		PORTS_TEST(test_dirty_packed), PORTS_TEST(test_inflight),
-		PORTS_TEST(test_client),       PORTS_TEST(test_options),
-		PORTS_TEST(test_offered),      PORTS_TEST(test_new_call),
+		PORTS_TEST(test_resume_other), PORTS_TEST(test_failed_queue),
+		PORTS_TEST(test_bad_messages), PORTS_TEST(test_refused),
+		PORTS_TEST(test_stall),	       PORTS_TEST(test_not_shared),
+		PORTS_TEST(test_cut_off),      PORTS_TEST(test_rarp),
+		PORTS_TEST(test_dirty_split),  PORTS_TEST(test_dirty_packed),
+		PORTS_TEST(test_inflight),     PORTS_TEST(test_client),
+		PORTS_TEST(test_options),      PORTS_TEST(test_offered),
+		PORTS_TEST(test_new_call),
 	};
 
 	return cmocka_run_group_tests_name("vhost_session", tests, NULL, NULL);
