@@ -434,6 +434,17 @@ module_lookup module_lookup_of(const struct module_instance *mi)
 	return builtin ? builtin[isa_now()] : mi->ops->lookup;
 }
 
+unsigned module_hdr_want(struct module_instance *mi)
+{
+	unsigned want = mi->ops->hdr_want;
+
+	if (mi->ops->hdr_want_now)
+		want = mi->ops->hdr_want_now(mi->state);
+	if (want < HDR_MIN)
+		return HDR_MIN;
+	return want > HDR_MAX ? HDR_MAX : want;
+}
+
 static void tell_port(struct module_instance *mi, const struct port *port,
 		      void (*tell)(void *, const struct glen_module_port *))
 {

@@ -107,6 +107,8 @@ int module_port_check(const struct module *m, json_t *settings,
 /* A new object; NULL: as they were set. */
 json_t *module_port_settings(struct module_instance *mi,
 			     const struct port *port);
+/* Bytes of header that the instance wants now, HDR_MIN to HDR_MAX. */
+unsigned module_hdr_want(struct module_instance *mi);
 void module_tick(struct module_instance *mi, uint32_t now_s);
 int module_set(struct module_instance *mi, json_t *params,
 	       struct glen_error *error);

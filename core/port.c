@@ -438,8 +438,10 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 				"changed while it is open",
 				port->ops->name,
 				json_object_iter_key(json_object_iter(mine)));
-	if (!err && isolated != port->isolated)
-		err = snapshot_update(port->sw, error);
+	if (!err &&
+	    (isolated != port->isolated ||
+	     module_hdr_want(sw->module) != atomic_load(&sw->snap)->hdr_want))
+		err = snapshot_update(sw, error);
 	json_decref(mine);
 	if (err) {
 		port->mtu = mtu;

@@ -86,7 +86,7 @@ int snapshot_update(struct vswitch *sw, struct glen_error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	snap->lookup = module_lookup_of(sw->module);
 	snap->module_state = sw->module->state;
-	snap->hdr_want = sw->module->ops->hdr_want;
+	snap->hdr_want = module_hdr_want(sw->module);
 	snap->fabric = &sw->module->fabric;
 	snap->drop = sw->module->module->drop;
 	snap->n_drops = sw->module->module->n_drops;

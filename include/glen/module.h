@@ -655,6 +655,13 @@ struct glen_module {
 			const struct glen_module_port *port, json_t *settings,
 			struct glen_error *error);
 	/*
+	 * Control. Bytes of each packet that lookup() needs at present, when
+	 * that depends on settings: GLEN_HDR_MIN to GLEN_HDR_MAX. Asked when
+	 * ports come or go and after port_set(); for packets of a moment more
+	 * hdr_len[] may be what it was before. NULL: always hdr_want.
+	 */
+	uint32_t (*hdr_want_now)(void *state);
+	/*
 	 * Control. A new object with the settings of a port as they are now,
 	 * which may be more than was set (something that was learnt and is to
 	 * be kept): the switch stores it as if the user had set it. Asked for

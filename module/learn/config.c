@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/port.h"
 #include "lib/error.h"
+#include "module/learn/ports.h"
 
 enum {
 	SWEEP_TICKS = 8,       /* a large table is swept in so many ticks */
@@ -39,33 +41,14 @@ static struct table *current_table(struct learn *l)
 	return atomic_load_explicit(&l->table, memory_order_relaxed);
 }
 
-static void set_flood_limit(struct learn *l, long pps)
-{
-	uint64_t cost = 0, tokens = 0, grab = 1;
-
-	if (pps) {
-		cost = (1000000000ULL << FLOOD_TIME_SHIFT) / pps;
-		tokens = pps < 10 ? 1 : pps / 10;
-		/* All workers together may hoard half a burst. */
-		grab = tokens / 2 / l->n_workers;
-		if (grab < 1)
-			grab = 1;
-		if (grab > FLOOD_GRAB_MAX)
-			grab = FLOOD_GRAB_MAX;
-	}
-	atomic_store_explicit(&l->flood_burst, tokens * cost,
-			      memory_order_relaxed);
-	atomic_store_explicit(&l->flood_grab, grab, memory_order_relaxed);
-	atomic_store_explicit(&l->flood_cost, cost, memory_order_relaxed);
-	atomic_store_explicit(&l->flood_full_at, 0, memory_order_relaxed);
-}
-
 /* Takes over what workers read as single words. */
 static void apply_options(struct learn *l, const struct learn_options *o)
 {
 	atomic_store_explicit(&l->ageing_s, o->ageing_s, memory_order_relaxed);
 	if (o->flood_pps != l->options.flood_pps)
-		set_flood_limit(l, o->flood_pps);
+		meter_set(&l->flood, o->flood_pps, 1,
+			  o->flood_pps < 10 ? 1 : o->flood_pps / 10,
+			  METER_GRAB_PACKETS, l->n_workers);
 	l->options = *o;
 	l->options.entries = current_table(l)->capacity;
 }
@@ -89,6 +72,7 @@ static void learn_destroy(void *state)
 
 	if (!l)
 		return;
+	ports_fini(l);
 	table_destroy(current_table(l));
 	free(l->workers);
 	free(l);
@@ -110,17 +94,24 @@ static int learn_create(const struct glen_module_env *env, json_t *params,
 	l = aligned_alloc(64, sizeof(*l));
 	if (!l)
 		goto err_table;
-	*l = (struct learn){ .env = env, .n_workers = env->n_workers ?: 1 };
+	memset(l, 0, sizeof(*l));
+	l->env = env;
+	l->n_workers = env->n_workers ?: 1;
 	l->workers = aligned_alloc(64, l->n_workers * sizeof(*l->workers));
 	if (!l->workers)
 		goto err_free;
 	for (unsigned i = 0; i < l->n_workers; i++)
 		l->workers[i] = (struct learn_worker){ 0 };
+	err = ports_init(l);
+	if (err)
+		goto err_workers;
 	rcu_publish(&l->table, t);
 	apply_options(l, &options);
 	*state = l;
 	return 0;
 
+err_workers:
+	free(l->workers);
 err_free:
 	free(l);
 err_table:
@@ -151,6 +142,7 @@ static int replace_table(struct learn *l, const struct learn_options *o,
 	rcu_wait();
 	table_destroy(old);
 	l->sweep_at = 0;
+	l->ports_changed = true; /* some may not have found room */
 	return 0;
 }
 
@@ -162,6 +154,7 @@ static void learn_adopt(void *state, void *old, unsigned when)
 
 	if (when == GLEN_ADOPT_BEFORE)
 		table_copy(t, current_table(old), t->vlan ? NULL : in_vlan_0);
+	l->ports_changed = true;
 }
 
 static int learn_set(void *state, json_t *params, struct glen_error *error)
@@ -209,6 +202,7 @@ static json_t *learn_show(void *state)
 /* The index may be another port's next time: nothing may lead there. */
 static void learn_port_del(void *state, const struct glen_module_port *port)
 {
+	ports_del(state, port->index);
 	table_flush(current_table(state), port->index, true);
 }
 
@@ -239,11 +233,16 @@ const struct module_builtin module_learn = {
 		"flood_pps=N  packets per second to unknown or group "
 		"addresses, 0: no limit (0)",
 	.hdr_want = HDR_MIN,
+	.drops = learn_drops,
 	.create = learn_create,
 	.destroy = learn_destroy,
 	.set = learn_set,
 	.show = learn_show,
 	.port_del = learn_port_del,
+	.port_set = ports_set,
+	.port_settings = ports_settings,
+	.changed = ports_changed,
+	.hdr_want_now = ports_hdr_want,
 	.tick = learn_tick,
 	.command = learn_command,
 	.adopt = learn_adopt,

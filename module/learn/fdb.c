@@ -8,6 +8,7 @@
 
 #include "core/port.h"
 #include "lib/error.h"
+#include "module/learn/ports.h"
 
 enum { VLAN_MAX = 4094 };
 
@@ -29,7 +30,7 @@ static int hex_digit(char c)
 }
 
 /* "aa:bb:cc:dd:ee:ff" as the low bytes of a key. */
-static bool parse_mac(const char *text, uint64_t *mac)
+bool learn_parse_mac(const char *text, uint64_t *mac)
 {
 	*mac = 0;
 	if (strlen(text) != 17)
@@ -45,7 +46,7 @@ static bool parse_mac(const char *text, uint64_t *mac)
 	return true;
 }
 
-static void format_mac(uint64_t key, char text[18])
+void learn_format_mac(uint64_t key, char text[18])
 {
 	snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x",
 		 (unsigned)(key & 0xff), (unsigned)(key >> 8 & 0xff),
@@ -68,7 +69,7 @@ static int read_key(const struct table *t, json_t *params, uint64_t *key,
 		return err;
 	if (!text)
 		return error_set(error, -EINVAL, "mac is missing");
-	if (!parse_mac(text, &mac))
+	if (!learn_parse_mac(text, &mac))
 		return error_set(error, -EINVAL,
 				 "mac '%.40s' is not of the form "
 				 "aa:bb:cc:dd:ee:ff",
@@ -154,6 +155,7 @@ static int fdb_add(struct learn *l, json_t *params, json_t **result,
 				 atomic_load_explicit(&t->used,
 						      memory_order_relaxed),
 				 t->capacity);
+	l->ports_changed = true;
 	return done(json_object(), result, error);
 }
 
@@ -171,11 +173,12 @@ static int fdb_del(struct learn *l, json_t *params, json_t **result,
 	if (err)
 		return err;
 	if (table_del(t, args.key)) {
-		format_mac(args.key, text);
+		learn_format_mac(args.key, text);
 		return error_set(error, -ENOENT,
 				 "mac %s in VLAN %u is not in the table", text,
 				 (unsigned)(args.key >> KEY_VLAN_SHIFT));
 	}
+	l->ports_changed = true;
 	return done(json_object(), result, error);
 }
 
@@ -195,6 +198,7 @@ static int fdb_flush(struct learn *l, json_t *params, json_t **result,
 		if (port < 0)
 			return port;
 	}
+	l->ports_changed |= args.fixed;
 	return done(json_pack("{s:I}", "flushed",
 			      (json_int_t)table_flush(atomic_load(&l->table),
 						      port, args.fixed)),
@@ -218,7 +222,7 @@ static bool show_entry(void *arg, const struct table_entry *e)
 
 	if ((long)json_array_size(args->entries) >= args->limit)
 		return false;
-	format_mac(e->key, mac);
+	learn_format_mac(e->key, mac);
 	if (glen_module_port_get(args->env, e->port,
 				 &at)) /* went while we looked */
 		return true;

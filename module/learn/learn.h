@@ -23,13 +23,11 @@
  * publishes it and frees the old one after every worker's quiet point. What is
  * learnt between the copy and that is learnt again.
  *
- * Flood limit: a token bucket for the whole switch. It is one word, the time at
- * which it will be full again (flood_full_at); who takes tokens moves it on by
- * their cost, and may not move it further than burst beyond now. Workers take a
- * few tokens at a time (flood_grab) and, when there are none, do not look again
- * before the time at which there will be some. So workers share the word's line
- * once per grab, not per packet; together they hoard at most a burst. The burst
- * is a tenth of a second's packets, at least one.
+ * A port with settings of its own (ports.h) has its bit in flags[]; its packets
+ * take another way (full.c), and those of other ports pay one load a batch.
+ *
+ * Flood limit: a meter (meter.h) for the whole switch. The burst is a tenth of
+ * a second's packets, at least one.
  */
 #include <jansson.h>
 #include <stdatomic.h>
@@ -38,20 +36,35 @@
 
 #include "core/module.h"
 #include "core/rcu.h"
+#include "module/learn/meter.h"
 #include "module/learn/table.h"
 
 enum {
-	FLOOD_TIME_SHIFT = 6, /* flood times are in 1/64 ns */
-	FLOOD_GRAB_MAX = 64,
+	LEARN_PORTS = TABLE_PORTS, /* port indexes are below */
 	FLOOD_PPS_MAX = 100000000,
+};
+
+struct learn_port;
+struct port_slot;
+
+/* Its own drop reasons, in the order of learn_drops; see there. */
+enum learn_drop {
+	LEARN_POLICED,
+	LEARN_STORM,
+	LEARN_MAC_LIMIT,
+	LEARN_MAC_STATIC,
+	LEARN_GUARD_MAC,
+	LEARN_GUARD_IP,
+	LEARN_GUARD_ND,
+	LEARN_GUARD_OTHER,
+	LEARN_DROPS,
 };
 
 /* What one worker keeps. */
 struct learn_worker {
 	_Alignas(64) uint64_t moves; /* written by the worker, count_add() */
 	uint64_t not_learnt;	     /* the same */
-	uint32_t tokens;	     /* worker only: floods it may make */
-	uint64_t retry_at;	     /* worker only: no tokens before */
+	struct meter_share flood;    /* worker only */
 };
 
 /* What the user chose. */
@@ -65,25 +78,35 @@ struct learn_options {
 struct learn {
 	_Atomic(struct table *) table; /* RCU; control replaces it */
 	_Atomic uint32_t ageing_s;     /* control writes; 0: never */
-	_Atomic uint64_t flood_cost;   /* control: of a flood; 0: no limit */
-	_Atomic uint64_t flood_burst;  /* control: depth of the bucket */
-	_Atomic uint32_t flood_grab;   /* control: tokens taken at a time */
 	struct learn_options options;  /* control only */
 	uint32_t now_s;		       /* control only: the last tick's */
 	uint64_t sweep_at;	       /* control only: next bucket to sweep */
-	const struct glen_module_env *env;
-	unsigned n_workers;	      /* const */
-	struct learn_worker *workers; /* const: by worker index */
-	_Alignas(64) _Atomic uint64_t flood_full_at; /* all workers */
+	const struct glen_module_env *env; /* const */
+	unsigned n_workers;		   /* const */
+	struct learn_worker *workers;	   /* const: by worker index */
+	struct port_slot *slots;	   /* control only: by port index */
+	bool ports_changed; /* control only: static addresses were */
+	unsigned n_long;    /* control only: ports whose guard wants HDR_MAX */
+	struct meter flood; /* of all workers */
+	/* A worker kept an address for good that control does not know of. */
+	_Alignas(64) _Atomic bool fixed_new;
+	/* By port index; control writes, workers read. */
+	_Alignas(64) _Atomic uint32_t flags[LEARN_PORTS]; /* PORT_*; 0: none */
+	_Atomic(struct learn_port *) port[LEARN_PORTS];	  /* RCU; NULL: none */
 };
 
 extern const struct module_builtin module_learn;
+extern const struct glen_module_drop learn_drops[];
 
 ISA_DECLARE(extern __typeof__(*(module_lookup)NULL), learn_lookup);
 
 /* Control: the fdb.* methods, see docs/control.md. */
 int learn_command(void *state, const char *method, json_t *params,
 		  json_t **result, struct glen_error *error);
+
+/* Worker: lookup() for a port with flags. */
+void learn_full(struct learn *learn, const struct glen_lookup *ctx,
+		struct glen_batch *b);
 
 /*
  * Worker: b->verdict[] has floods and there is a limit; those beyond it become

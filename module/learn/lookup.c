@@ -122,7 +122,7 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 	struct learn_worker *w = &learn->workers[ctx->worker];
 
 	switch (table_learn(look->table, key, ctx->src, look->now_s,
-			    look->ageing_s)) {
+			    look->ageing_s, NULL)) {
 	case LEARNT_MOVED:
 		count_add(&w->moves, 1);
 		break;
@@ -131,6 +131,8 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 		break;
 	case LEARNT_NEW:
 	case LEARNT_NOTHING:
+	case LEARNT_LIMIT:
+	case LEARNT_ELSEWHERE:
 		break;
 	}
 }
@@ -261,10 +263,15 @@ void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
 	};
 	unsigned n_missed = 0;
 
+	if (__builtin_expect(atomic_load_explicit(&l->flags[ctx->src],
+						  memory_order_relaxed) != 0,
+			     0)) {
+		learn_full(l, ctx, b);
+		return;
+	}
 	for (unsigned at = 0; at < b->n; at += GROUP)
 		n_missed += group(l, ctx, &look, b, at);
-	if (n_missed &&
-	    atomic_load_explicit(&l->flood_cost, memory_order_relaxed))
+	if (n_missed && meter_limits(&l->flood))
 		learn_limit_floods(l, ctx, b);
 	if (ctx->src_isolated)
 		isolate(ctx, b);

@@ -132,20 +132,61 @@ static uint64_t slot_val(struct slot s)
 	return atomic_load_explicit(&s.bucket->val[s.i], memory_order_relaxed);
 }
 
+static _Atomic uint32_t *n_of(struct table *t, uint64_t val)
+{
+	return &t->n_of[(val & VAL_PORT) % TABLE_PORTS];
+}
+
+/* A value (0: none) came into the table. */
+static void count_in(struct table *t, uint64_t val)
+{
+	if (val)
+		atomic_fetch_add_explicit(n_of(t, val), 1,
+					  memory_order_relaxed);
+}
+
+/* A value (0: none) is gone. */
+static void count_out(struct table *t, uint64_t val)
+{
+	if (val)
+		atomic_fetch_sub_explicit(n_of(t, val), 1,
+					  memory_order_relaxed);
+}
+
+/* Counts one more entry of a port, unless there are limit (0: any) already. */
+static bool reserve_of(struct table *t, uint16_t port, uint32_t limit)
+{
+	_Atomic uint32_t *n = n_of(t, port);
+	uint32_t was = atomic_load_explicit(n, memory_order_relaxed);
+
+	do {
+		if (limit && was >= limit)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(n, &was, was + 1,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
 /* Lock held: frees the slot; true if it was in use. */
-static bool slot_free(struct slot s)
+static bool slot_free(struct table *t, struct slot s)
 {
 	uint64_t val = atomic_exchange_explicit(&s.bucket->val[s.i], 0,
 						memory_order_relaxed);
 
+	count_out(t, val);
 	atomic_store_explicit(&s.bucket->key[s.i], 0, memory_order_release);
 	return val != 0;
 }
 
-/* Lock held: the slot now belongs to key. */
-static void slot_take(struct slot s, uint64_t key, uint64_t val)
+/* Lock held: the slot now belongs to key. The caller has counted val. */
+static void slot_take(struct table *t, struct slot s, uint64_t key,
+		      uint64_t val)
 {
-	atomic_store_explicit(&s.bucket->val[s.i], 0, memory_order_relaxed);
+	uint64_t old = atomic_exchange_explicit(&s.bucket->val[s.i], 0,
+						memory_order_relaxed);
+
+	count_out(t, old);
 	/* release: pairs with bucket_match(), which then sees 0 or val */
 	atomic_store_explicit(&s.bucket->key[s.i], key, memory_order_release);
 	atomic_store_explicit(&s.bucket->val[s.i], val, memory_order_release);
@@ -244,16 +285,22 @@ static bool is_full(const struct table *t)
  * worker may refresh or move the address meanwhile, in either copy; what it
  * wrote into the new one may be lost, which the next packet sets right.
  */
-static void relocate(struct slot from, struct slot to, uint64_t key)
+static void relocate(struct table *t, struct slot from, struct slot to,
+		     uint64_t key)
 {
-	uint64_t val = slot_val(from);
+	uint64_t val = slot_val(from), old;
 
-	slot_take(to, key, val);
+	count_in(t, val);
+	slot_take(t, to, key, val);
 	while (!atomic_compare_exchange_strong_explicit(
 		&from.bucket->val[from.i], &val, 0, memory_order_relaxed,
-		memory_order_relaxed))
-		atomic_store_explicit(&to.bucket->val[to.i], val,
-				      memory_order_release);
+		memory_order_relaxed)) {
+		count_in(t, val);
+		old = atomic_exchange_explicit(&to.bucket->val[to.i], val,
+					       memory_order_acq_rel);
+		count_out(t, old);
+	}
+	count_out(t, val);
 	atomic_store_explicit(&from.bucket->key[from.i], 0,
 			      memory_order_release);
 }
@@ -286,7 +333,7 @@ static bool make_room(struct table *t, struct lock_set *set, uint64_t hash,
 		    !bucket_match(other, 0) || !lock_bucket(set, t, other))
 			continue;
 		if (bucket_slot(other, 0, &to)) {
-			relocate(s, to, key);
+			relocate(t, s, to, key);
 			*room = s;
 			return true;
 		}
@@ -309,8 +356,12 @@ static bool get_slot(struct table *t, struct lock_set *set, uint64_t hash,
 	return find_oldest(t, hash, now_s, ageing_s, any, s);
 }
 
+/* Of a port without a rule. */
+static const struct table_rule no_rule;
+
 static enum learnt learn_new(struct table *t, uint64_t key, uint64_t hash,
-			     uint16_t port, uint32_t now_s, uint32_t ageing_s)
+			     uint64_t val, uint32_t now_s, uint32_t ageing_s,
+			     const struct table_rule *rule)
 {
 	enum learnt done = LEARNT_NO_ROOM;
 	struct lock_set set;
@@ -319,43 +370,68 @@ static enum learnt learn_new(struct table *t, uint64_t key, uint64_t hash,
 	/* A storm of addresses on a full table must not reach the locks. */
 	if (is_full(t) && !find_oldest(t, hash, now_s, ageing_s, false, &s))
 		return LEARNT_NO_ROOM;
-	if (!lock_both(&set, t, hash))
+	if (!reserve_of(t, val & VAL_PORT, rule->limit))
+		return LEARNT_LIMIT;
+	if (!lock_both(&set, t, hash)) {
+		count_out(t, val);
 		return LEARNT_NOTHING;
+	}
 	if (find_slot(t, key, hash, &s)) {
 		done = LEARNT_NOTHING;
 	} else if (get_slot(t, &set, hash, now_s, ageing_s, false, &s)) {
-		slot_take(s, key, make_val(hash, port, now_s));
+		slot_take(t, s, key, val);
 		done = LEARNT_NEW;
 	}
 	unlock_all(&set);
+	if (done != LEARNT_NEW)
+		count_out(t, val);
 	return done;
 }
 
+/* Another value for the address in a slot, at another port if moved. */
+static enum learnt learn_again(struct table *t, struct slot s, uint64_t val,
+			       uint64_t next, bool moved,
+			       const struct table_rule *rule)
+{
+	if (moved && !reserve_of(t, next & VAL_PORT, rule->limit))
+		return LEARNT_LIMIT;
+	if (atomic_compare_exchange_strong_explicit(&s.bucket->val[s.i], &val,
+						    next, memory_order_release,
+						    memory_order_relaxed)) {
+		if (moved)
+			count_out(t, val);
+		return moved ? LEARNT_MOVED : LEARNT_NOTHING;
+	}
+	if (moved)
+		count_out(t, next);
+	return LEARNT_NOTHING;
+}
+
 enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
-			uint32_t now_s, uint32_t ageing_s)
+			uint32_t now_s, uint32_t ageing_s,
+			const struct table_rule *rule)
 {
 	uint64_t hash = table_hash(t, key);
 	uint64_t val, age, next = make_val(hash, port, now_s);
 	struct slot s;
 	bool moved;
 
+	rule = rule ? rule : &no_rule;
+	if (rule->fixed)
+		next = make_val(hash, port, 0) | VAL_STATIC;
 	if (!find_slot(t, key, hash, &s))
-		return learn_new(t, key, hash, port, now_s, ageing_s);
+		return learn_new(t, key, hash, next, now_s, ageing_s, rule);
 	val = atomic_load_explicit(&s.bucket->val[s.i], memory_order_acquire);
 	if (!(val & VAL_VALID) || (val ^ hash) >> VAL_TAG_SHIFT)
 		return LEARNT_NOTHING; /* in change just now */
-	if (val & VAL_STATIC)
-		return LEARNT_NOTHING;
 	moved = (val & VAL_PORT) != port;
+	if (val & VAL_STATIC)
+		return moved ? LEARNT_ELSEWHERE : LEARNT_NOTHING;
 	age = (now_s - (val >> VAL_AGE_SHIFT)) & VAL_AGE_MASK;
 	/* Clocks differ a little: do not set another worker's time back. */
-	if (!moved && (age == 0 || age > VAL_AGE_MASK / 2))
+	if (!moved && !rule->fixed && (age == 0 || age > VAL_AGE_MASK / 2))
 		return LEARNT_NOTHING;
-	if (!atomic_compare_exchange_strong_explicit(&s.bucket->val[s.i], &val,
-						     next, memory_order_release,
-						     memory_order_relaxed))
-		return LEARNT_NOTHING;
-	return moved ? LEARNT_MOVED : LEARNT_NOTHING;
+	return learn_again(t, s, val, next, moved, rule);
 }
 
 int table_add_static(struct table *t, uint64_t key, uint16_t port)
@@ -367,31 +443,50 @@ int table_add_static(struct table *t, uint64_t key, uint16_t port)
 	int err = 0;
 
 	lock_both_wait(&set, t, hash);
-	if (find_slot(t, key, hash, &s))
-		atomic_store_explicit(&s.bucket->val[s.i], val,
-				      memory_order_release);
-	else if (get_slot(t, &set, hash, 0, 0, true, &s))
-		slot_take(s, key, val);
-	else
+	count_in(t, val);
+	if (find_slot(t, key, hash, &s)) {
+		count_out(t, atomic_exchange_explicit(&s.bucket->val[s.i], val,
+						      memory_order_acq_rel));
+	} else if (get_slot(t, &set, hash, 0, 0, true, &s)) {
+		slot_take(t, s, key, val);
+	} else {
+		count_out(t, val);
 		err = -ENOSPC;
+	}
+	unlock_all(&set);
+	return err;
+}
+
+/* Static values are only changed by control: they stay what they are. */
+static int delete (struct table *t, uint64_t key, bool fixed, uint16_t port)
+{
+	uint64_t hash = table_hash(t, key), val;
+	struct lock_set set;
+	struct slot s;
+	int err = -ENOENT;
+
+	lock_both_wait(&set, t, hash);
+	if (find_slot(t, key, hash, &s)) {
+		val = slot_val(s);
+		if (fixed && (!(val & VAL_STATIC) || (val & VAL_PORT) != port))
+			err = -ENOENT;
+		else if (slot_free(t, s))
+			err = 0;
+	}
+	if (!err)
+		release_entries(t, 1);
 	unlock_all(&set);
 	return err;
 }
 
 int table_del(struct table *t, uint64_t key)
 {
-	uint64_t hash = table_hash(t, key);
-	struct lock_set set;
-	struct slot s;
-	int err = -ENOENT;
+	return delete (t, key, false, 0);
+}
 
-	lock_both_wait(&set, t, hash);
-	if (find_slot(t, key, hash, &s) && slot_free(s)) {
-		release_entries(t, 1);
-		err = 0;
-	}
-	unlock_all(&set);
-	return err;
+int table_del_static(struct table *t, uint64_t key, uint16_t port)
+{
+	return delete (t, key, true, port);
 }
 
 /*
@@ -442,7 +537,8 @@ static uint32_t bucket_purge(struct table *t, struct bucket *b,
 				    &b->val[i], &val, 0, memory_order_relaxed,
 				    memory_order_relaxed))
 				continue;
-			slot_free(s);
+			count_out(t, val);
+			slot_free(t, s);
 			n++;
 			break;
 		}
@@ -540,7 +636,8 @@ static void copy_entries(struct table *to, const struct table *from,
 			table_add_static(to, entry.key, entry.port);
 		else
 			table_learn(to, entry.key, entry.port,
-				    val >> VAL_AGE_SHIFT & VAL_AGE_MASK, 0);
+				    val >> VAL_AGE_SHIFT & VAL_AGE_MASK, 0,
+				    NULL);
 	}
 }
 

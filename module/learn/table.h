@@ -65,6 +65,7 @@
 enum {
 	BUCKET_SLOTS = 4,
 	TABLE_LOCKS = 1024, /* a power of two */
+	TABLE_PORTS = 4096, /* port indexes are below */
 	TABLE_CAPACITY_MIN = 16,
 	TABLE_CAPACITY_MAX = 1 << 20,
 	AGE_BITS = 30,
@@ -100,6 +101,9 @@ struct table {
 	bool vlan;		/* const: keys carry the VLAN id */
 	/* Written when a slot is given or taken, by whoever does it. */
 	_Alignas(64) _Atomic uint32_t used;
+	/* Entries of each port: changed by whoever changes a value, by what was
+	 * there before and after; so they are exact. */
+	_Atomic uint32_t n_of[TABLE_PORTS];
 	/* Control: a walk goes on, entries stay in their buckets. */
 	_Alignas(64) _Atomic uint32_t walking;
 	_Atomic uint32_t locks[TABLE_LOCKS]; /* 1: taken */
@@ -107,10 +111,18 @@ struct table {
 
 /* What table_learn() did. */
 enum learnt {
-	LEARNT_NOTHING, /* known, static, or somebody was quicker */
+	LEARNT_NOTHING, /* known, or somebody was quicker */
 	LEARNT_NEW,
 	LEARNT_MOVED,
 	LEARNT_NO_ROOM,
+	LEARNT_LIMIT,	  /* the port has as many as it may; not learnt */
+	LEARNT_ELSEWHERE, /* static at another port; not learnt */
+};
+
+/* How a port learns. */
+struct table_rule {
+	uint32_t limit; /* most addresses of the port; 0: any number */
+	bool fixed;	/* what is learnt is static at once */
 };
 
 /* A copy of an entry, for people. */
@@ -127,16 +139,26 @@ int table_create(uint32_t capacity, bool vlan, struct table **table);
 void table_destroy(struct table *t);
 
 /*
- * Worker: address key was seen at port. ageing_s is 0 for never. The caller
- * has checked that key is no group address and not zero.
+ * Worker: address key was seen at port. ageing_s is 0 for never, rule NULL for
+ * any number that age. The caller has checked that key is no group address and
+ * not zero.
  */
 enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
-			uint32_t now_s, uint32_t ageing_s);
+			uint32_t now_s, uint32_t ageing_s,
+			const struct table_rule *rule);
+/* Any thread: entries of the port now. */
+static inline uint32_t table_n_of(const struct table *t, uint16_t port)
+{
+	return atomic_load_explicit(&t->n_of[port % TABLE_PORTS],
+				    memory_order_relaxed);
+}
 
 /* Control: a static entry; replaces what was known. -ENOSPC. */
 int table_add_static(struct table *t, uint64_t key, uint16_t port);
 /* Control: -ENOENT if there is none. */
 int table_del(struct table *t, uint64_t key);
+/* Control: the same, only if it is static and at this port. */
+int table_del_static(struct table *t, uint64_t key, uint16_t port);
 /* Control: removes entries of port (-1: of all), static ones only if asked.
  * Returns how many. */
 uint32_t table_flush(struct table *t, int port, bool fixed);

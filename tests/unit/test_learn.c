@@ -429,7 +429,7 @@ static void a_successors_value_is_refused(void **state)
 		b->val[0] ^= tag;
 		assert_int_equal(bucket_find(b, key, hash), 0);
 		assert_int_equal(one(l, 2, 10, 20), UNKNOWN);
-		assert_int_equal(table_learn(t, key, 2, now_s, 0),
+		assert_int_equal(table_learn(t, key, 2, now_s, 0, NULL),
 				 LEARNT_NOTHING);
 		b->val[0] ^= tag;
 	}

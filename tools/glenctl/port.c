@@ -43,10 +43,17 @@ static const char port_add_help[] =
 	"  glenctl port add vale0:vm1 vhost-user path=/run/glen/vm1 queues=2\n";
 
 static const char port_set_help[] =
-	"Changes mtu, mac, isolated or the driver's options of a live port.\n"
+	"Changes mtu, mac, isolated or the driver's options of a live port, or what\n"
+	"the switch's module is told about it: learn.KEY=VALUE, see docs/learn.md\n"
+	"(police_bps, storm_broadcast_pps, mac_limit, guard, ...); null takes it\n"
+	"back. What is not named stays.\n"
 	"\nExamples:\n"
 	"  glenctl port set vale0:tap0 mtu=9000\n"
-	"  glenctl port set vale0:tap0 isolated=true\n";
+	"  glenctl port set vale0:tap0 isolated=true\n"
+	"  glenctl port set vale0:tap0 learn.police_bps=100M learn.mac_limit=1\n"
+	"  glenctl port set vale0:tap0 learn.guard='[\"02:00:00:00:00:01 "
+	"10.0.0.1\"]'\n"
+	"  glenctl port set vale0:tap0 learn.guard=null\n";
 
 static const char port_del_help[] =
 	"Forwards what the port has handed over, then closes it. A program\n"
