@@ -214,6 +214,18 @@ static void xdp_close(struct port *port)
 	port->drv = NULL;
 }
 
+/* Only what the core did already, with mtu and isolated. */
+static int xdp_set(struct port *port, json_t *params, struct glen_error *error)
+{
+	if (json_object_size(params))
+		return error_set(error, -EINVAL,
+				 "%.64s of an xdp port cannot be changed: "
+				 "delete the port and add it again",
+				 json_object_iter_key(
+					 json_object_iter(params)));
+	return mac_take(port, port->drv, error);
+}
+
 static json_t *kernel_show(const struct xdp *x)
 {
 	struct xdp_statistics sum = { 0 }, one;
@@ -246,9 +258,9 @@ static void attached_show(const struct xdp *x, json_t *o)
 			    json_string(x->prog.generic ? "generic" :
 							  "native"));
 	json_object_set_new(o, "zero_copy", json_boolean(x->zero_copy));
-	json_object_set_new(o, "interface_driver", json_string(l->driver));
-	json_object_set_new(o, "interface_mtu", json_integer(l->mtu));
-	json_object_set_new(o, "interface_queues", json_integer(l->n_rx));
+	json_object_set_new(o, "nic_driver", json_string(l->driver));
+	json_object_set_new(o, "nic_mtu", json_integer(l->mtu));
+	json_object_set_new(o, "nic_queues", json_integer(l->n_rx));
 	json_object_set_new(o, "frame_size", json_integer(x->frame_size));
 	json_object_set_new(o, "multi_frame", json_boolean(x->multi));
 	json_object_set_new(o, "checksums",
@@ -311,6 +323,7 @@ const struct port_ops xdp_port_ops = {
 		"time; 0: interrupts do (0)\n",
 	.open = xdp_open,
 	.close = xdp_close,
+	.set = xdp_set,
 	.show = xdp_show,
 	.tick = xdp_tick,
 	.link = xdp_is_up,

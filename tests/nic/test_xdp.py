@@ -43,7 +43,7 @@ def test_ping_and_tcp(bed, mode):
     a, b = bed.two({"ipv6": True}, mode=mode)
     show = bed.show(a)
     assert show["mode"] == mode and show["state"] == "attached" and show["link"]
-    assert show["interface_driver"] == "veth" and show["mac"] in bed.sw.run(
+    assert show["nic_driver"] == "veth" and show["mac"] in bed.sw.run(
         "ip link")
     if mode == "generic":
         for ns in (a, b):
@@ -228,7 +228,7 @@ def test_multi_queue(netns):
         with pytest.raises(RpcError, match="4 receive queues, not 5"):
             bed.port(a, queues=5)
         bed.port(a, queues=2)
-        assert bed.show(a)["interface_queues"] == 4
+        assert bed.show(a)["nic_queues"] == 4
 
 
 def test_busy_polling(bed):
@@ -317,6 +317,11 @@ def test_refusals(bed):
             bed.port(a, **options)
         assert bed.xdp_of(a) is None, options
     bed.port(a)
+    for change, says in [({"mac": "02:00:00:00:00:01"}, "ip link set"),
+                         ({"filter": "arp"}, "filter of an xdp port")]:
+        with pytest.raises(RpcError, match=says):
+            bed.glend.rpc("port.set", port=f"sw0:{a.far}", **change)
+    assert bed.show(a)["mac"] == bed.sw.links()[a.far]["address"]
     with pytest.raises(RpcError, match="glen_xdp .*another glend"):
         bed.glend.rpc("port.add", port="sw0:again", driver="xdp",
                       ifname=a.far, netns=bed.sw.name)
@@ -451,7 +456,7 @@ def test_mtu_changes_while_attached(bed):
     for ns in (a, b):
         bed.sw.run(f"ip link set dev {ns.far} mtu 3000")
         ns.run("ip link set dev eth mtu 3000")
-        settled(bed, ns, state="attached", frame_size=4096, interface_mtu=3000)
+        settled(bed, ns, state="attached", frame_size=4096, nic_mtu=3000)
     ping(a, b.ip, "-M", "do", "-s", "2972")
     bed.glend.check_identity()
 
