@@ -375,12 +375,31 @@ static void drain(struct port *port)
 	}
 }
 
+int port_start(struct port *port, struct glen_error *error)
+{
+	port->started = true;
+	return port->ops->start ? port->ops->start(port, error) : 0;
+}
+
+void port_rest(struct port *port)
+{
+	rings_stop(port);
+	if (port->started && port->ops->stop) {
+		/* What others get from then on overtakes little. */
+		drain(port);
+		port->ops->stop(port);
+	}
+	port->started = false;
+	drain(port);
+}
+
 void port_destroy(struct port *port)
 {
 	struct vswitch *sw = port->sw;
 
-	rings_stop(port);
-	drain(port);
+	port_rest(port);
+	if (port->pair)
+		port->pair->pair = NULL;
 	sw->ports[port->index] = NULL;
 	sw->n_ports--;
 	snapshot_update_or_wait(sw);

@@ -157,6 +157,10 @@ struct port_ops {
 	const char *name;    /* "shm", "tap", ... */
 	const char *summary; /* one line for glenctl port add --help */
 	const char *options; /* "key=value ..." in words, one per line */
+	/* With the option host=true a second port, NAME^, of this driver comes
+	 * and goes with the port; it gets the options ifname, netns and queues.
+	 * NULL: there is no such option. */
+	const char *host_side;
 
 	/*
 	 * Control thread. Checks args->params (unknown keys are errors), makes
@@ -167,6 +171,16 @@ struct port_ops {
 	 */
 	int (*open)(struct port *port, struct port_args *args,
 		    struct glen_error *error);
+	/*
+	 * Control thread: the port is in its switch and its rings run: from now
+	 * on it may take traffic away from others. 0, or -errno with error
+	 * filled, then it is closed. NULL: nothing to do.
+	 */
+	int (*start)(struct port *port, struct glen_error *error);
+	/* Control thread: undoes start(), also one that failed. Its rings do
+	 * not run any more; they are drained before and after, then it leaves
+	 * the switch. NULL: nothing to do. */
+	void (*stop)(struct port *port);
 	/* Control thread: frees what open() made. */
 	void (*close)(struct port *port);
 	/*
@@ -218,6 +232,8 @@ struct port {
 	struct ingress in[PORT_RINGS_MAX];
 	struct egress out[PORT_RINGS_MAX];
 	json_t *params;		   /* as given by the user, for save */
+	struct port *pair;	   /* comes and goes with it; control thread */
+	bool started;		   /* control thread */
 	void *owner;		   /* ctl: the connection that opened it */
 	void *saved;		   /* ctl: its record in the state file */
 	struct counters *counters; /* all of the rings', one allocation */
@@ -288,6 +304,15 @@ static inline void tx_drop(struct tx_ctx *ctx, unsigned i, enum drop reason)
  */
 void port_log(struct port *port, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Control thread: calls the driver's start(), once port_create() is done. */
+int port_start(struct port *port, struct glen_error *error);
+/*
+ * Control thread: calls the driver's stop(), takes the rings out of all workers
+ * and forwards what lies in them. The port stays in its switch and can be sent
+ * to; port_destroy() is all that may follow.
+ */
+void port_rest(struct port *port);
 
 /* Control thread: the loop for a driver's own descriptors. */
 struct loop *port_loop(struct port *port);

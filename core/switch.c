@@ -20,6 +20,9 @@ bool name_check(const char *what, const char *name, struct glen_error *error)
 	bool good = len > 0 && len < PORT_NAME_SIZE &&
 		    isalnum((unsigned char)name[0]);
 
+	/* The host's side of port eth0 is eth0^. */
+	if (good && name[len - 1] == '^' && !strcmp(what, "port"))
+		len--;
 	for (size_t i = 0; good && i < len; i++)
 		good = isalnum((unsigned char)name[i]) ||
 		       strchr("_.-", name[i]);

@@ -159,9 +159,9 @@ static json_t *record_params(json_t *params, bool configured)
 	return record;
 }
 
-int control_port_open(struct control *ctl, const char *full, const char *driver,
-		      struct port_args *args, bool configured,
-		      struct port **port, struct glen_error *error)
+static int open_one(struct control *ctl, const char *full, const char *driver,
+		    struct port_args *args, bool configured, struct port **port,
+		    struct glen_error *error)
 {
 	const struct control_hooks *hooks = ctl->hooks;
 	struct control_name name;
@@ -207,18 +207,116 @@ err_switch:
 	return err;
 }
 
-void control_port_close(struct control *ctl, struct port *port,
-			const char *reason)
+static void close_one(struct control *ctl, struct port *port)
 {
 	void *saved = port->saved;
-	char sw[PORT_NAME_SIZE];
 
-	strcpy(sw, port->sw->name);
-	if (ctl->hooks && ctl->hooks->closing)
-		ctl->hooks->closing(ctl->arg, port, reason);
 	port_destroy(port);
 	if (saved)
 		ctl->hooks->saved_close(ctl->arg, saved);
+}
+
+/* The options of the host's side of a port. */
+static json_t *pair_params(const struct port *port)
+{
+	static const char *const shared[] = { "netns", "queues", "ifname" };
+	json_t *params = json_pack("{ss}", "ifname", port->name);
+
+	for (unsigned i = 0; i < sizeof(shared) / sizeof(*shared); i++) {
+		json_t *value = json_object_get(port->params, shared[i]);
+
+		if (params && value)
+			json_object_set(params, shared[i], value);
+	}
+	return params;
+}
+
+/* Opens the second port that host=true asks for. */
+static int open_pair(struct control *ctl, struct port *port,
+		     struct glen_error *error)
+{
+	struct port_args args = { 0 };
+	char full[GLEN_NAME_MAX + 2];
+	int err;
+
+	if (!port->ops->host_side ||
+	    !json_is_true(json_object_get(port->params, "host")))
+		return 0;
+	if (strlen(port->name) > GLEN_PART_MAX - 1)
+		return error_set(error, -EINVAL,
+				 "port name '%s' is too long to have a host "
+				 "side: one character less",
+				 port->name);
+	snprintf(full, sizeof(full), "%.31s:%.30s^", port->sw->name,
+		 port->name);
+	args.params = pair_params(port);
+	if (!args.params)
+		return error_set(error, -ENOMEM, "out of memory");
+	err = open_one(ctl, full, port->ops->host_side, &args, false,
+		       &port->pair, error);
+	json_decref(args.params);
+	if (!err)
+		port->pair->pair = port;
+	return err;
+}
+
+/* What arrives begins to come in when what is sent can already leave. */
+static int start(struct port *port, struct glen_error *error)
+{
+	int err = port->pair ? port_start(port->pair, error) : 0;
+
+	return err ? err : port_start(port, error);
+}
+
+int control_port_open(struct control *ctl, const char *full, const char *driver,
+		      struct port_args *args, bool configured,
+		      struct port **port, struct glen_error *error)
+{
+	size_t len = strlen(full);
+	char sw[PORT_NAME_SIZE];
+	int err;
+
+	if (len && full[len - 1] == '^' && strcmp(driver, "host"))
+		return error_set(error, -EINVAL,
+				 "port name '%s' ends with ^, which is for "
+				 "ports of driver host",
+				 full);
+	err = open_one(ctl, full, driver, args, configured, port, error);
+	if (err)
+		return err;
+	err = open_pair(ctl, *port, error);
+	if (!err)
+		err = start(*port, error);
+	if (!err)
+		return 0;
+	strcpy(sw, (*port)->sw->name);
+	if ((*port)->pair)
+		close_one(ctl, (*port)->pair);
+	close_one(ctl, *port);
+	*port = NULL;
+	control_switch_release(ctl, sw);
+	return err;
+}
+
+void control_port_close(struct control *ctl, struct port *port,
+			const char *reason)
+{
+	struct port *pair = port->pair;
+	char sw[PORT_NAME_SIZE];
+
+	strcpy(sw, port->sw->name);
+	if (ctl->hooks && ctl->hooks->closing) {
+		ctl->hooks->closing(ctl->arg, port, reason);
+		if (pair)
+			ctl->hooks->closing(ctl->arg, pair, reason);
+	}
+	/* What either has taken in still finds the other one. */
+	if (pair) {
+		port_rest(pair);
+		port_rest(port);
+		close_one(ctl, pair);
+	}
+	close_one(ctl, port);
 	control_switch_release(ctl, sw);
 }
 
@@ -318,7 +416,8 @@ int control_port_del(struct control *ctl, const char *full,
 	bool reserved = control_reserved(ctl, full);
 	struct port *port = control_port(ctl, full, error);
 	struct control_name name;
-	bool configured = reserved || (port && port->configured);
+	bool configured = reserved || (port && port->configured) ||
+			  (port && port->pair && port->pair->configured);
 
 	if (!port && !reserved)
 		return error->code;

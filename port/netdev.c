@@ -152,8 +152,7 @@ unsigned netdev_mtu(const struct netdev *dev)
 	return query(dev, SIOCGIFMTU, &ifr) ? 0 : (unsigned)ifr.ifr_mtu;
 }
 
-/* Which namespace the interface is in; 0: not known. */
-static uint64_t netns_ino(const struct netdev *dev)
+uint64_t netdev_netns_ino(const struct netdev *dev)
 {
 	struct stat st = { 0 };
 	int fd = ioctl(dev->sock, SIOCGSKNS);
@@ -166,9 +165,15 @@ static uint64_t netns_ino(const struct netdev *dev)
 	return st.st_ino;
 }
 
+bool netdev_is_same(const struct netdev *a, const struct netdev *b)
+{
+	return a->ifindex == b->ifindex &&
+	       netdev_netns_ino(a) == netdev_netns_ino(b);
+}
+
 static struct change **change_find(const struct netdev *dev, uint32_t what)
 {
-	uint64_t ino = netns_ino(dev);
+	uint64_t ino = netdev_netns_ino(dev);
 	struct change **c = &changes;
 
 	while (*c &&
@@ -224,7 +229,7 @@ static int change_begin(struct netdev *dev, enum netdev_setting what,
 
 	if (!c)
 		return error_set(error, -ENOMEM, "out of memory");
-	*c = (struct change){ .netns_ino = netns_ino(dev),
+	*c = (struct change){ .netns_ino = netdev_netns_ino(dev),
 			      .sock = -1,
 			      .undo = { UNDO_SETTING, dev->ifindex, what, was },
 			      .value = value,

@@ -55,6 +55,11 @@ int netdev_open(struct netdev *dev, const char *ifname, json_t *params,
 /* Puts settings back. One that is not open (sock -1) is fine. */
 void netdev_close(struct netdev *dev);
 
+/* Which namespace it is in; 0: not known. */
+uint64_t netdev_netns_ino(const struct netdev *dev);
+/* Both are the same interface. */
+bool netdev_is_same(const struct netdev *a, const struct netdev *b);
+
 /* Runs function(arg) in the interface's namespace; see netns_call(). */
 int netdev_call(struct netdev *dev, int (*function)(void *arg), void *arg,
 		struct glen_error *error);
@@ -76,12 +81,14 @@ int netdev_setting_change(struct netdev *dev, enum netdev_setting what,
 /* How many changes of ports are in force now; for tests. */
 unsigned netdev_n_changes(void);
 
+struct clsact;
+
 /* A program on an interface. */
 struct netdev_prog {
-	int link;      /* tcx; -1: a filter, or none */
-	int filter_id; /* of the guards' */
-	int clsact_id;
-	struct undo filter, clsact; /* kind UNDO_NOTHING: none */
+	int link;	       /* tcx; -1: a filter, or none */
+	int filter_id;	       /* of the guards' */
+	struct undo filter;    /* kind UNDO_NOTHING: none */
+	struct clsact *clsact; /* what the filter hangs on; NULL: nothing */
 };
 
 struct bpf_insn;

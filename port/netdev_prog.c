@@ -21,6 +21,18 @@
 /* Linux 6.6; not in older headers. */
 enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };
 
+/* A qdisc that our filters of one interface hang on. */
+struct clsact {
+	struct clsact *next;
+	uint64_t netns_ino;
+	struct undo
+		undo; /* its ifindex counts also if there is nothing to do */
+	int guard_id;
+	unsigned users; /* programs of ours */
+};
+
+static struct clsact *clsacts;
+
 /* Arguments of attach(), which may run on another thread. */
 struct attach_job {
 	struct netdev *dev;
@@ -131,17 +143,15 @@ static int guard_this(struct attach_job *job, const struct undo *undo)
 	return id;
 }
 
-/* The qdisc that filters hang on; there may be one already. */
-static int add_clsact(struct attach_job *job)
+/* Makes the qdisc that filters hang on, if there is none yet. */
+static int clsact_make(struct attach_job *job, struct clsact *c)
 {
-	struct netdev_prog *prog = job->prog;
 	struct tc_request r;
 	int err;
 
-	prog->clsact = (struct undo){ UNDO_CLSACT, job->dev->ifindex, 0, 0 };
-	prog->clsact_id = guard_this(job, &prog->clsact);
-	if (prog->clsact_id < 0)
-		return prog->clsact_id;
+	c->guard_id = guard_this(job, &c->undo);
+	if (c->guard_id < 0)
+		return c->guard_id;
 	tc_init(&r, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, job->dev->ifindex,
 		"clsact");
 	r.tc.tcm_parent = TC_H_CLSACT;
@@ -150,15 +160,59 @@ static int add_clsact(struct attach_job *job)
 	if (!err)
 		return 0;
 	/* Not ours, then not ours to remove. */
-	guard_del(prog->clsact_id);
-	prog->clsact_id = 0;
-	prog->clsact.kind = UNDO_NOTHING;
+	guard_del(c->guard_id);
+	c->guard_id = 0;
+	c->undo.kind = UNDO_NOTHING;
 	if (err == -EEXIST)
 		return 0;
 	return error_set(job->error, err,
 			 "cannot add a clsact qdisc to %s: %s%s",
 			 job->dev->ifname, strerror(-err),
 			 err == -ENOENT ? " (CONFIG_NET_SCH_INGRESS)" : "");
+}
+
+static int clsact_get(struct attach_job *job)
+{
+	struct clsact *c = clsacts;
+	int err;
+
+	while (c && (c->netns_ino != netdev_netns_ino(job->dev) ||
+		     c->undo.ifindex != job->dev->ifindex))
+		c = c->next;
+	if (c) {
+		c->users++;
+		job->prog->clsact = c;
+		return 0;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return error_set(job->error, -ENOMEM, "out of memory");
+	c->netns_ino = netdev_netns_ino(job->dev);
+	c->undo = (struct undo){ UNDO_CLSACT, job->dev->ifindex, 0, 0 };
+	c->users = 1;
+	err = clsact_make(job, c);
+	if (err) {
+		free(c);
+		return err;
+	}
+	c->next = clsacts;
+	clsacts = c;
+	job->prog->clsact = c;
+	return 0;
+}
+
+static void clsact_put(struct netdev *dev, struct clsact *c)
+{
+	struct clsact **at = &clsacts;
+
+	if (--c->users)
+		return;
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	undo_run(dev->sock, &c->undo);
+	guard_del(c->guard_id);
+	free(c);
 }
 
 static int add_filter(struct attach_job *job)
@@ -214,7 +268,7 @@ static int attach(void *arg)
 		return error_set(job->error, err,
 				 "cannot attach a BPF program to %s: %s",
 				 job->dev->ifname, strerror(-err));
-	err = add_clsact(job);
+	err = clsact_get(job);
 	return err ? err : add_filter(job);
 }
 
@@ -243,8 +297,7 @@ void netdev_prog_detach(struct netdev *dev, struct netdev_prog *prog)
 	if (prog->filter.kind)
 		undo_run(dev->sock, &prog->filter);
 	guard_del(prog->filter_id);
-	if (prog->clsact.kind)
-		undo_run(dev->sock, &prog->clsact);
-	guard_del(prog->clsact_id);
+	if (prog->clsact)
+		clsact_put(dev, prog->clsact);
 	netdev_prog_none(prog);
 }

@@ -5,6 +5,7 @@
 #include "core/port.h"
 #include "port/dgram/dgram.h"
 #include "port/dummy/dummy.h"
+#include "port/packet/packet.h"
 #include "port/pcap/pcap_port.h"
 #include "port/shm/shm.h"
 #include "port/stream/stream.h"
@@ -13,9 +14,17 @@
 #include "port/xdp/xdp.h"
 
 static const struct port_ops *const drivers[] = {
-	&shm_port_ops,	  &tap_port_ops,   &vhost_port_ops,
-	&stream_port_ops, &dgram_port_ops, &pcap_port_ops,
-	&xdp_port_ops,	  &dummy_port_ops, NULL,
+	&shm_port_ops,
+	&tap_port_ops,
+	&vhost_port_ops,
+	&stream_port_ops,
+	&dgram_port_ops,
+	&pcap_port_ops,
+	&xdp_port_ops,
+	&packet_port_ops,
+	&host_port_ops,
+	&dummy_port_ops,
+	NULL,
 };
 
 const struct port_ops *const *port_drivers(void)

@@ -114,12 +114,14 @@ static int queue_attach(struct tap *t, int fd, bool first, bool resume)
 		nanosleep(&(struct timespec){ 0, RESUME_PAUSE_MS * 1000000L },
 			  NULL);
 	}
+	/* The kernel may have been asked to choose the name. */
+	memcpy(t->ifname, ifr.ifr_name, IFNAMSIZ);
 	return 0;
 }
 
 /* Opens queue i. Returns its descriptor, or -errno with error filled. */
-static int queue_open(struct tap *t, unsigned i, bool resume,
-		      struct glen_error *error)
+int tap_queue_open(struct tap *t, unsigned i, bool resume,
+		   struct glen_error *error)
 {
 	int vnet_len = TAP_VNET_LEN;
 	int fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -142,7 +144,7 @@ static int queue_open(struct tap *t, unsigned i, bool resume,
 	return fd;
 }
 
-static void queues_close(struct tap *t)
+void tap_queues_close(struct tap *t)
 {
 	for (unsigned i = 0; i < t->n_queues; i++) {
 		if (t->queues[i].fd >= 0)
@@ -152,7 +154,7 @@ static void queues_close(struct tap *t)
 }
 
 /* Tells the kernel what may come unfinished; sets offload_flags. */
-static int offloads_set(struct tap *t, struct glen_error *error)
+int tap_offloads_set(struct tap *t, struct glen_error *error)
 {
 	int fd = t->queues[0].fd;
 
@@ -192,13 +194,13 @@ static int open_queues(void *arg)
 	int err;
 
 	for (unsigned i = 0; i < t->n_queues; i++) {
-		t->queues[i].fd = queue_open(t, i, job->resume, job->error);
+		t->queues[i].fd = tap_queue_open(t, i, job->resume, job->error);
 		if (t->queues[i].fd < 0) {
 			err = t->queues[i].fd;
 			goto err_close;
 		}
 	}
-	err = offloads_set(t, job->error);
+	err = tap_offloads_set(t, job->error);
 	if (err)
 		goto err_close;
 	t->default_mtu = look_mtu(t->ifname);
@@ -218,7 +220,7 @@ static int open_queues(void *arg)
 	return 0;
 
 err_close:
-	queues_close(t);
+	tap_queues_close(t);
 	return err;
 }
 
@@ -379,7 +381,7 @@ static void mac_choose(struct port *port, struct port_args *args, struct tap *t)
 		mac_derive(port, t->look.mac);
 }
 
-static void rings_fini(struct tap *t)
+void tap_rings_fini(struct tap *t)
 {
 	for (unsigned i = 0; i < t->n_queues; i++)
 		if (t->queues[i].arena)
@@ -387,7 +389,7 @@ static void rings_fini(struct tap *t)
 			       TAP_ARENA_SIZE + TAP_ARENA_SPARE);
 }
 
-static int rings_init(struct port *port, struct tap *t)
+int tap_rings_init(struct port *port, struct tap *t)
 {
 	size_t size = TAP_ARENA_SIZE + TAP_ARENA_SPARE;
 
@@ -405,7 +407,7 @@ static int rings_init(struct port *port, struct tap *t)
 	return 0;
 }
 
-static void port_fill(struct port *port, struct tap *t)
+void tap_port_fill(struct port *port, struct tap *t)
 {
 	for (unsigned i = 0; i < t->n_queues; i++) {
 		port->in[i].drv = &t->queues[i];
@@ -423,7 +425,7 @@ static void port_fill(struct port *port, struct tap *t)
 }
 
 /* An interface that is up takes packets; see tun_chr_poll() in the kernel. */
-static void link_refresh(struct tap *t)
+void tap_link_refresh(struct tap *t)
 {
 	struct pollfd p = { .fd = t->queues[0].fd, .events = POLLOUT };
 	bool up = poll(&p, 1, 0) > 0 && (p.revents & POLLOUT);
@@ -448,7 +450,7 @@ static int tap_open(struct port *port, struct port_args *args,
 		goto err_free;
 	t->look.mtu = port->mtu;
 	mac_choose(port, args, t);
-	err = rings_init(port, t);
+	err = tap_rings_init(port, t);
 	if (err) {
 		error_set(error, err, "no memory for the port's buffers");
 		goto err_rings;
@@ -460,12 +462,12 @@ static int tap_open(struct port *port, struct port_args *args,
 		memcpy(saved->mac, t->look.mac, 6);
 		saved->has_mac = 1;
 	}
-	port_fill(port, t);
-	link_refresh(t);
+	tap_port_fill(port, t);
+	tap_link_refresh(t);
 	return 0;
 
 err_rings:
-	rings_fini(t);
+	tap_rings_fini(t);
 err_free:
 	free(t);
 	return err;
@@ -475,8 +477,8 @@ static void tap_close(struct port *port)
 {
 	struct tap *t = port->drv;
 
-	queues_close(t);
-	rings_fini(t);
+	tap_queues_close(t);
+	tap_rings_fini(t);
 	free(t);
 	port->drv = NULL;
 }
@@ -555,7 +557,7 @@ static int tap_set(struct port *port, json_t *params, struct glen_error *error)
 	if (err)
 		return err;
 	t->look = look;
-	link_refresh(t);
+	tap_link_refresh(t);
 	return 0;
 }
 
@@ -579,7 +581,7 @@ static void tap_tick(struct port *port)
 {
 	struct tap *t = port->drv;
 
-	link_refresh(t);
+	tap_link_refresh(t);
 	if (netns_is_gone(&t->netns))
 		port_break(port, "its network namespace was deleted");
 }

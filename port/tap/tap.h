@@ -49,6 +49,7 @@
 #include "port/netns.h"
 
 extern const struct port_ops tap_port_ops;
+extern const struct port_ops host_port_ops; /* host.c */
 extern const struct port_hot tap_hot;
 
 enum {
@@ -102,6 +103,22 @@ struct tap {
 	struct tap_look look;	/* in force */
 	_Atomic bool link;
 };
+
+/*
+ * Parts of open() that host.c uses too. tap_queue_open(), in the interface's
+ * namespace, makes t->ifname or its next queue, and returns the descriptor or
+ * -errno. A pattern like tap%d becomes the name that the kernel chose.
+ */
+int tap_queue_open(struct tap *t, unsigned i, bool resume,
+		   struct glen_error *error);
+void tap_queues_close(struct tap *t);
+/* Tells the kernel what may come unfinished; sets offload_flags. */
+int tap_offloads_set(struct tap *t, struct glen_error *error);
+/* Arenas of all queues, whose descriptors are set to -1; 0 or -ENOMEM. */
+int tap_rings_init(struct port *port, struct tap *t);
+void tap_rings_fini(struct tap *t);
+void tap_port_fill(struct port *port, struct tap *t);
+void tap_link_refresh(struct tap *t);
 
 /* "10.0.0.1/24", "fd00::1/64" or the bare address. -EINVAL with a sentence. */
 int addr_parse(const char *text, struct tap_addr *addr,
