@@ -25,6 +25,13 @@
  * UDP has no such thing as a peer that is there: errors that ICMP reports cost
  * the packet at hand, nothing more.
  *
+ * A group. addr may be an IPv4 multicast group instead, without a peer: then the
+ * port hears whoever sends to it, and is heard by all who joined. Members on
+ * one host share the group's port to receive at, and QEMU sends from there as
+ * well, so that nobody can tell two of them apart by name. We send through a
+ * socket of our own (sock, connected to the group; rx.fd is joined to it): what
+ * comes from its name is ours, sent back by the kernel, and forgotten (own).
+ *
  * Both ways a system call carries up to DGRAM_BURST frames (recvmmsg,
  * sendmmsg). Received frames up to DGRAM_SLOT bytes lie in a slot of the arena,
  * longer ones go on in a large buffer behind; only these touch it.
@@ -47,6 +54,7 @@
  * otherwise. rx belongs to the ring's worker; any worker sends, without a lock
  * while the backlog is empty.
  */
+#include <net/if.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -111,7 +119,8 @@ struct dgram_backlog {
 	_Atomic uint32_t n; /* frames; read without the lock, too */
 };
 
-/* The name that the peer's datagrams come from. Immutable once published. */
+/* The name that the peer's datagrams come from, or in a group, our own. Immutable
+ * once published. */
 struct dgram_name {
 	struct socket_addr addr;
 };
@@ -127,13 +136,16 @@ struct dgram {
 	struct port *port; /* const, as all up to here */
 	struct loop *loop;
 	bool is_unix;
+	bool group;		     /* addr is one, and so is peer: it */
+	char interface[IF_NAMESIZE]; /* where it is joined; "": the kernel
+					 * chooses */
 	uint32_t frame_max;
 	struct socket_addr addr, peer;
 	char text[SOCKET_TEXT_SIZE], peer_text[SOCKET_TEXT_SIZE];
 	struct socket_file file;      /* Unix: what we made */
 	struct socket_file peer_file; /* Unix: what we connected to */
 
-	struct loop_source sock; /* our socket */
+	struct loop_source sock; /* our socket; group: to send */
 	struct loop_source wake; /* eventfd: seen is not 0 */
 	struct loop_timer timer; /* for the next try to find the peer */
 	unsigned retry_ms;
@@ -146,6 +158,7 @@ struct dgram {
 	_Atomic unsigned seen;	    /* DGRAM_GONE, DGRAM_HERE */
 	_Atomic int error;	    /* errno of a send that nobody expects */
 	_Atomic uint64_t strangers; /* datagrams that were not the peer's */
+	_Atomic uint64_t own;	    /* group: datagrams of ours */
 	_Atomic uint64_t full;	    /* how often the peer's queue was full */
 	_Atomic uint64_t delayed;   /* frames that waited in the backlog */
 	struct dgram_rx rx;
@@ -154,6 +167,13 @@ struct dgram {
 
 /* Any thread: the control thread is to look at something. */
 void dgram_tell(struct dgram *d, unsigned bit);
+
+/*
+ * group.c, control thread: makes the sockets of a port that is in a group,
+ * sock.fd and rx.fd. 0 or -errno with a sentence, and nothing left open.
+ */
+bool group_address(const struct socket_addr *a);
+int group_open(struct dgram *d, struct glen_error *error);
 
 /*
  * backlog.c, any thread. backlog_add() appends packets list[0..n) of b as far

@@ -20,7 +20,9 @@ enum { CONTROLS = DGRAM_BURST * sizeof(union dgram_control) };
 
 /* Options as given. */
 struct options {
-	struct socket_addr addr, peer;
+	struct socket_addr addr, peer; /* group: the same */
+	bool group;
+	const char *interface;
 	mode_t access;
 };
 
@@ -137,7 +139,8 @@ static void peer_find(struct dgram *d)
 	d->peer_file = file;
 	if (!d->is_unix)
 		purge(d);
-	if (!getpeername(d->sock.fd, &name.any, &name.len))
+	if (!(d->group ? getsockname : getpeername)(d->sock.fd, &name.any,
+						    &name.len))
 		name_publish(d, &name);
 	backlog_clear(d);
 	d->connections++;
@@ -208,11 +211,20 @@ static int options_addresses(json_t *params, struct options *o,
 		err = params_str(params, "peer", &peer, error);
 	if (err)
 		return err;
+	if (addr && !path && !peer) {
+		err = socket_addr_inet(&o->addr, "addr", addr, error);
+		o->peer = o->addr;
+		o->group = o->addr.any.sa_family == AF_INET &&
+			   group_address(&o->addr);
+		if (err || o->group)
+			return err;
+	}
 	if (!path == !addr || !peer)
 		return error_set(error, -EINVAL,
 				 "a dgram port needs path=SOCKET and "
 				 "peer=SOCKET, or addr=ADDRESS:PORT and "
-				 "peer=ADDRESS:PORT");
+				 "peer=ADDRESS:PORT, or the IPv4 multicast "
+				 "group addr=GROUP:PORT");
 	if (path)
 		return socket_addr_unix(&o->addr, "path", path, error) ?:
 			       socket_addr_unix(&o->peer, "peer", peer, error);
@@ -228,14 +240,19 @@ static int options_addresses(json_t *params, struct options *o,
 static int options_read(json_t *params, struct options *o,
 			struct glen_error *error)
 {
-	static const char *const known[] = { "path", "addr", "peer", "access",
-					     NULL };
+	static const char *const known[] = { "path",	  "addr",   "peer",
+					     "interface", "access", NULL };
 	const char *access = NULL;
 	int err = params_check(params, known, error);
 
 	if (!err)
 		err = options_addresses(params, o, error);
-	if (!err && o->addr.len == o->peer.len &&
+	if (!err && !o->group &&
+	    (group_address(&o->addr) || group_address(&o->peer)))
+		err = error_set(error, -EINVAL,
+				"a group is joined with addr=GROUP:PORT alone, "
+				"IPv4: it is where to send as well");
+	if (!err && !o->group && o->addr.len == o->peer.len &&
 	    !memcmp(&o->addr.room, &o->peer.room, o->addr.len))
 		err = error_set(error, -EINVAL,
 				"peer is where the port itself receives: name "
@@ -244,6 +261,14 @@ static int options_read(json_t *params, struct options *o,
 		err = error_set(error, -EINVAL,
 				"peer needs the address to send to: * is any "
 				"of this host, to receive at");
+	if (!err)
+		err = params_str(params, "interface", &o->interface, error);
+	if (!err && o->interface &&
+	    (!o->group || !*o->interface ||
+	     strlen(o->interface) >= IF_NAMESIZE))
+		err = error_set(error, -EINVAL,
+				"interface is the name of the one on which to "
+				"join the multicast group addr");
 	if (!err)
 		err = params_str(params, "access", &access, error);
 	if (!err && access && o->addr.any.sa_family != AF_UNIX)
@@ -312,6 +337,10 @@ static struct dgram *dgram_alloc(struct port *port, const struct options *o)
 	d->addr = o->addr;
 	d->peer = o->peer;
 	d->is_unix = o->addr.any.sa_family == AF_UNIX;
+	d->group = o->group;
+	if (o->interface)
+		snprintf(d->interface, sizeof(d->interface), "%s",
+			 o->interface);
 	d->frame_max = d->is_unix ? DGRAM_FRAME_MAX : DGRAM_UDP_MAX;
 	socket_addr_text(&d->addr, d->text);
 	socket_addr_text(&d->peer, d->peer_text);
@@ -320,6 +349,7 @@ static struct dgram *dgram_alloc(struct port *port, const struct options *o)
 	d->wake = (struct loop_source){ -1, on_wake, d };
 	d->timer.source.fd = -1;
 	d->rx.dgram = d;
+	d->rx.fd = -1;
 	/* Who waits for another's system call spins first, then sleeps. */
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -347,6 +377,8 @@ static void sources_close(struct dgram *d)
 
 	loop_timer_fini(d->loop, &d->timer);
 	socket_unlink(&d->addr, &d->file);
+	if (d->group && d->rx.fd >= 0)
+		close(d->rx.fd);
 	for (unsigned i = 0; i < 2; i++) {
 		if (sources[i]->fd < 0)
 			continue;
@@ -361,22 +393,37 @@ static void sources_close(struct dgram *d)
 	}
 }
 
-static int sources_open(struct dgram *d, mode_t access,
-			struct glen_error *error)
+/* One socket to send and receive. */
+static int pair_open(struct dgram *d, mode_t access, struct glen_error *error)
 {
-	int err, fd;
+	int fd = socket_bind(&d->addr, SOCK_DGRAM, access, &d->file, error);
 
-	if (!d->loop)
-		return error_set(error, -EINVAL,
-				 "a dgram port needs a switch with an event "
-				 "loop");
-	fd = socket_bind(&d->addr, SOCK_DGRAM, access, &d->file, error);
 	if (fd < 0)
 		return fd;
 	d->sock.fd = d->rx.fd = fd;
 	if (d->is_unix)
 		socket_refuse_files(fd);
-	socket_buffers(fd, DGRAM_SNDBUF, d->is_unix ? 0 : DGRAM_RCVBUF);
+	return 0;
+}
+
+static int sources_open(struct dgram *d, mode_t access,
+			struct glen_error *error)
+{
+	int err;
+
+	if (!d->loop)
+		return error_set(error, -EINVAL,
+				 "a dgram port needs a switch with an event "
+				 "loop");
+	if (d->group)
+		err = group_open(d, error);
+	else
+		err = pair_open(d, access, error);
+	if (err)
+		return err;
+	socket_buffers(d->sock.fd, DGRAM_SNDBUF, 0);
+	if (!d->is_unix)
+		socket_buffers(d->rx.fd, 0, DGRAM_RCVBUF);
 	d->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = d->wake.fd < 0 ? -errno : loop_add(d->loop, &d->wake, EPOLLIN);
 	if (!err)
@@ -410,7 +457,7 @@ static int dgram_open(struct port *port, struct port_args *args,
 	}
 	port->n_in = port->n_out = 1;
 	port->in[0].drv = &d->rx;
-	port->in[0].in_fd = d->sock.fd;
+	port->in[0].in_fd = d->rx.fd;
 	port->out[0].drv = d;
 	port->caps = 0;
 	port->drv = d;
@@ -466,7 +513,14 @@ static void dgram_show(struct port *port, json_t *object)
 	int err = atomic_load(&d->error);
 
 	show_text(object, d->is_unix ? "path" : "addr", d->text);
-	show_text(object, "peer", d->peer_text);
+	if (d->group) {
+		json_object_set_new(object, "group", json_true());
+		show_text(object, "interface", d->interface);
+		json_object_set_new(object, "own",
+				    json_integer(atomic_load(&d->own)));
+	} else {
+		show_text(object, "peer", d->peer_text);
+	}
 	json_object_set_new(object, "connected",
 			    json_boolean(atomic_load(&d->connected)));
 	json_object_set_new(object, "connections",
@@ -494,7 +548,10 @@ const struct port_ops dgram_port_ops = {
 	.options = "path=SOCKET   our Unix socket, with peer=SOCKET; or\n"
 		   "addr=HOST:PORT  our UDP address: 192.0.2.1:5000, "
 		   "[2001:db8::1]:5000 or *:5000\n"
-		   "peer=...      the other side's, of the same kind\n"
+		   "peer=...      the other side's, of the same kind; or\n"
+		   "addr=GROUP:PORT  alone: an IPv4 multicast group, as "
+		   "QEMU's 230.0.0.1:1234\n"
+		   "interface=NAME  where to join the group (by its route)\n"
 		   "access=MODE   rights of the socket file, in octal (0660)\n",
 	.open = dgram_open,
 	.close = dgram_close,

@@ -19,9 +19,14 @@ struct burst {
 	struct iovec iov[BURST_IOV];
 };
 
-/* Not from the peer: forgotten. Perhaps it is, and we do not know it yet. */
+/* Not from the peer: forgotten. Perhaps it is, and we do not know it yet. In a
+ * group: our own. */
 static __attribute__((noinline)) void rx_stranger(struct dgram *d)
 {
+	if (d->group) {
+		atomic_fetch_add_explicit(&d->own, 1, memory_order_relaxed);
+		return;
+	}
 	atomic_fetch_add_explicit(&d->strangers, 1, memory_order_relaxed);
 	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
 		dgram_tell(d, DGRAM_HERE);
@@ -112,9 +117,10 @@ static unsigned dgram_rx(struct ingress *in, struct batch *b)
 	/* Errors are those of packets that we sent; they are cleared now. */
 	for (int k = 0; k < n; k++) {
 		struct msghdr *hdr = &rx->msg[k].msg_hdr;
-		bool stranger = hdr->msg_namelen != name->addr.len ||
-				memcmp(hdr->msg_name, &name->addr.room,
-				       name->addr.len);
+		bool named = hdr->msg_namelen == name->addr.len &&
+			     !memcmp(hdr->msg_name, &name->addr.room,
+				     name->addr.len);
+		bool stranger = named == d->group;
 
 		if (__builtin_expect(hdr->msg_controllen ||
 					     (hdr->msg_flags & MSG_CTRUNC),

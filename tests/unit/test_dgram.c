@@ -377,6 +377,110 @@ static void udp_over_ipv6(void **state)
 	udp(AF_INET6);
 }
 
+/* A member as QEMU is one: it sends from where it receives, which others on
+ * this host do as well. */
+static int member(const struct socket_addr *a)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct ip_mreqn lo = { .imr_multiaddr = a->in.sin_addr,
+			       .imr_ifindex = if_nametoindex("lo") };
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(bind(fd, &a->any, a->len), 0);
+	if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &lo, sizeof(lo)) ||
+	    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &lo, sizeof(lo)))
+		SKIP("no multicast on lo here");
+	return fd;
+}
+
+/* A packet from a member that carries a verdict for each port's module. */
+static void to_group(int fd, const struct socket_addr *a, uint32_t seq)
+{
+	rig_build(buffer,
+		  &(struct sent){ .verdict = TO(0), .seq = seq, .len = 200 });
+	assert_int_equal(sendto(fd, buffer, 200, 0, &a->any, a->len), 200);
+}
+
+static void a_group_hears_and_is_heard(void **state)
+{
+	char text[SOCKET_TEXT_SIZE];
+	struct port *first, *second;
+	struct socket_addr a;
+	int free_fd = udp_socket(AF_INET, &a), m[2];
+
+	/* A port that is free for now, in a group of its own. */
+	a.in.sin_addr.s_addr = htonl(0xefff0000 | (getpid() & 0xff) << 8 |
+				     (ntohs(a.in.sin_port) & 0xff));
+	close(free_fd);
+	m[0] = member(&a);
+	m[1] = member(&a);
+	socket_addr_text(&a, text);
+	first = open_port("far", "dgram",
+			  "{\"addr\": \"%s\", \"interface\": \"lo\"}", text);
+	second = open_port("other", "dgram",
+			   "{\"addr\": \"%s\", \"interface\": \"lo\"}", text);
+	assert_true(first->ops->link(first));
+	assert_true(shows_text(first, "interface", "lo"));
+	/* Each member is heard by both ports, though nobody can tell them
+	 * apart. Both ports send it to the near one. */
+	for (uint32_t k = 0; k < 2; k++) {
+		to_group(m[k], &a, k);
+		WAIT(rig_in(first).packets == k + 1 &&
+		     rig_in(second).packets == k + 1);
+		expect_near(k, 200);
+		expect_near(k, 200);
+		expect_far(m[0], k, 200); /* their own, too */
+		expect_far(m[1], k, 200);
+	}
+	/* As do the ports each other. (Sent by hand: what the switch sends to
+	 * one, the other would have it send there again, for ever.) */
+	rig_build(buffer,
+		  &(struct sent){ .verdict = TO(0), .seq = 5, .len = 200 });
+	assert_int_equal(send(((struct dgram *)first->drv)->sock.fd, buffer,
+			      200, 0),
+			 200);
+	WAIT(shown(first, "own") == 1 && rig_in(second).packets == 3);
+	expect_near(5, 200);
+	expect_far(m[0], 5, 200);
+	expect_far(m[1], 5, 200);
+	port_destroy(second);
+	/* What a port sends is heard by all others, and once. */
+	for (uint32_t seq = 10; seq < 20; seq++) {
+		rig_send(near_port, 0,
+			 (struct sent){ .verdict = TO(first->index),
+					.seq = seq,
+					.len = 1000 });
+		expect_far(m[0], seq, 1000);
+		expect_far(m[1], seq, 1000);
+		WAIT(shown(first, "own") == seq - 8);
+	}
+	assert_int_equal(rig_in(first).packets, 2);
+	assert_int_equal(recv(m[0], buffer, sizeof(buffer), 0), -1);
+	rig_check();
+	close(m[0]);
+	close(m[1]);
+}
+
+static void groups_are_checked(void **state)
+{
+	refuse_port("dgram", -EINVAL, "alone",
+		    "{\"addr\": \"239.1.1.1:1\", \"peer\": \"127.0.0.1:1\"}");
+	refuse_port("dgram", -EINVAL, "alone",
+		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"239.1.1.1:1\"}");
+	refuse_port("dgram", -EINVAL, "IPv4", "{\"addr\": \"[ff02::1234]:1\"}");
+	refuse_port("dgram", -EINVAL, "needs path",
+		    "{\"addr\": \"127.0.0.1:1\"}");
+	refuse_port("dgram", -EINVAL, "multicast group",
+		    "{\"addr\": \"127.0.0.1:1\", \"peer\": \"127.0.0.1:2\", "
+		    "\"interface\": \"lo\"}");
+	refuse_port("dgram", -EINVAL, "socket file",
+		    "{\"addr\": \"239.1.1.1:1\", \"access\": \"0600\"}");
+	refuse_port("dgram", -ENODEV, "no interface nosuch0",
+		    "{\"addr\": \"239.1.1.1:1\", "
+		    "\"interface\": \"nosuch0\"}");
+}
+
 static void options_are_checked(void **state)
 {
 	refuse_port("dgram", -EINVAL, "needs path", "{}");
@@ -426,6 +530,8 @@ int main(void)
 		DGRAM_TEST(who_sends_is_connected_to),
 		DGRAM_TEST(udp_over_ipv4),
 		DGRAM_TEST(udp_over_ipv6),
+		DGRAM_TEST(a_group_hears_and_is_heard),
+		DGRAM_TEST(groups_are_checked),
 		DGRAM_TEST(options_are_checked),
 		DGRAM_TEST(a_stream_socket_is_no_peer),
 	};

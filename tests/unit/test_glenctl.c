@@ -484,6 +484,12 @@ static void frames_take_any_interface(void **state)
 		      "local.host=2001:db8::1,local.port=2,remote.type=inet,"
 		      "remote.host=127.0.0.1,remote.port=1",
 		      NULL);
+	assert_netdev(PORT("dgram", ", \"addr\": \"230.0.0.1:5558\","
+				    "\"group\": true"),
+		      NULL,
+		      "-netdev dgram,id=glen-s0-vm1,remote.type=inet,"
+		      "remote.host=230.0.0.1,remote.port=5558",
+		      NULL);
 }
 
 static void libvirt_knows_frames(void **state)

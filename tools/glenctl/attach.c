@@ -27,7 +27,8 @@ struct place {
 struct facts {
 	const char *name, *driver, *model;
 	bool server;		  /* glend listens */
-	struct place here, there; /* there: of dgram only */
+	struct place here, there; /* there: of dgram only, unless: */
+	bool group;		  /* here is one, multicast */
 	unsigned queues, mtu;	  /* mtu 0: nothing to say about it */
 	bool packed;
 	char id[80]; /* of QEMU's objects */
@@ -126,7 +127,8 @@ static bool fill_places(struct facts *f, const json_t *port)
 	f->here.path = json_string_value(json_object_get(port, "path"));
 	if (!f->here.path && !(addr && fill_address(&f->here, addr)))
 		return false;
-	if (strcmp(f->driver, "dgram"))
+	f->group = json_is_true(json_object_get(port, "group"));
+	if (strcmp(f->driver, "dgram") || f->group)
 		return true;
 	if (f->here.path)
 		f->there.path = peer;
@@ -278,12 +280,12 @@ static void qemu_stream(json_t **list, const struct facts *f)
 
 static void qemu_dgram(json_t **list, const struct facts *f)
 {
-	char *local = qemu_place("local", &f->there);
+	char *local = f->group ? NULL : qemu_place("local", &f->there);
 	char *remote = qemu_place("remote", &f->here);
 
 	word(list, "-netdev");
-	word(list, "dgram,id=%s,%s,%s", f->id, local ? local : "",
-	     remote ? remote : "");
+	word(list, "dgram,id=%s,%s%s%s", f->id, local ? local : "",
+	     local ? "," : "", remote ? remote : "");
 	free(local);
 	free(remote);
 }
@@ -454,8 +456,21 @@ static void libvirt_stream(FILE *file, const struct facts *f)
 	libvirt_close(file, f);
 }
 
+static void libvirt_group(FILE *file, const struct facts *f)
+{
+	libvirt_open(file, f, "mcast");
+	fputs("  <source ", file);
+	print_place(file, &f->here);
+	fputs("/>\n", file);
+	libvirt_close(file, f);
+}
+
 static void libvirt_dgram(FILE *file, const struct facts *f)
 {
+	if (f->group) {
+		libvirt_group(file, f);
+		return;
+	}
 	libvirt_open(file, f, "udp");
 	fputs("  <source ", file);
 	print_place(file, &f->here);
