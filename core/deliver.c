@@ -509,13 +509,12 @@ static unsigned reason_of(const struct switch_snap *snap, uint32_t reason)
 	return DROP_IN_MODULE;
 }
 
-/* Why packets with a verdict VERDICT_PORT for port go nowhere; DROP_N: they go
- * there. */
+/* Why packets for port (VERDICT_PORT) go nowhere; DROP_MAX: they go there. */
 static inline unsigned judge_port(const struct switch_snap *snap, uint32_t port,
 				  uint16_t source)
 {
 	if (__builtin_expect(reachable(snap, port, source), 1))
-		return DROP_N;
+		return DROP_MAX;
 	if (port == source && port < snap->n_dest && snap->dest[port].port)
 		return DROP_IN_SAME_PORT;
 	return DROP_IN_NO_PORT;
@@ -539,7 +538,7 @@ static unsigned judge(const struct switch_snap *snap, uint32_t v,
 		return DROP_IN_MODULE;
 	for (uint32_t k = 0; k < set->n; k++)
 		if (reachable(snap, set->member[k].port, source))
-			return DROP_N;
+			return DROP_MAX;
 	return DROP_IN_NO_PORT;
 }
 
@@ -553,7 +552,7 @@ static __attribute__((noinline)) void tell_capture(struct delivery *d,
 
 	for (unsigned i = at; i < b->n; i++) {
 		reason = judge(d->snap, b->verdict[i], d->in->port->index);
-		if (reason != DROP_N)
+		if (reason != DROP_MAX)
 			drop_in(d->in, b, i, reason);
 	}
 	d->judged = b->n;
@@ -630,7 +629,7 @@ static __attribute__((noinline)) void special(struct delivery *d, unsigned i,
 	if (i < d->judged && (v & VERDICT_TYPE) == GLEN_VERDICT_DROP)
 		return;
 	reason = judge(d->snap, v, d->in->port->index);
-	if (reason == DROP_N) {
+	if (reason == DROP_MAX) {
 		targets = add_set(d, find_set(d->snap, v & 0xffff), i, next - i,
 				  next);
 		count_add(&d->in->counters->replicated,
@@ -666,7 +665,7 @@ static inline void make_runs(struct delivery *d)
 			continue;
 		}
 		reason = judge_port(snap, port, source);
-		if (__builtin_expect(reason != DROP_N, 0)) {
+		if (__builtin_expect(reason != DROP_MAX, 0)) {
 			drop_in(d->in, b, i, reason);
 			continue;
 		}
@@ -703,7 +702,7 @@ static __attribute__((noinline)) void add_copies(struct delivery *d)
 			copies += set ? add_set(d, set, i, 1, b->n) : 0;
 			continue;
 		}
-		if (judge(d->snap, to, d->in->port->index) != DROP_N)
+		if (judge(d->snap, to, d->in->port->index) != DROP_MAX)
 			continue;
 		dest = &d->snap->dest[to & 0xffff];
 		if (dest->n_out == 1)

@@ -25,7 +25,7 @@
  * UDP has no such thing as a peer that is there: errors that ICMP reports cost
  * the packet at hand, nothing more.
  *
- * A group. addr may be an IPv4 multicast group instead, without a peer: then the
+ * A group. addr may be an IPv4 multicast group instead, without a peer: then
  * port hears whoever sends to it, and is heard by all who joined. Members on
  * one host share the group's port to receive at, and QEMU sends from there as
  * well, so that nobody can tell two of them apart by name. We send through a
@@ -119,8 +119,8 @@ struct dgram_backlog {
 	_Atomic uint32_t n; /* frames; read without the lock, too */
 };
 
-/* The name that the peer's datagrams come from, or in a group, our own. Immutable
- * once published. */
+/* The name that the peer's datagrams come from, or in a group, our own.
+ * Immutable once published. */
 struct dgram_name {
 	struct socket_addr addr;
 };
