@@ -461,6 +461,7 @@ int daemon_init(struct daemon *d, const struct options *options,
 	d->options = options;
 	d->loop.fd = d->signals.fd = d->timer.fd = d->wake.fd = -1;
 	d->server.fd = d->server.lock_fd = d->server.reserve_fd = -1;
+	d->server.again.source.fd = -1;
 	d->started_s = server_now_s();
 	log_debug("%lu files may be open", files);
 	err = init_events(d, error);

@@ -245,6 +245,21 @@ static int listen_at(struct server *s, const struct server_config *config,
 	return err;
 }
 
+enum { RESERVE_MS = 10 };
+
+/* Listens if there is a reserve for when descriptors run out. */
+static void listen_again(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->reserve_fd < 0)
+		s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (s->reserve_fd < 0)
+		loop_timer_set(&s->again, RESERVE_MS);
+	loop_set(s->loop, &s->source,
+		 s->reserve_fd < 0 || s->deaf ? 0 : EPOLLIN);
+}
+
 /* Out of descriptors: takes the connection with the one in reserve, says why
  * and closes it. Else it would stay readable for ever. */
 static void refuse_connection(struct server *s, int err)
@@ -263,7 +278,9 @@ static void refuse_connection(struct server *s, int err)
 		(void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
 		discard_connection(s->bin, fd);
 	}
-	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	/* It may be the bin's thread that closes it, a moment later. */
+	s->reserve_fd = -1;
+	listen_again(s);
 	log_limited(&s->limit, LOG_LEVEL_WARNING, "refused a connection: %s",
 		    error_reason(err));
 }
@@ -287,7 +304,7 @@ static void hear_again(struct server *s)
 	if (!s->deaf || discard_is_full(s->bin))
 		return;
 	s->deaf = false;
-	loop_set(s->loop, &s->source, EPOLLIN);
+	listen_again(s);
 	for (struct conn *c = s->conns; c; c = c->next)
 		conn_update(c);
 }
@@ -322,7 +339,7 @@ int server_init(struct server *s, struct loop *loop,
 	int err;
 
 	memset(s, 0, sizeof(*s));
-	s->fd = s->lock_fd = s->reserve_fd = -1;
+	s->fd = s->lock_fd = s->reserve_fd = s->again.source.fd = -1;
 	s->loop = loop;
 	s->ops = ops;
 	s->arg = arg;
@@ -345,6 +362,9 @@ int server_init(struct server *s, struct loop *loop,
 		err = listen_at(s, config, error);
 	if (err)
 		return err;
+	err = loop_timer_init(loop, &s->again, listen_again, s);
+	if (err)
+		return error_set(error, err, "timerfd: %s", strerror(-err));
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	s->source = (struct loop_source){ s->fd, on_listen, s };
 	err = loop_add(loop, &s->source, EPOLLIN);
@@ -364,6 +384,7 @@ void server_fini(struct server *s)
 		unlink(s->path);
 		discard_fd(s->bin, s->fd);
 	}
+	loop_timer_fini(s->loop, &s->again);
 	if (s->reserve_fd >= 0)
 		close(s->reserve_fd);
 	if (s->lock_fd >= 0) {

@@ -111,7 +111,9 @@ struct server {
 	struct loop_source source;
 	int fd;		/* listening; -1: closed */
 	int lock_fd;	/* of the lock file beside the socket */
-	int reserve_fd; /* given up when descriptors run out */
+	int reserve_fd; /* given up when descriptors run out; -1: gone */
+	struct loop_timer again; /* to get it back; until then nobody is
+				  * accepted */
 	char *path;
 	struct conn *conns;
 	unsigned n_conns;

@@ -246,8 +246,8 @@ def test_locks(glend):
     with open(f"/proc/{glend.pid}/status", encoding="ascii") as file:
         status = dict(line.split(":\t", 1) for line in file)
     assert status["NoNewPrivs"].strip() == "1"
-    # CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF
-    allowed = 1 << 12 | 1 << 13 | 1 << 21 | 1 << 39
+    # CAP_NET_ADMIN, _NET_RAW, _IPC_LOCK, _SYS_ADMIN, _BPF
+    allowed = 1 << 12 | 1 << 13 | 1 << 14 | 1 << 21 | 1 << 39
     for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
         assert int(status[name], 16) & ~allowed == 0
     with open(binary("glend"), "rb") as file:
