@@ -178,6 +178,7 @@ static void static_addresses_are_settings(void **state)
 {
 	struct learn *l = made(json_object());
 	struct glen_error error;
+	json_t *params;
 
 	set(l, 1,
 	    "{\"macs\": [\"02:00:00:00:00:0A\", "
@@ -207,7 +208,9 @@ static void static_addresses_are_settings(void **state)
 	assert_true(ops->changed(l));
 	shows(l, 1, "{}");
 	/* All or nothing */
-	assert_int_equal(ops->set(l, json_object(), NULL), 0);
+	params = json_object();
+	assert_int_equal(ops->set(l, params, NULL), 0);
+	json_decref(params);
 	ops->destroy(l);
 	l = made(json_pack("{s:b}", "vlan", 0));
 	assert_int_equal(set_error(l, 1,
