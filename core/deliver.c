@@ -520,20 +520,24 @@ static inline unsigned judge_port(const struct switch_snap *snap, uint32_t port,
 	return DROP_IN_NO_PORT;
 }
 
-/* The same for any verdict. */
+/*
+ * The same for any verdict. *to_set is what was judged, NULL if that is no set:
+ * the control thread may replace it meanwhile, so nobody looks for it twice.
+ */
 static unsigned judge(const struct switch_snap *snap, uint32_t v,
-		      uint16_t source)
+		      uint16_t source, const struct port_set **to_set)
 {
 	uint32_t low = v & 0xffff;
 	const struct port_set *set;
 
+	*to_set = NULL;
 	if ((v & VERDICT_TYPE) == VERDICT_PORT)
 		return judge_port(snap, low, source);
 	if (v - low == GLEN_VERDICT_DROP)
 		return reason_of(snap, low);
 	if (v - low != GLEN_VERDICT_SET)
 		return DROP_IN_MODULE;
-	set = find_set(snap, low);
+	*to_set = set = find_set(snap, low);
 	if (!set)
 		return DROP_IN_MODULE;
 	for (uint32_t k = 0; k < set->n; k++)
@@ -548,10 +552,12 @@ static __attribute__((noinline)) void tell_capture(struct delivery *d,
 						   unsigned at)
 {
 	struct batch *b = d->b;
+	const struct port_set *set;
 	unsigned reason;
 
 	for (unsigned i = at; i < b->n; i++) {
-		reason = judge(d->snap, b->verdict[i], d->in->port->index);
+		reason = judge(d->snap, b->verdict[i], d->in->port->index,
+			       &set);
 		if (reason != DROP_MAX)
 			drop_in(d->in, b, i, reason);
 	}
@@ -624,14 +630,14 @@ static __attribute__((noinline)) void special(struct delivery *d, unsigned i,
 					      unsigned next)
 {
 	uint32_t v = d->b->verdict[i];
+	const struct port_set *set;
 	unsigned reason, targets;
 
 	if (i < d->judged && (v & VERDICT_TYPE) == GLEN_VERDICT_DROP)
 		return;
-	reason = judge(d->snap, v, d->in->port->index);
+	reason = judge(d->snap, v, d->in->port->index, &set);
 	if (reason == DROP_MAX) {
-		targets = add_set(d, find_set(d->snap, v & 0xffff), i, next - i,
-				  next);
+		targets = add_set(d, set, i, next - i, next);
 		count_add(&d->in->counters->replicated,
 			  (uint64_t)(targets - 1) * (next - i));
 		return;
@@ -702,7 +708,7 @@ static __attribute__((noinline)) void add_copies(struct delivery *d)
 			copies += set ? add_set(d, set, i, 1, b->n) : 0;
 			continue;
 		}
-		if (judge(d->snap, to, d->in->port->index) != DROP_MAX)
+		if (judge(d->snap, to, d->in->port->index, &set) != DROP_MAX)
 			continue;
 		dest = &d->snap->dest[to & 0xffff];
 		if (dest->n_out == 1)
