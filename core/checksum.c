@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "core/copy.h"
+
 /* The width of this instruction set's vectors. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -23,24 +25,24 @@ typedef uint64_t vector_unaligned
 static inline uint64_t tail(const uint8_t *p, size_t len)
 {
 	uint64_t sum = 0;
-	uint32_t word32 = 0;
-	uint16_t word16 = 0;
+	uint32_t four = 0;
+	uint16_t two = 0;
 	uint8_t last[2] = { 0 };
 
 	if (len & 4) {
-		memcpy(&word32, p, 4);
-		sum += word32;
+		copy_some(&four, p, 4);
+		sum += four;
 		p += 4;
 	}
 	if (len & 2) {
-		memcpy(&word16, p, 2);
-		sum += word16;
+		copy_some(&two, p, 2);
+		sum += two;
 		p += 2;
 	}
 	if (len & 1) {
 		last[0] = *p;
-		memcpy(&word16, last, 2);
-		sum += word16;
+		memcpy(&two, last, 2);
+		sum += two;
 	}
 	return sum;
 }
@@ -69,7 +71,7 @@ uint64_t HOT(checksum_bytes)(const uint8_t *data, size_t len)
 	for (int i = 0; i < LANES; i++)
 		sum += a[i];
 	for (; len >= 8; len -= 8, data += 8) {
-		memcpy(&word, data, 8);
+		copy_some(&word, data, 8);
 		sum += (word & 0xffffffff) + (word >> 32);
 	}
 	return sum + tail(data, len);

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* copy.h - the three ways bytes are copied in the hot path. */
+/* copy.h - the ways bytes are copied in the hot path. */
 #ifndef CORE_COPY_H
 #define CORE_COPY_H
 /*
  * copy64        64 bytes, no alignment needed
  * copy_header   at most 64 bytes to a 64-byte place, the rest of it zeroed
  * copy_bytes    any length; touches exactly the bytes named
+ * copy_some     a few, as memcpy(); where the rest is not worth it
  *
  * The vector types let the compiler use what the instruction set has: one
  * register with AVX-512, two with AVX2, four otherwise. copy_bytes() never
  * reads or writes outside [0, len): its source may end at the edge of a
  * mapping, and what lies before it in the destination may be a header that was
  * checked and must not be overwritten from shared memory.
+ *
+ * A client decides whether two workers meet in its memory, by naming a buffer
+ * twice; what is copied then is any mixture, and its affair. ThreadSanitizer,
+ * which would call that a race, gets copies made of atomics.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +24,13 @@
 
 #if defined(__AVX512BW__)
 #include <immintrin.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define COPY_ATOMICALLY 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COPY_ATOMICALLY 1
+#endif
 #endif
 
 typedef uint8_t vec64 __attribute__((vector_size(64), aligned(1), may_alias));
@@ -33,10 +45,36 @@ static inline void copy64(void *dst, const void *src)
 	*(vec64 *)dst = *(const vec64 *)src;
 }
 
+#ifdef COPY_ATOMICALLY
+#define COPY_AS(type, at)                                            \
+	__atomic_store_n((type *)(dst + (at)),                       \
+			 __atomic_load_n((const type *)(src + (at)), \
+					 __ATOMIC_RELAXED),          \
+			 __ATOMIC_RELAXED)
+
+static inline void copy_atomically(uint8_t *dst, const uint8_t *src,
+				   uint32_t len)
+{
+	uint32_t i = 0;
+
+	if (!(((uintptr_t)dst ^ (uintptr_t)src) & 7)) {
+		for (; i < len && (uintptr_t)(src + i) & 7; i++)
+			COPY_AS(uint8_t, i);
+		for (; i + 8 <= len; i += 8)
+			COPY_AS(uint64_t, i);
+	}
+	for (; i < len; i++)
+		COPY_AS(uint8_t, i);
+}
+#undef COPY_AS
+#endif
+
 /* Fewer than 64 bytes; the two halves of each step may overlap. */
 static inline void copy_small(uint8_t *dst, const uint8_t *src, uint32_t len)
 {
-#if defined(__AVX512BW__)
+#if defined(COPY_ATOMICALLY)
+	copy_atomically(dst, src, len);
+#elif defined(__AVX512BW__)
 	__mmask64 m = _bzhi_u64(~0ULL, len);
 
 	_mm512_mask_storeu_epi8(dst, m, _mm512_maskz_loadu_epi8(m, src));
@@ -79,6 +117,10 @@ static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t len)
 {
 	uint32_t i = 0;
 
+#ifdef COPY_ATOMICALLY
+	copy_atomically(dst, src, len);
+	return;
+#endif
 	if (len < 64) {
 		copy_small(dst, src, len);
 		return;
@@ -91,6 +133,15 @@ static inline void copy_bytes(uint8_t *dst, const uint8_t *src, uint32_t len)
 		copy64(dst + i, src + i);
 	if (i < len)
 		copy64(dst + len - 64, src + len - 64);
+}
+
+static inline void copy_some(void *dst, const uint8_t *src, uint32_t len)
+{
+#ifdef COPY_ATOMICALLY
+	copy_atomically(dst, src, len);
+#else
+	memcpy(dst, src, len);
+#endif
 }
 
 /*

@@ -9,10 +9,10 @@
  * shorter than it claims ends in -EINVAL. Any thread that owns the batch.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "core/batch.h"
 #include "core/checksum.h"
+#include "core/copy.h"
 
 struct stream {
 	const struct batch *b;
@@ -79,7 +79,7 @@ static inline int stream_copy(struct stream *s, uint8_t *dst, uint32_t n)
 		chunk = stream_chunk(s, n);
 		if (chunk == 0)
 			return -EINVAL;
-		memcpy(dst, s->ptr, chunk);
+		copy_bytes(dst, s->ptr, chunk);
 		stream_advance(s, chunk);
 	}
 	/* The compiler must not look at the sender's memory again. */

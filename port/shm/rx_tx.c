@@ -24,7 +24,7 @@ static bool take_vnet_hdr(struct shm_in *r, struct batch *b, unsigned i)
 
 	if (s->len < r->vnet_hdr_len)
 		return false;
-	memcpy(hdr, s->ptr, r->vnet_hdr_len);
+	copy_some(hdr, s->ptr, r->vnet_hdr_len);
 	b->offloads |= vnet_hdr_read(hdr, &b->off[i]);
 	s->ptr += r->vnet_hdr_len;
 	s->len -= r->vnet_hdr_len;

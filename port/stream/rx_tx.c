@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "core/copy.h"
 #include "core/touch.h"
 
 enum {
@@ -233,7 +234,7 @@ static bool burst_add(struct burst *u, const struct batch *b, unsigned i,
 	put_length(p, len);
 	memcpy(p + STREAM_HEAD, b->hdr[i], b->hdr_len[i]);
 	for (unsigned s = 0; copy && s < b->n_seg[i]; s++) {
-		memcpy(p + at, seg[s].ptr, seg[s].len);
+		copy_bytes(p + at, seg[s].ptr, seg[s].len);
 		at += seg[s].len;
 	}
 	burst_bytes(u, at);

@@ -47,7 +47,7 @@ static inline bool take_headers(const struct vhost_ring *r, struct batch *b,
 		for (unsigned i = 0; i < n; i++) {
 			uint8_t hdr[VNET_HDR_LEN];
 
-			memcpy(hdr, b->seg[i].ptr, sizeof(hdr));
+			copy_some(hdr, b->seg[i].ptr, sizeof(hdr));
 			good &= take_offload(r, b, i, hdr);
 		}
 	}
@@ -162,7 +162,7 @@ static void rx_chain(struct ingress *in, const struct vhost_ring *r,
 		uint32_t cut = buf[k].len < left ? buf[k].len : left;
 
 		/* The header may be spread over several buffers. */
-		memcpy(hdr + got, buf[k].ptr, cut);
+		copy_some(hdr + got, buf[k].ptr, cut);
 		got += cut;
 		left -= cut;
 		if (cut < buf[k].len)

@@ -90,8 +90,11 @@ class Stream:
         self.sock.connect(path)
 
     def take(self, size):
-        data = self.sock.recv(size, socket.MSG_WAITALL)
-        assert len(data) == size, "glend hung up"
+        data = b""
+        while len(data) < size:
+            more = self.sock.recv(size - len(data))
+            assert more, "glend hung up"
+            data += more
         return data
 
     def send(self, frame):
