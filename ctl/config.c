@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/settings.h"
+#include "ctl/missing.h"
 #include "lib/error.h"
 
 enum { STEP_TEXT_SIZE = 200 };
@@ -121,7 +122,7 @@ json_t *control_config(struct control *ctl)
 	for (; sw; sw = sw->next)
 		if (json_object_set_new(switches, sw->name, switch_config(sw)))
 			goto err_switches;
-	if (add_reserved(ctl, switches))
+	if (add_reserved(ctl, switches) || missing_config(ctl, switches))
 		goto err_switches;
 	/* A switch that came with a client's port goes with it. */
 	for (sw = engine_switches(ctl->engine); sw; sw = sw->next)
@@ -463,6 +464,28 @@ static int add_port(struct control *ctl, const char *full, json_t *object,
 	return err;
 }
 
+/* Adds a port that was there before; if that fails it is tried again. */
+static int put_back(struct control *ctl, const char *full, json_t *object,
+		    struct glen_error *error)
+{
+	struct glen_error later;
+	bool is_new;
+	json_t *params;
+	int err = add_port(ctl, full, object, error);
+
+	if (!err || !ctl->missing)
+		return err;
+	params = json_copy(object);
+	json_object_del(params, "driver");
+	if (params &&
+	    !missing_add(ctl, full,
+			 json_string_value(json_object_get(object, "driver")),
+			 params, &later))
+		missing_try(ctl, full, &is_new, &later);
+	json_decref(params);
+	return err;
+}
+
 /* Takes a port out of the configuration. A client that has a reserved port
  * open keeps it until it goes. */
 static int del_port(struct control *ctl, const char *full,
@@ -495,7 +518,7 @@ static int replace_port(struct control *ctl, const char *full, json_t *from,
 	if (err)
 		return err;
 	err = add_port(ctl, full, to, error);
-	if (err && add_port(ctl, full, from, &again))
+	if (err && put_back(ctl, full, from, &again))
 		error_set(error, err,
 			  "%.120s (and port %s could not be put "
 			  "back: %.80s)",
@@ -644,7 +667,7 @@ static int step_undo(struct control *ctl, struct step *s,
 {
 	switch (s->kind) {
 	case STEP_DEL_PORT:
-		return add_port(ctl, s->name, s->from, error);
+		return put_back(ctl, s->name, s->from, error);
 	case STEP_DEL_SWITCH:
 		if (!switch_find(ctl->engine, s->name))
 			return add_switch(ctl, s->name, s->from, error);

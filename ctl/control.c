@@ -8,6 +8,7 @@
 
 #include "core/settings.h"
 #include "ctl/config.h"
+#include "ctl/missing.h"
 #include "lib/error.h"
 
 int control_split(const char *full, struct control_name *name,
@@ -106,10 +107,10 @@ unsigned control_n_reserved(const struct control *ctl, const char *name)
 		left--;
 		n -= port->configured && port->ops->attach_info;
 	}
-	return n;
+	return n + missing_count(ctl, name);
 }
 
-/* True if some reservation keeps the switch. */
+/* True if the switch has ports that are not open now. */
 static bool has_reserved(const struct control *ctl, const char *sw)
 {
 	const char *full;
@@ -119,7 +120,7 @@ static bool has_reserved(const struct control *ctl, const char *sw)
 		if (reserved_in(full, sw))
 			return true;
 	}
-	return false;
+	return missing_count(ctl, sw);
 }
 
 void control_changed(struct control *ctl)
@@ -201,7 +202,8 @@ static int open_one(struct control *ctl, const char *full, const char *driver,
 
 err_saved:
 	if (args->saved)
-		hooks->saved_close(ctl->arg, args->saved);
+		hooks->saved_close(ctl->arg, args->saved,
+				   missing_find(ctl, full));
 err_switch:
 	control_switch_release(ctl, name.sw);
 	return err;
@@ -209,11 +211,13 @@ err_switch:
 
 static void close_one(struct control *ctl, struct port *port)
 {
+	char full[GLEN_NAME_MAX + 1];
 	void *saved = port->saved;
+	bool again = missing_find(ctl, control_full_name(port, full));
 
 	port_destroy(port);
 	if (saved)
-		ctl->hooks->saved_close(ctl->arg, saved);
+		ctl->hooks->saved_close(ctl->arg, saved, again);
 }
 
 /* The options of the host's side of a port. */
@@ -252,8 +256,10 @@ static int open_pair(struct control *ctl, struct port *port,
 	args.params = pair_params(port);
 	if (!args.params)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = open_one(ctl, full, port->ops->host_side, &args, false,
-		       &port->pair, error);
+	err = missing_refuse(ctl, full, error);
+	if (!err)
+		err = open_one(ctl, full, port->ops->host_side, &args, false,
+			       &port->pair, error);
 	json_decref(args.params);
 	if (!err)
 		port->pair->pair = port;
@@ -268,9 +274,10 @@ static int start(struct port *port, struct glen_error *error)
 	return err ? err : port_start(port, error);
 }
 
-int control_port_open(struct control *ctl, const char *full, const char *driver,
-		      struct port_args *args, bool configured,
-		      struct port **port, struct glen_error *error)
+/* Opens a port, which may be a missing one. */
+static int open_any(struct control *ctl, const char *full, const char *driver,
+		    struct port_args *args, bool configured, struct port **port,
+		    struct glen_error *error)
 {
 	size_t len = strlen(full);
 	char sw[PORT_NAME_SIZE];
@@ -296,6 +303,16 @@ int control_port_open(struct control *ctl, const char *full, const char *driver,
 	*port = NULL;
 	control_switch_release(ctl, sw);
 	return err;
+}
+
+int control_port_open(struct control *ctl, const char *full, const char *driver,
+		      struct port_args *args, bool configured,
+		      struct port **port, struct glen_error *error)
+{
+	int err = missing_refuse(ctl, full, error);
+
+	return err ? err :
+		     open_any(ctl, full, driver, args, configured, port, error);
 }
 
 void control_port_close(struct control *ctl, struct port *port,
@@ -403,24 +420,28 @@ int control_port_add(struct control *ctl, const char *full, const char *driver,
 	if (!strcmp(driver, "shm"))
 		err = reserve(ctl, full, params, error);
 	else
-		err = control_port_open(ctl, full, driver, &args, true, &port,
-					error);
-	if (!err)
-		control_changed(ctl);
-	return err;
+		err = open_any(ctl, full, driver, &args, true, &port, error);
+	if (err)
+		return err;
+	json_object_del(ctl->missing, full);
+	control_changed(ctl);
+	return 0;
 }
 
 int control_port_del(struct control *ctl, const char *full,
 		     struct glen_error *error)
 {
 	bool reserved = control_reserved(ctl, full);
+	bool missing = missing_find(ctl, full);
 	struct port *port = control_port(ctl, full, error);
 	struct control_name name;
-	bool configured = reserved || (port && port->configured) ||
+	bool configured = reserved || missing || (port && port->configured) ||
 			  (port && port->pair && port->pair->configured);
 
-	if (!port && !reserved)
+	if (!port && !reserved && !missing)
 		return error->code;
+	if (missing)
+		missing_del(ctl, full);
 	if (reserved)
 		json_object_del(ctl->reserved, full);
 	if (port)
@@ -495,6 +516,8 @@ int control_port_set(struct control *ctl, const char *full, json_t *params,
 	json_t *merged = NULL;
 	int err = 0;
 
+	if (missing_find(ctl, full))
+		return missing_set(ctl, full, params, error);
 	if (!port && !reserved)
 		return error->code;
 	if (reserved)
@@ -557,6 +580,7 @@ void control_switch_del(struct control *ctl, struct vswitch *sw)
 		if (reserved_in(full, name))
 			json_object_del(ctl->reserved, full);
 	}
+	missing_del_all(ctl, name);
 	/* Keeps it while its ports go one by one. */
 	sw->configured = true;
 	for (unsigned i = 0; i < SWITCH_PORTS_MAX && sw->n_ports; i++) {

@@ -22,7 +22,8 @@
  * configured port is a port of the engine only.
  *
  * Switches come with their first port and go with their last one, unless they
- * were made by switch.add or a topology (sw->configured) or hold a reservation.
+ * were made by switch.add or a topology (sw->configured), or hold a reservation
+ * or a port that is configured but could not be opened (missing.h).
  *
  * Where a function takes a struct glen_error it must not be NULL, unless
  * another function says so.
@@ -41,8 +42,9 @@ struct control_hooks {
 	int (*saved_open)(void *arg, const char *name, const char *driver,
 			  json_t *params, void **saved, bool *resume,
 			  struct glen_error *error);
-	/* The port is closed, or was not opened after all. */
-	void (*saved_close)(void *arg, void *saved);
+	/* The port is closed, or was not opened after all; again: it will be
+	 * tried once more, and wants to find what it finds now. */
+	void (*saved_close)(void *arg, void *saved, bool again);
 	/* A port's options change while it is open. -EFBIG: no room. */
 	int (*saved_params)(void *arg, void *saved, json_t *params,
 			    struct glen_error *error);
@@ -55,6 +57,7 @@ struct control_hooks {
 struct control {
 	struct engine *engine;
 	json_t *reserved; /* {"switch:port": options}; NULL: no reservations */
+	json_t *missing;  /* of missing.h; NULL: no such ports */
 	const struct control_hooks *hooks; /* NULL: embedded */
 	void *arg;			   /* of the hooks */
 };
@@ -115,7 +118,8 @@ void control_switch_del(struct control *ctl, struct vswitch *sw);
  * port may have removed it already. */
 void control_switch_release(struct control *ctl, const char *name);
 
-/* Ports that only exist as reservations in a switch. */
+/* Ports of a switch that are not open: reservations without a client, and those
+ * that are missing. */
 unsigned control_n_reserved(const struct control *ctl, const char *sw);
 
 /* Stores the port's options where it finds them when it resumes; after its

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ctl/config.h"
+#include "ctl/missing.h"
 #include "ctl/notify.h"
 #include "ctl/priv.h"
 #include "ctl/topology.h"
@@ -47,13 +48,13 @@ static int hook_saved_open(void *arg, const char *name, const char *driver,
 	return state_open(d->state, name, driver, params, saved, resume, error);
 }
 
-static void hook_saved_close(void *arg, void *saved)
+static void hook_saved_close(void *arg, void *saved, bool again)
 {
 	struct daemon *d = arg;
 
 	if (d->stopping)
 		return;
-	if (d->resuming)
+	if (d->resuming || again)
 		state_reopen(d->state, saved);
 	else
 		state_close(d->state, saved);
@@ -118,7 +119,46 @@ void daemon_save(struct daemon *d, bool clean)
 	json_decref(stored);
 }
 
-/* Makes one switch of the last run again; what fails is told and left out. */
+/* Opens a configured port that is not open; what fails is told, and tried
+ * again. True: it is open. */
+static bool try_port(struct daemon *d, const char *full, bool first)
+{
+	struct glen_error error;
+	char name[GLEN_NAME_MAX + 1];
+	bool is_new;
+
+	snprintf(name, sizeof(name), "%s", full);
+	if (!missing_try(&d->control, name, &is_new, &error)) {
+		if (!first)
+			log_info("port %s is open now", name);
+		return true;
+	}
+	if (is_new)
+		log_error("port %s could not be opened: %s; it is tried again "
+			  "every second",
+			  name, error.text);
+	return false;
+}
+
+static void try_ports(struct daemon *d)
+{
+	bool any = false;
+	const char *full;
+	json_t *entry;
+	void *next;
+
+	/* Saved once, however many come. */
+	d->hold = true;
+	json_object_foreach_safe(d->control.missing, next, full, entry) {
+		any |= try_port(d, full, false);
+	}
+	d->hold = false;
+	if (any)
+		daemon_save(d, false);
+}
+
+/* Makes one switch of the last run again; a switch that fails is told and left
+ * out. */
 static void restore_switch(struct daemon *d, const char *name, json_t *object,
 			   bool implicit)
 {
@@ -143,10 +183,12 @@ static void restore_switch(struct daemon *d, const char *name, json_t *object,
 
 		json_object_del(params, "driver");
 		snprintf(full, sizeof(full), "%.31s:%.31s", name, key);
-		if (control_port_add(&d->control, full, driver ? driver : "?",
-				     params, &error))
+		if (missing_add(&d->control, full, driver ? driver : "?",
+				params, &error))
 			log_error("port %s was not restored: %s", full,
 				  error.text);
+		else
+			try_port(d, full, true);
 		json_decref(params);
 	}
 	sw->configured = !implicit;
@@ -269,15 +311,17 @@ static void on_signal(void *arg, uint32_t events)
 /* A client that did not come back loses its claim. */
 static void forget_pending(struct daemon *d)
 {
+	unsigned n;
+
 	if (!d->pending_until_s || server_now_s() < d->pending_until_s)
 		return;
 	d->pending_until_s = 0;
-	if (!d->state || !state_n_pending(d->state))
-		return;
-	log_info("%u ports of the last run were not resumed within %d s; they "
-		 "are forgotten",
-		 state_n_pending(d->state), DAEMON_PENDING_S);
-	state_forget(d->state);
+	/* Those that are tried again keep theirs. */
+	n = d->state ? state_forget(d->state, d->control.missing) : 0;
+	if (n)
+		log_info("%u ports of the last run were not resumed within %d "
+			 "s; they are forgotten",
+			 n, DAEMON_PENDING_S);
 }
 
 static void on_timer(void *arg, uint32_t events)
@@ -290,6 +334,7 @@ static void on_timer(void *arg, uint32_t events)
 	engine_tick(d->engine);
 	control_refresh(&d->control);
 	server_tick(&d->server);
+	try_ports(d);
 	forget_pending(d);
 }
 
@@ -430,7 +475,8 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 	d->control.hooks = &hooks;
 	d->control.arg = d;
 	d->control.reserved = json_object();
-	if (!d->control.reserved)
+	d->control.missing = json_object();
+	if (!d->control.reserved || !d->control.missing)
 		return error_set(error, -ENOMEM, "out of memory");
 	return engine_start(d->engine, error);
 }
@@ -572,6 +618,7 @@ void daemon_fini(struct daemon *d)
 	server_fini(&d->server);
 	state_destroy(d->state, discard);
 	json_decref(d->control.reserved);
+	json_decref(d->control.missing);
 	close_source(&d->signals);
 	close_source(&d->timer);
 	close_source(&d->wake);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "ctl/config.h"
+#include "ctl/missing.h"
 #include "lib/error.h"
 
 #define KEYS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -237,13 +238,16 @@ static int driver_list(struct control *ctl, json_t *params, json_t **result,
 	return done(list, result, error);
 }
 
-/* The port object by name, whether open or reserved. */
+/* The port object by name, whether open, reserved or missing. */
 static int show_port(struct control *ctl, const char *full, json_t **result,
 		     struct glen_error *error)
 {
 	struct port *port = control_port(ctl, full, error);
 	json_t *reserved = control_reserved(ctl, full);
+	json_t *missing = missing_find(ctl, full);
 
+	if (missing)
+		return done(missing_show(full, missing), result, error);
 	if (port)
 		return done(control_show_port(ctl, port), result, error);
 	if (reserved)
@@ -346,6 +350,24 @@ static json_t *list_reserved(struct control *ctl, json_t *list, const char *sw)
 	return list;
 }
 
+/* Appends the ports that could not be opened. */
+static json_t *list_missing(struct control *ctl, json_t *list, const char *sw)
+{
+	struct control_name name;
+	const char *full;
+	json_t *entry;
+
+	json_object_foreach(ctl->missing, full, entry) {
+		if (control_split(full, &name, NULL) ||
+		    (sw && strcmp(sw, name.sw)))
+			continue;
+		list = append(list, missing_show(full, entry));
+		if (!list)
+			break;
+	}
+	return list;
+}
+
 static int port_list(struct control *ctl, json_t *params, json_t **result,
 		     struct glen_error *error)
 {
@@ -367,6 +389,8 @@ static int port_list(struct control *ctl, json_t *params, json_t **result,
 		list = list_ports(ctl, list, sw);
 	if (list)
 		list = list_reserved(ctl, list, name);
+	if (list)
+		list = list_missing(ctl, list, name);
 	return done(list, result, error);
 }
 

@@ -11,6 +11,7 @@
 #include "ctl/config.h"
 #include "ctl/daemon.h"
 #include "ctl/methods.h"
+#include "ctl/missing.h"
 #include "ctl/priv.h"
 #include "lib/error.h"
 #include "port/guard.h"
@@ -81,6 +82,22 @@ static json_t *show_pending(const struct daemon *d)
 	return list;
 }
 
+/* Configured ports that could not be opened. */
+static json_t *show_missing(const struct daemon *d)
+{
+	json_t *list = json_array(), *entry;
+	const char *full;
+
+	json_object_foreach(d->control.missing, full, entry) {
+		json_array_append_new(
+			list,
+			json_pack("{ss sO sO*}", "port", full, "driver",
+				  json_object_get(entry, "driver"), "problem",
+				  json_object_get(entry, "problem")));
+	}
+	return list;
+}
+
 static json_t *show_guards(void)
 {
 	pid_t pids[GUARD_PIDS];
@@ -104,7 +121,7 @@ static int status(struct call *call, struct glen_error *error)
 		ports += sw->n_ports +
 			 control_n_reserved(&d->control, sw->name);
 	}
-	object = json_pack("{ss si sI ss so sI sI ss so so ss? ss? so so "
+	object = json_pack("{ss si sI ss so sI sI ss so so ss? ss? so so so "
 			   "sI}",
 			   "version", GLEN_VERSION, "pid", (int)getpid(),
 			   "uptime_s",
@@ -115,8 +132,9 @@ static int status(struct call *call, struct glen_error *error)
 			   "capabilities", priv_show(), "guards", show_guards(),
 			   "state_file", d->state ? d->state_path : NULL,
 			   "config_file", d->options->config, "broken_ports",
-			   show_broken(d), "resumable", show_pending(d),
-			   "connections", (json_int_t)d->server.n_conns);
+			   show_broken(d), "missing_ports", show_missing(d),
+			   "resumable", show_pending(d), "connections",
+			   (json_int_t)d->server.n_conns);
 	return done(call, object, error);
 }
 

@@ -666,9 +666,16 @@ const char *state_next(const struct state *s, unsigned *i, const char **driver)
 	return NULL;
 }
 
-void state_forget(struct state *s)
+unsigned state_forget(struct state *s, json_t *except)
 {
-	for (unsigned i = 0; s->n_pending && i < STATE_RECORDS; i++)
-		if (s->slots[i].use == SLOT_PENDING)
-			slot_free(s, i);
+	unsigned n = 0;
+
+	for (unsigned i = 0; s->n_pending && i < STATE_RECORDS; i++) {
+		if (s->slots[i].use != SLOT_PENDING ||
+		    json_object_get(except, s->slots[i].name))
+			continue;
+		slot_free(s, i);
+		n++;
+	}
+	return n;
 }

@@ -95,7 +95,8 @@ unsigned state_n_pending(const struct state *state);
  * stored in *i; NULL: there is none. Borrowed. */
 const char *state_next(const struct state *state, unsigned *i,
 		       const char **driver);
-/* Frees all pending records. */
-void state_forget(struct state *state);
+/* Frees all pending records but those of ports that are members of the object
+ * except (NULL: all). Returns how many. */
+unsigned state_forget(struct state *state, json_t *except);
 
 #endif

@@ -224,6 +224,7 @@ static void forgets_and_reopens(void **state)
 {
 	struct state *s = open_state();
 	const char *name, *driver;
+	json_t *except;
 	unsigned i = 0;
 	char *a;
 
@@ -240,7 +241,11 @@ static void forgets_and_reopens(void **state)
 	assert_string_equal(driver, "shm");
 	i++;
 	assert_null(state_next(s, &i, &driver));
-	state_forget(s);
+	except = json_pack("{sb}", "s:b", true);
+	assert_int_equal(state_forget(s, except), 0);
+	assert_true(state_pending(s, "s:b", "shm"));
+	json_decref(except);
+	assert_int_equal(state_forget(s, NULL), 1);
 	assert_int_equal(state_n_pending(s), 0);
 	assert_false(state_pending(s, "s:b", "shm"));
 	state_destroy(s, false);

@@ -49,6 +49,17 @@ static void print_workers(const json_t *workers)
 	table_fini(&t);
 }
 
+/* Configured ports that could not be opened: why. */
+static void print_missing(const json_t *list)
+{
+	json_t *port;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, port)
+		printf("%sport %s is not open: %s\n", i ? "" : "\n",
+		       get_str(port, "port"), get_str(port, "problem"));
+}
+
 int status_run(struct ctl *ctl, int argc, char **argv)
 {
 	json_t *s;
@@ -72,6 +83,7 @@ int status_run(struct ctl *ctl, int argc, char **argv)
 	       (unsigned long long)get_u64(s, "switches"),
 	       (unsigned long long)get_u64(s, "ports"), get_str(s, "isa"));
 	print_workers(json_object_get(s, "workers"));
+	print_missing(json_object_get(s, "missing_ports"));
 	json_decref(s);
 	return EXIT_OK;
 }
