@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/capture.h"
 #include "core/engine.h"
 #include "core/offload.h"
 #include "core/rcu.h"
 #include "core/settings.h"
+#include "core/socket.h"
 #include "lib/error.h"
 
 enum { PORT_LOG_SIZE = 384 };
@@ -25,6 +27,42 @@ void port_break(struct port *port, const char *reason)
 	if (atomic_compare_exchange_strong(&port->broken, &none, reason) &&
 	    e->config.wake)
 		e->config.wake(e->config.wake_arg);
+}
+
+/* The device and inode of the socket that a port has at its path option. */
+static bool socket_of(const struct port *port, struct stat *st)
+{
+	json_t *path = json_object_get(port->params, "path");
+	const char *mode = json_string_value(
+		json_object_get(port->params, "mode"));
+
+	return json_is_string(path) && (!mode || strcmp(mode, "client")) &&
+	       !stat(json_string_value(path), st);
+}
+
+struct port *port_at_socket(struct engine *engine, const struct socket_addr *a)
+{
+	struct vswitch *sw = engine_switches(engine);
+	struct stat wanted, st;
+
+	if (a->any.sa_family != AF_UNIX || stat(a->un.sun_path, &wanted))
+		return NULL;
+	for (; sw; sw = sw->next) {
+		unsigned left = sw->n_ports;
+
+		for (unsigned i = 0; left && i < SWITCH_PORTS_MAX; i++) {
+			struct port *port = sw->ports[i];
+
+			if (!port)
+				continue;
+			left--;
+			if (socket_of(port, &st) &&
+			    st.st_ino == wanted.st_ino &&
+			    st.st_dev == wanted.st_dev)
+				return port;
+		}
+	}
+	return NULL;
 }
 
 struct port *port_find(struct vswitch *sw, const char *name)

@@ -24,6 +24,8 @@
 #include "core/module.h"
 #include "core/port.h"
 
+struct socket_addr; /* core/socket.h */
+
 enum {
 	SWITCH_PORTS_MAX = 4096,
 	SWITCHES_MAX = 1024,
@@ -131,6 +133,10 @@ int switch_set_module(struct vswitch *sw, const char *module, json_t *params,
 json_t *switch_show(struct vswitch *sw);
 
 struct port *port_find(struct vswitch *sw, const char *name);
+/* The port of this engine whose Unix socket is at the path of a; NULL: none, it
+ * is somebody else's. It may be of another engine or process if the file was
+ * replaced behind its owner's back. */
+struct port *port_at_socket(struct engine *engine, const struct socket_addr *a);
 /*
  * Opens a port. Common params mtu, mac, isolated are taken out and set before
  * the driver's open(). -EEXIST/-EBUSY, -EINVAL, -ENOSPC, or the driver's.

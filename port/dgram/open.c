@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/rcu.h"
+#include "core/switch.h"
 #include "lib/error.h"
 #include "port/dgram/dgram.h"
 
@@ -499,6 +500,18 @@ static void show_queue(struct dgram *d, json_t *object)
 	json_object_set_new(object, "problem", json_string(text));
 }
 
+/* Both ends in one switch are a mistake, unless its module knows better. */
+static bool is_circle(struct dgram *d)
+{
+	struct port *other;
+
+	if (!d->is_unix || !atomic_load(&d->connected))
+		return false;
+	other = port_at_socket(d->port->sw->engine, &d->peer);
+	return other && other->ops == &dgram_port_ops &&
+	       other->sw == d->port->sw;
+}
+
 static void show_text(json_t *object, const char *key, const char *text)
 {
 	/* A socket's name may be any bytes. */
@@ -528,6 +541,12 @@ static void dgram_show(struct port *port, json_t *object)
 	json_object_set_new(object, "strangers",
 			    json_integer(atomic_load(&d->strangers)));
 	show_queue(d, object);
+	if (is_circle(d))
+		show_text(object, "problem",
+			  "both ends are ports of one switch, so what it "
+			  "floods goes round in circles, unless its module "
+			  "keeps the two apart; an end belongs to another "
+			  "switch");
 	if (d->last_error[0])
 		show_text(object, "last_error", d->last_error);
 	if (err)

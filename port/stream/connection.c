@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/switch.h"
 #include "lib/error.h"
 
 enum {
@@ -23,6 +24,11 @@ enum {
 	KEEPALIVE_TRIES = 3,
 	USER_TIMEOUT_MS = 25000, /* data that nobody acknowledges */
 };
+
+const char stream_circle[] =
+	"both ends are ports of one switch, so what it floods goes round in "
+	"circles, unless its module keeps the two apart; an end belongs to "
+	"another switch";
 
 /* Nobody may send more of what cannot be closed. */
 static const char bin_full[] = "no connection is made: file descriptors that "
@@ -156,6 +162,7 @@ static void on_wake(void *arg, uint32_t events)
 static void peer_describe(struct stream *s)
 {
 	struct socket_addr a = { .len = sizeof(a.room) };
+	struct port *other = NULL;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
@@ -165,9 +172,15 @@ static void peer_describe(struct stream *s)
 		socket_addr_text(&a, s->peer);
 	} else if (!getsockopt(s->conn.fd, SOL_SOCKET, SO_PEERCRED, &cred,
 			       &len)) {
+		if (cred.pid == getpid() && !s->server)
+			other = port_at_socket(s->port->sw->engine, &s->addr);
 		snprintf(s->peer, sizeof(s->peer), "process %ld of uid %u",
 			 (long)cred.pid, (unsigned)cred.uid);
 	}
+	if (other)
+		snprintf(s->peer, sizeof(s->peer), "port %s:%s of this glend",
+			 other->sw->name, other->name);
+	s->circle = other && other->sw == s->port->sw;
 	if (!s->peer[0])
 		snprintf(s->peer, sizeof(s->peer), "the peer");
 }
@@ -227,7 +240,8 @@ static void conn_begin(struct stream *s)
 	s->connections++;
 	s->retry_ms = STREAM_RETRY_MS;
 	s->last_error[0] = '\0';
-	port_log(s->port, "connected to %s", s->peer);
+	port_log(s->port, "connected to %s%s%s", s->peer, s->circle ? ": " : "",
+		 s->circle ? stream_circle : "");
 }
 
 /* Server */
@@ -286,17 +300,36 @@ static void on_listener(void *arg, uint32_t events)
 
 /* Client */
 
+static void connect_refused(struct stream *s, const char *why)
+{
+	conn_close(s);
+	say(s, why);
+	loop_timer_set(&s->timer, s->retry_ms);
+	s->retry_ms *= 2;
+	if (s->retry_ms > STREAM_RETRY_MAX_MS)
+		s->retry_ms = STREAM_RETRY_MAX_MS;
+}
+
 static void connect_failed(struct stream *s, int err)
 {
 	struct glen_error error;
 
 	socket_connect_error(&s->addr, err, &error);
-	conn_close(s);
-	say(s, error.text);
-	loop_timer_set(&s->timer, s->retry_ms);
-	s->retry_ms *= 2;
-	if (s->retry_ms > STREAM_RETRY_MAX_MS)
-		s->retry_ms = STREAM_RETRY_MAX_MS;
+	connect_refused(s, error.text);
+}
+
+/* Another kind of port of this glend does not speak frames. */
+static bool is_other_port(struct stream *s, char text[STREAM_TEXT])
+{
+	struct port *port = port_at_socket(s->port->sw->engine, &s->addr);
+
+	if (!port || port->ops == &stream_port_ops)
+		return false;
+	snprintf(text, STREAM_TEXT,
+		 "%s is the socket of this glend's own port %s:%s, of driver "
+		 "%s: the other end must be a stream",
+		 s->text, port->sw->name, port->name, port->ops->name);
+	return true;
 }
 
 /* TCP can meet itself when nobody listens at a port that it may choose. */
@@ -313,11 +346,16 @@ static bool is_ourselves(int fd)
 
 static void connect_begin(struct stream *s)
 {
+	char text[STREAM_TEXT];
 	int fd, err;
 
 	if (discard_is_full(s->rx.bin)) {
 		say(s, bin_full);
 		loop_timer_set(&s->timer, STREAM_RETRY_MAX_MS);
+		return;
+	}
+	if (is_other_port(s, text)) {
+		connect_refused(s, text);
 		return;
 	}
 	fd = socket(s->addr.any.sa_family,

@@ -179,6 +179,8 @@ static void stream_show(struct port *port, json_t *object)
 			    json_integer(s->queue.queued));
 	json_object_set_new(object, "lost", json_integer(s->queue.lost));
 	pthread_mutex_unlock(&s->queue.lock);
+	if (connected && s->circle)
+		show_text(object, "problem", stream_circle);
 	if (s->last_error[0])
 		show_text(object, "last_error", s->last_error);
 }

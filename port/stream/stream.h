@@ -63,6 +63,8 @@
 #include "port/stream/queue.h"
 
 extern const struct port_ops stream_port_ops;
+/* What is wrong with a connection within one switch. */
+extern const char stream_circle[];
 extern const struct port_hot stream_hot;
 
 enum {
@@ -127,6 +129,7 @@ struct stream {
 	unsigned turned_away; /* server: since the last pause */
 	uint64_t connections, refused;
 	char peer[SOCKET_TEXT_SIZE];
+	bool circle; /* it is a port of the same switch */
 	char last_error[STREAM_TEXT];
 
 	_Atomic bool connected; /* written by the control thread */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/discard.h"
+#include "core/switch.h"
 #include "lib/error.h"
 #include "port/vhost_user/session.h"
 
@@ -108,15 +109,38 @@ static int listen_at(struct vhost_port *vp, struct glen_error *error)
 	return 0;
 }
 
-static void unreached(struct vhost_port *vp, int err)
+static void unreached(struct vhost_port *vp, const struct glen_error *error)
 {
-	struct glen_error error;
-
-	socket_connect_error(&vp->addr, err, &error);
 	/* It is tried ten times a second, and said once. */
-	if (vp->unreached.code != error.code)
-		port_log(vp->port, "%s", error.text);
-	vp->unreached = error;
+	if (vp->unreached.code != error->code)
+		port_log(vp->port, "%s", error->text);
+	vp->unreached = *error;
+}
+
+/* Two back ends would wait for each other for ever: -ELOOP. */
+static int not_ourselves(const struct vhost_port *vp, struct glen_error *error)
+{
+	struct port *other = port_at_socket(vp->port->sw->engine, &vp->addr);
+
+	if (!other)
+		return 0;
+	return error_set(error, -ELOOP,
+			 "%s is the socket of this glend's own port %s:%s: a "
+			 "vhost-user port needs a virtual machine at the other "
+			 "end; two switches are joined by stream ports",
+			 vp->addr.un.sun_path, other->sw->name, other->name);
+}
+
+/* 0, or why not, with errno as it was. */
+static int try_connect(struct vhost_port *vp, int fd, struct glen_error *error)
+{
+	int err = not_ourselves(vp, error);
+
+	if (err)
+		return err;
+	if (fd >= 0 && !connect(fd, &vp->addr.any, vp->addr.len))
+		return 0;
+	return socket_connect_error(&vp->addr, errno, error);
 }
 
 /* Tries to connect; if that fails, again in a moment. */
@@ -124,15 +148,16 @@ static void on_retry(void *arg)
 {
 	struct vhost_port *vp = arg;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct glen_error error;
 
-	if (fd >= 0 && !discard_is_full(vp->bin) &&
-	    !connect(fd, &vp->addr.any, vp->addr.len)) {
-		vp->unreached.code = 0;
-		vhost_session_begin(vp, fd);
-		return;
+	if (!discard_is_full(vp->bin)) {
+		if (!try_connect(vp, fd, &error)) {
+			vp->unreached.code = 0;
+			vhost_session_begin(vp, fd);
+			return;
+		}
+		unreached(vp, &error);
 	}
-	if (!discard_is_full(vp->bin))
-		unreached(vp, errno);
 	if (fd >= 0)
 		close(fd);
 	loop_timer_set(&vp->retry, vp->retry_ms);

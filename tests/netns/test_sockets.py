@@ -149,6 +149,67 @@ def test_why_nobody_was_reached(glend, tmp_path, driver, key):
             glend.ctl("port", "show", "sw0:out").stdout, what="it is there")
 
 
+@pytest.mark.parametrize("kind", ["stream-unix", "dgram-unix", "stream-tcp"])
+def test_a_wire_between_two_switches_of_one_glend(glend, tmp_path, kind):
+    """As a cable would: nothing is wrong with that."""
+    ends = WIRES[kind](str(tmp_path))
+    for sw, end in zip(("sw0", "sw1"), ends):
+        glend.rpc("port.add", port=f"{sw}:wire", **end)
+
+    def shown(sw):
+        return glend.rpc("port.show", port=f"{sw}:wire")
+
+    wait_until(lambda: shown("sw0")["connected"] and shown("sw1")["connected"],
+               what="they meet")
+    with Gen(glend, "recv", "sw1:end", "--until-end",
+             "--expect-lossless") as gen:
+        gen_run(glend, "send", "sw0:end", "--count", PACKETS, "--rate", "20k")
+        assert gen.report()["received"]["packets"] == PACKETS
+    assert "problem" not in shown("sw0") and "problem" not in shown("sw1")
+    if kind == "stream-unix":
+        assert shown("sw1")["peer"] == "port sw0:wire of this glend"
+
+
+@pytest.mark.parametrize("kind", ["stream-unix", "dgram-unix"])
+def test_a_wire_within_one_switch_is_told(glend, tmp_path, kind):
+    """It may be meant, with a module such as static; mostly it is not."""
+    glend.rpc("switch.add", switch="sw0", module="static")
+    ends = WIRES[kind](str(tmp_path))
+    for name, end in zip("ab", ends):
+        glend.rpc("port.add", port=f"sw0:{name}", **end)
+    wait_until(lambda: "goes round in circles" in glend.rpc(
+        "port.show", port="sw0:b").get("problem", ""), what="it is told")
+    assert "goes round in circles" in glend.ctl("port", "show",
+                                                "sw0:b").stdout
+
+
+@pytest.mark.parametrize("driver", ["vhost-user", "stream"])
+@pytest.mark.parametrize("alias", [False, True])
+def test_own_virtual_machine_port_is_no_peer(glend, tmp_path, driver, alias):
+    """Two back ends have nothing to say; and the port is left in peace."""
+    path, link = tmp_path / "vm", tmp_path / "link"
+    link.symlink_to(path)
+    glend.rpc("port.add", port="sw0:vm", driver="vhost-user", path=str(path))
+    glend.rpc("port.add", port="sw1:out", driver=driver, mode="client",
+              path=str(link if alias else path))
+
+    def told():
+        shown = glend.rpc("port.show", port="sw1:out")
+        own = shown.get("vhost", shown)
+        return own.get("problem", own.get("last_error", ""))
+
+    wait_until(lambda: "this glend's own port sw0:vm" in told(),
+               what="it is told")
+    assert not glend.rpc("port.show", port="sw1:out")["link"]
+    assert glend.rpc("port.show", port="sw0:vm")["vhost"]["connections"] == 0
+    # Once somebody else is there, it goes on.
+    glend.rpc("port.del", port="sw0:vm")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.accept()[0].close()
+
+
 def test_nobody_there_and_the_place_is_taken(glend, tmp_path):
     path = str(tmp_path / "s")
     glend.rpc("port.add", port="sw0:out", driver="stream", path=path,
