@@ -75,6 +75,60 @@ static int check_abi(const struct glen_module *m, struct glen_error *error)
 	return 0;
 }
 
+/* Whether a port has an option of this name, which settings would hide. */
+static bool is_port_option(const char *name)
+{
+	static const char *const common[] = { "driver", "isolated", "mac",
+					      "mtu", "port" };
+	const struct port_ops *const *d;
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < sizeof(common) / sizeof(*common); i++)
+		if (!strcmp(name, common[i]))
+			return true;
+	for (d = port_drivers(); *d; d++) {
+		const char *all = (*d)->options, *at = all;
+
+		for (; at && (at = strstr(at, name)); at++)
+			if (at[len] == '=' &&
+			    (at == all || !strchr(name_chars, at[-1])))
+				return true;
+	}
+	return false;
+}
+
+/* Whether the file is called NAME.so; no file: always. */
+static bool file_matches(const char *path, const char *name)
+{
+	const char *file = path ? strrchr(path, '/') : NULL;
+	size_t len = strlen(name);
+
+	file = file ? file + 1 : path;
+	return !file ||
+	       (!strncmp(file, name, len) && !strcmp(file + len, ".so"));
+}
+
+static int check_name(const struct glen_module *m, const char *path,
+		      struct glen_error *error)
+{
+	if (!name_good(m->name))
+		return error_set(error, -EINVAL,
+				 "the module's name \"%.40s\" is not allowed: "
+				 "use 1 to %d of a-z 0-9 _ -",
+				 m->name ? m->name : "", GLEN_MODULE_NAME_MAX);
+	if (is_port_option(m->name))
+		return error_set(error, -EINVAL,
+				 "a module cannot be called %s: ports have an "
+				 "option of that name",
+				 m->name);
+	if (!file_matches(path, m->name))
+		return error_set(error, -EINVAL,
+				 "the module calls itself %s; its file must be "
+				 "called %s.so",
+				 m->name, m->name);
+	return 0;
+}
+
 static int check_members(const struct glen_module *m, bool lookup,
 			 struct glen_error *error)
 {
@@ -85,11 +139,6 @@ static int check_members(const struct glen_module *m, bool lookup,
 			      !m->summary ? "summary" :
 					    NULL;
 
-	if (!name_good(m->name))
-		return error_set(error, -EINVAL,
-				 "the module's name \"%.40s\" is not allowed: "
-				 "use 1 to %d of a-z 0-9 _ -",
-				 m->name ? m->name : "", GLEN_MODULE_NAME_MAX);
 	if (missing)
 		return error_set(error, -EINVAL, "module %s has no %s", m->name,
 				 missing);
@@ -147,15 +196,21 @@ static int add(const struct glen_module *ops, const module_lookup *lookup,
 	       const char *path, struct glen_error *error)
 {
 	struct module *m, **at = &known;
+	const struct module *other;
 	int err = check_abi(ops, error);
 
+	if (!err)
+		err = check_name(ops, path, error);
 	if (!err)
 		err = check_members(ops, lookup || ops->lookup, error);
 	if (err)
 		return err;
-	if (find_known(ops->name))
-		return error_set(error, -EEXIST, "there is a module %s already",
-				 ops->name);
+	other = find_known(ops->name);
+	if (other)
+		return error_set(error, -EEXIST,
+				 "there is a module %s already, %s%.120s",
+				 ops->name, other->path ? "from " : "built in",
+				 other->path ? other->path : "");
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return error_set(error, -ENOMEM, "out of memory");

@@ -72,11 +72,30 @@ const struct module *module_find(const char *name);
 const struct module *module_next(const struct module *m);
 /*
  * Makes a module known, checking everything in it that can be checked. path is
- * that of its shared object, or NULL; copied. -EINVAL (ABI, size, a member),
+ * that of its shared object, which must be called NAME.so, or NULL; copied.
+ * -EINVAL (ABI, size, a member, the file's name),
  * -EEXIST (the name), -ENOSPC (no counters left for its drop reasons), -ENOMEM.
  */
 int module_add(const struct glen_module *m, const char *path,
 	       struct glen_error *error);
+/*
+ * module_load.c: makes the module in the shared object path, NAME.so, known.
+ * Its code stays in memory for the life of the process; that of one that is
+ * refused does not. The file and all directories above it must be out of reach
+ * of users other than root and this process's. -EPERM (somebody can write
+ * there), -ENOEXEC (cannot be loaded, or is no module), what module_add() says,
+ * or that of a system call; error names the file and the cure. Any thread.
+ */
+int module_load(const char *path, struct glen_error *error);
+/* Told for each module that was refused. */
+typedef void (*module_refused)(void *arg, const struct glen_error *error);
+/*
+ * The same for all NAME.so in a directory, in the order of their names. Returns
+ * how many were loaded; or -errno if the directory cannot be read or others can
+ * write there, and then none was. refused may be NULL.
+ */
+int module_load_dir(const char *path, module_refused refused, void *arg,
+		    struct glen_error *error);
 
 /*
  * Control. An instance of the module called name for sw (NULL: only to check

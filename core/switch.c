@@ -404,6 +404,16 @@ int switch_set_module(struct vswitch *sw, const char *name, json_t *params,
 	return err;
 }
 
+int switch_replace_module(struct vswitch *sw, const char *name, json_t *params,
+			  struct glen_error *error)
+{
+	int err = module_replace(sw, name, params, error);
+
+	if (!err)
+		keep_module_params(sw, params);
+	return err;
+}
+
 json_t *switch_show(struct vswitch *sw)
 {
 	return json_pack("{s:s, s:s, s:o, s:i, s:b}", "switch", sw->name,

@@ -129,6 +129,10 @@ void switch_destroy(struct vswitch *sw);
  * take their defaults); on error all stays as it was. */
 int switch_set_module(struct vswitch *sw, const char *module, json_t *params,
 		      struct glen_error *error);
+/* The same, but always by a new instance, also of the same module; it gets the
+ * old one's state if both say that they understand each other. */
+int switch_replace_module(struct vswitch *sw, const char *module,
+			  json_t *params, struct glen_error *error);
 /* {"name", "module", "options", "ports", "configured", counters}. */
 json_t *switch_show(struct vswitch *sw);
 

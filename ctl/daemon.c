@@ -495,6 +495,31 @@ static int init_guard(struct daemon *d, struct glen_error *error)
 	return priv_may_change_interfaces() ? guard_start(&config, error) : 0;
 }
 
+static void module_refused_log(void *arg, const struct glen_error *why)
+{
+	log_error("%s", why->text);
+}
+
+/*
+ * All modules outside the tree, before the system call filter forbids memory
+ * that is executable, but with no more capabilities than are kept. One that is
+ * broken costs itself; a directory that was asked for must be good.
+ */
+static int init_modules(const struct options *o, struct glen_error *error)
+{
+	const char *dir = o->module_dir ? o->module_dir : GLEN_MODULE_DIR;
+	int n = module_load_dir(dir, module_refused_log, NULL, error);
+
+	if (n < 0 && o->module_dir)
+		return n;
+	if (n < 0 && n != -ENOENT)
+		log_error("no modules are loaded: %s", error->text);
+	if (n > 0)
+		log_info("%d module%s loaded from %s", n, n == 1 ? "" : "s",
+			 dir);
+	return 0;
+}
+
 int daemon_init(struct daemon *d, const struct options *options,
 		struct glen_error *error)
 {
@@ -519,7 +544,11 @@ int daemon_init(struct daemon *d, const struct options *options,
 	if (!err)
 		err = init_state(d, error);
 	if (!err)
-		err = priv_drop(options->netns, options->seccomp, error);
+		err = priv_drop(options->netns, error);
+	if (!err)
+		err = init_modules(options, error);
+	if (!err && options->seccomp)
+		err = priv_filter(error);
 	if (!err)
 		err = init_engine(d, error);
 	if (!err)

@@ -9,10 +9,11 @@
  *   requests -----------> session.c --> control.h, config.h, methods.h --^
  *   state file <-- daemon.c (hooks of control.h)
  *
- * Start: options, limits, socket, state file, privileges dropped, engine with
- * its threads, then the configuration: after a crash the one in the state file;
- * after a clean end (or without a state) that of --config, and if there is none
- * the one in the state file.
+ * Start: options, limits, socket, state file, capabilities dropped, modules
+ * loaded, system calls locked, engine with its threads, then the
+ * configuration: after a crash the one in the state file; after a clean end (or
+ * without a state) that of --config, and if there is none the one in the state
+ * file.
  *
  * The connection that opened a port and the port know each other through
  * conn->port and port->owner; whoever goes first clears both.
@@ -52,7 +53,8 @@ struct options {
 	unsigned mode;
 	const char *state; /* NULL: the socket's path with ".state" */
 	bool use_state;
-	unsigned workers; /* 0: one, or one per --cpus */
+	const char *module_dir; /* NULL: GLEN_MODULE_DIR, if it is there */
+	unsigned workers;	/* 0: one, or one per --cpus */
 	int cpus[WORKERS_MAX];
 	unsigned n_cpus;
 	bool poll;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/loop.h"
 #include "core/worker.h"
@@ -67,6 +68,29 @@ static int parse(const char *what, const char *text, json_t **object,
 	json_decref(*object);
 	*object = NULL;
 	return error_set(error, -EINVAL, "%s: a JSON object is needed", what);
+}
+
+/* The first one counts. */
+static void keep_error(void *arg, const struct glen_error *why)
+{
+	struct glen_error *error = arg;
+
+	if (!error->code)
+		*error = *why;
+}
+
+int glen_switch_module_load(const char *path, struct glen_error *error)
+{
+	struct glen_error first = { 0 };
+	struct stat st;
+	int err;
+
+	if (stat(path, &st) || !S_ISDIR(st.st_mode))
+		return module_load(path, error);
+	err = module_load_dir(path, keep_error, &first, error);
+	if (err >= 0 && first.code)
+		err = error_set(error, first.code, "%s", first.text);
+	return err < 0 ? err : 0;
 }
 
 int glen_switch_create(struct glen_switch **out, const char *name,

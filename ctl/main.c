@@ -33,6 +33,9 @@ static const char help[] =
 	"  --group NAME       group of the socket\n"
 	"  --mode MODE        mode of the socket, octal (default: 0600, with\n"
 	"                     --group 0660)\n"
+	"  --module-dir DIR   load the modules DIR/NAME.so (default:\n"
+	"                     " GLEN_MODULE_DIR ",\n"
+	"                     if it exists)\n"
 	"  --workers N        threads that move packets, 1..64 (default: 1)\n"
 	"  --cpus LIST        CPUs to pin them to, such as 2,4-5; one each\n"
 	"  --poll             never sleep: least latency, a whole CPU per "
@@ -119,6 +122,7 @@ enum option_id {
 	OPT_SOCKET,
 	OPT_GROUP,
 	OPT_MODE,
+	OPT_MODULE_DIR,
 	OPT_WORKERS,
 	OPT_CPUS,
 	OPT_POLL,
@@ -136,6 +140,7 @@ static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "group", required_argument, NULL, OPT_GROUP },
 	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "module-dir", required_argument, NULL, OPT_MODULE_DIR },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "poll", no_argument, NULL, OPT_POLL },
@@ -170,6 +175,9 @@ static int read_option(int id, struct options *o)
 				     "0660, not",
 				     optarg);
 		o->mode = n;
+		break;
+	case OPT_MODULE_DIR:
+		o->module_dir = optarg;
 		break;
 	case OPT_WORKERS:
 		if (!read_number(optarg, 10, 1, WORKERS_MAX, &n))

@@ -3,6 +3,7 @@
 #include "ctl/methods.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -149,6 +150,31 @@ static int method_switch_show(struct control *ctl, json_t *params,
 	return done(control_show_switch(ctl, sw), result, error);
 }
 
+/* The names of the switches that have this module. */
+static json_t *users_of(struct control *ctl, const struct module *m)
+{
+	struct vswitch *sw = engine_switches(ctl->engine);
+	json_t *list = json_array();
+
+	for (; sw; sw = sw->next)
+		if (sw->module->module == m)
+			json_array_append_new(list, json_string(sw->name));
+	return list;
+}
+
+static json_t *show_module(struct control *ctl, const struct module *m)
+{
+	const struct glen_module *ops = &m->ops;
+	char abi[16];
+
+	snprintf(abi, sizeof(abi), "%u.%u", ops->abi_major, ops->abi_minor);
+	return json_pack("{ss ss ss ss ss ss* so}", "module", ops->name,
+			 "version", ops->version, "abi", abi, "summary",
+			 ops->summary, "options",
+			 ops->options ? ops->options : "", "path", m->path,
+			 "switches", users_of(ctl, m));
+}
+
 static int module_list(struct control *ctl, json_t *params, json_t **result,
 		       struct glen_error *error)
 {
@@ -156,12 +182,7 @@ static int module_list(struct control *ctl, json_t *params, json_t **result,
 	json_t *list = json_array();
 
 	for (; m && list; m = module_next(m))
-		list = append(list,
-			      json_pack("{ss ss ss ss ss*}", "module",
-					m->ops.name, "version", m->ops.version,
-					"summary", m->ops.summary, "options",
-					m->ops.options ? m->ops.options : "",
-					"path", m->path));
+		list = append(list, show_module(ctl, m));
 	return done(list, result, error);
 }
 
@@ -191,10 +212,13 @@ static int method_module_set(struct control *ctl, json_t *params,
 	struct vswitch *sw;
 	const char *module;
 	json_t *options, *merged;
+	bool replace;
 	int err = get_switch(ctl, params, &sw, error);
 
 	if (!err)
 		err = method_need(params, "module", &module, error);
+	if (!err)
+		err = params_bool(params, "replace", false, &replace, error);
 	if (!err)
 		err = get_options(params, &options, error);
 	if (err)
@@ -202,7 +226,8 @@ static int method_module_set(struct control *ctl, json_t *params,
 	merged = merge_options(sw, module, options);
 	if (!merged)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = switch_set_module(sw, module, merged, error);
+	err = replace ? switch_replace_module(sw, module, merged, error) :
+			switch_set_module(sw, module, merged, error);
 	json_decref(merged);
 	if (err)
 		return err;
@@ -525,13 +550,15 @@ static const char *const switch_key[] = { "switch", NULL };
 static const char *const port_key[] = { "port", NULL };
 static const char *const switch_module_keys[] = { "switch", "module", "options",
 						  NULL };
+static const char *const module_set_keys[] = { "switch", "module", "options",
+					       "replace", NULL };
 static const char *const stats_keys[] = { "port", "switch", "rings", NULL };
 
 static const struct method methods[] = {
 	{ "config.get", no_keys, config_get },
 	{ "driver.list", no_keys, driver_list },
 	{ "module.list", no_keys, module_list },
-	{ "module.set", switch_module_keys, method_module_set },
+	{ "module.set", module_set_keys, method_module_set },
 	{ "module.show", switch_key, method_module_show },
 	{ "port.add", NULL, port_add },
 	{ "port.del", port_key, port_del },

@@ -204,17 +204,17 @@ static int set_filter(struct glen_error *error)
 	return 0;
 }
 
-int priv_drop(bool netns, bool seccomp, struct glen_error *error)
+int priv_drop(bool netns, struct glen_error *error)
 {
-	int err;
-
 	if ((!sanitized && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return error_set(error, -errno, "prctl: %s", strerror(errno));
-	err = drop_capabilities(netns, error);
-	if (!err && seccomp && !sanitized)
-		err = set_filter(error);
-	return err;
+	return drop_capabilities(netns, error);
+}
+
+int priv_filter(struct glen_error *error)
+{
+	return sanitized ? 0 : set_filter(error);
 }
 
 static int set_guard_filter(void)

@@ -28,8 +28,12 @@
  * limit. */
 unsigned long priv_limits(void);
 
-/* Drops capabilities and sets the locks. netns: keep CAP_SYS_ADMIN. */
-int priv_drop(bool netns, bool seccomp, struct glen_error *error);
+/* Drops capabilities; not dumpable, no_new_privs. netns: keep CAP_SYS_ADMIN. */
+int priv_drop(bool netns, struct glen_error *error);
+
+/* The seccomp filter. From now on no code can be loaded: modules in shared
+ * objects must be there. */
+int priv_filter(struct glen_error *error);
 
 /* In a guard process (port/guard.h): all but CAP_NET_ADMIN, and nearly every
  * system call, is given up. 0 or -errno. */

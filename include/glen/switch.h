@@ -27,8 +27,21 @@ extern "C" {
 struct glen_switch;
 
 /*
- * Creates a switch with forwarding module "learn" or "static" and options as
- * a JSON object in text form ("{\"entries\": 4096}") or NULL. The caller owns
+ * Makes modules outside the tree known to all switches of this process: that in
+ * the shared object path, which is called NAME.so, or, if path is a directory,
+ * all NAME.so in it. They stay loaded until the process ends. See glen/module.h
+ * for how to write one. Files and directories that users other than root and
+ * this process's can write, or reach from a directory that those can write, are
+ * refused (-EPERM). -ENOENT; -ENOEXEC (no module, or it needs what is not
+ * there); -EINVAL (built for another version, or something in it is missing);
+ * -EEXIST (there is one of that name). Of a directory all modules are tried,
+ * and the first error is returned. Any thread.
+ */
+int glen_switch_module_load(const char *path, struct glen_error *error);
+
+/*
+ * Creates a switch with a forwarding module ("learn", "static" or one that was
+ * loaded) and options as a JSON object in text form ("{\"entries\": 4096}") or NULL. The caller owns
  * *sw. -EINVAL names what was wrong in *error; -ENOMEM.
  */
 int glen_switch_create(struct glen_switch **sw, const char *name,

@@ -20,7 +20,8 @@ def test_help_and_version():
     assert code == 0
     for option in ("--config", "--socket", "--workers", "--cpus", "--poll",
                    "--state", "--no-state", "--group", "--mode",
-                   "--log-level", "--no-seccomp", "--no-netns"):
+                   "--log-level", "--module-dir", "--no-seccomp",
+                   "--no-netns"):
         assert option in text
     assert max(len(line) for line in text.splitlines()) <= 80
     code, text = run_glend("--version")

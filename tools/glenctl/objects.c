@@ -177,14 +177,11 @@ static int fill_module(struct ctl *ctl, json_t *params)
 	return 0;
 }
 
-static int module_set_run(struct ctl *ctl, int argc, char **argv)
+static int set_module(struct ctl *ctl, int argc, char **argv, bool replace)
 {
-	json_t *params;
-	int ret = no_options(ctl, argc, argv, 2, -1);
+	json_t *params = switch_params(ctl, argc, argv);
+	int ret;
 
-	if (ret)
-		return ret;
-	params = switch_params(ctl, argc, argv);
 	if (!params)
 		return EXIT_USAGE;
 	ret = fill_module(ctl, params);
@@ -192,7 +189,23 @@ static int module_set_run(struct ctl *ctl, int argc, char **argv)
 		json_decref(params);
 		return ret;
 	}
+	if (replace)
+		json_object_set_new(params, "replace", json_true());
 	return call_quiet(ctl, "module.set", params);
+}
+
+static int module_set_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 2, -1);
+
+	return ret ? ret : set_module(ctl, argc, argv, false);
+}
+
+static int module_replace_run(struct ctl *ctl, int argc, char **argv)
+{
+	int ret = no_options(ctl, argc, argv, 1, -1);
+
+	return ret ? ret : set_module(ctl, argc, argv, true);
 }
 
 static int switch_del_run(struct ctl *ctl, int argc, char **argv)
@@ -264,9 +277,13 @@ const struct command switch_commands[] = {
  */
 
 static const char module_list_help[] =
-	"Lists the forwarding modules with their options.\n"
-	"\nExample:\n"
-	"  glenctl module list\n";
+	"Lists the forwarding modules: where each was loaded from, the version of\n"
+	"the interface it was built for, the switches that use it, and its\n"
+	"options. glend loads those outside the tree when it starts (glend\n"
+	"--module-dir).\n"
+	"\nExamples:\n"
+	"  glenctl module list\n"
+	"  glenctl module list --json | jq -r '.[] | .module, .switches[]'\n";
 
 static const char module_set_help[] =
 	"Changes options of a switch's module, or replaces it by another one,\n"
@@ -276,6 +293,15 @@ static const char module_set_help[] =
 	"  glenctl module set vale0 ageing_s=30\n"
 	"  glenctl module set vale0 learn entries=262144\n"
 	"  glenctl module set vale0 static\n";
+
+static const char module_replace_help[] =
+	"Puts a new instance of a module in the place of the present one, between\n"
+	"two batches of packets: none is lost. Without MODULE it is the same\n"
+	"module, with the options it has; a module that can hand over its state\n"
+	"(learn: its addresses) does so, others begin empty.\n"
+	"\nExamples:\n"
+	"  glenctl module replace vale0\n"
+	"  glenctl module replace vale0 bridge\n";
 
 static const char module_show_help[] =
 	"Shows a switch's module with the options that are in force.\n"
@@ -287,8 +313,27 @@ static const char driver_list_help[] =
 	"\nExample:\n"
 	"  glenctl driver list\n";
 
-/* Name, summary, and the options' text indented. */
-static int list_kinds(struct ctl *ctl, const char *method, const char *key)
+/* Where a module is from and who uses it. */
+static void print_module(json_t *module)
+{
+	const char *path = get_str(module, "path");
+	json_t *name;
+	size_t i;
+
+	printf("         version %s, ABI %s, %s%s\n",
+	       get_str(module, "version"), get_str(module, "abi"),
+	       *path ? "from " : "built in", path);
+	printf("         used by");
+	json_array_foreach(json_object_get(module, "switches"), i, name) {
+		printf(" %s", json_string_value(name));
+	}
+	printf("%s\n", i ? "" : " no switch");
+}
+
+/* Name, summary, and the options' text indented; more prints what else there is
+ * to say. */
+static int list_kinds(struct ctl *ctl, const char *method, const char *key,
+		      void (*more)(json_t *kind))
 {
 	json_t *list, *kind;
 	size_t i;
@@ -303,6 +348,8 @@ static int list_kinds(struct ctl *ctl, const char *method, const char *key)
 
 		printf("%s%-8s %s\n", i ? "\n" : "", get_str(kind, key),
 		       get_str(kind, "summary"));
+		if (more)
+			more(kind);
 		while (*line) {
 			size_t len = strcspn(line, "\n");
 
@@ -318,14 +365,15 @@ static int module_list_run(struct ctl *ctl, int argc, char **argv)
 {
 	int ret = no_options(ctl, argc, argv, 0, 0);
 
-	return ret ? ret : list_kinds(ctl, "module.list", "module");
+	return ret ? ret :
+		     list_kinds(ctl, "module.list", "module", print_module);
 }
 
 static int driver_list_run(struct ctl *ctl, int argc, char **argv)
 {
 	int ret = no_options(ctl, argc, argv, 0, 0);
 
-	return ret ? ret : list_kinds(ctl, "driver.list", "driver");
+	return ret ? ret : list_kinds(ctl, "driver.list", "driver", NULL);
 }
 
 static int module_show_run(struct ctl *ctl, int argc, char **argv)
@@ -342,6 +390,9 @@ const struct command module_commands[] = {
 	{ "set", "SWITCH [MODULE] [KEY=VALUE...]",
 	  "change options or replace it", module_set_help, module_set_run,
 	  NULL },
+	{ "replace", "SWITCH [MODULE] [KEY=VALUE...]",
+	  "put a new instance in its place", module_replace_help,
+	  module_replace_run, NULL },
 	{ "show", "SWITCH", "a switch's module", module_show_help,
 	  module_show_run, NULL },
 	{ NULL },
