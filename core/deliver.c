@@ -434,6 +434,16 @@ static void send_runs(struct delivery *d, const struct group *g,
 		send_list(d, g->egress, d->b, w->order, n, mirror);
 }
 
+/* Where packets that leave at a port are copied, if their copies are not there
+ * already because they were made when they came. */
+static __attribute__((noinline)) uint32_t mirror_of(const struct delivery *d,
+						    uint32_t out)
+{
+	const struct port_extra *x = fabric_port(d->extras, d->in->port->index);
+
+	return x && x->mirror[GLEN_MIRROR_IN] == out ? GLEN_MIRROR_NONE : out;
+}
+
 static void send_group(struct delivery *d, const struct group *g)
 {
 	uint32_t mirror = GLEN_MIRROR_NONE;
@@ -441,8 +451,8 @@ static void send_group(struct delivery *d, const struct group *g)
 
 	if (__builtin_expect(d->extras != NULL, 0))
 		x = fabric_port(d->extras, g->egress->port->index);
-	if (x)
-		mirror = x->mirror[GLEN_MIRROR_OUT];
+	if (x && x->mirror[GLEN_MIRROR_OUT] != GLEN_MIRROR_NONE)
+		mirror = mirror_of(d, x->mirror[GLEN_MIRROR_OUT]);
 	if (__builtin_expect(g->edited || (x && x->edits), 0))
 		send_edited(d, g, x, mirror);
 	else if (g->first == g->last)

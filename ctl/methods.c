@@ -542,6 +542,10 @@ static int method_of_module(struct control *ctl, const char *method,
 				"module %s of switch %s has no table of "
 				"addresses",
 				sw->module->ops->name, sw->name);
+	if (err == -ENOSYS && !strncmp(method, "vlan.", 5))
+		err = error_set(error, -EOPNOTSUPP,
+				"module %s of switch %s knows no VLANs",
+				sw->module->ops->name, sw->name);
 	return err;
 }
 

@@ -564,9 +564,10 @@ enum {
  * Copies what passes a port in one direction to another port or to a set, to
  * (glen_to_port(), glen_to_set(), GLEN_MIRROR_NONE to end it). Copies are
  * counted as replicated at the source port; they are not edited, not mirrored
- * again, and never go back to the port that sent the packet. A mirror ends when
- * one of its ports goes. -ENOENT (no such port or set), -EINVAL (direction, to
- * itself), -ENOMEM.
+ * again, and never go back to the port that sent the packet. What was copied
+ * when it came is not copied to the same place again when it leaves. A mirror
+ * ends when one of its ports goes. -ENOENT (no such port or set), -EINVAL
+ * (direction, to itself), -ENOMEM.
  */
 static inline int glen_module_port_mirror(const struct glen_module_env *env,
 					  unsigned port, unsigned direction,

@@ -73,6 +73,7 @@ static void learn_destroy(void *state)
 	if (!l)
 		return;
 	ports_fini(l);
+	vlan_fini(l);
 	table_destroy(current_table(l));
 	free(l->workers);
 	free(l);
@@ -157,6 +158,14 @@ static void learn_adopt(void *state, void *old, unsigned when)
 	l->ports_changed = true;
 }
 
+static bool ports_have_modes(const struct learn *l)
+{
+	for (unsigned i = 0; i < LEARN_PORTS; i++)
+		if (l->slots[i].now && l->slots[i].now->vlan.mode)
+			return true;
+	return false;
+}
+
 static int learn_set(void *state, json_t *params, struct glen_error *error)
 {
 	struct learn *l = state;
@@ -166,6 +175,10 @@ static int learn_set(void *state, json_t *params, struct glen_error *error)
 
 	if (err)
 		return err;
+	if (!o.vlan && ports_have_modes(l))
+		return error_set(error, -EINVAL,
+				 "vlan cannot be false while ports have a mode "
+				 "(glenctl vlan show)");
 	if (o.vlan != t->vlan || o.entries > (long)t->capacity ||
 	    (o.entries <= (long)t->capacity / 2 &&
 	     t->capacity > TABLE_CAPACITY_MIN)) {
@@ -199,6 +212,12 @@ static json_t *learn_show(void *state)
 			 "moves", moves, "not_learnt", not_learnt);
 }
 
+/* Also when the port is or is not isolated from now on. */
+static void learn_port_add(void *state, const struct glen_module_port *port)
+{
+	ports_add(state, port);
+}
+
 /* The index may be another port's next time: nothing may lead there. */
 static void learn_port_del(void *state, const struct glen_module_port *port)
 {
@@ -213,6 +232,9 @@ static void learn_tick(void *state, uint32_t now_s)
 	uint64_t n = (t->mask + 1) / SWEEP_TICKS;
 
 	l->now_s = now_s;
+	vlan_tick(l);
+	if (l->mirrors)
+		mirror_update(l);
 	table_sweep(t, &l->sweep_at, n > SWEEP_MIN ? n : SWEEP_MIN, now_s,
 		    l->options.ageing_s);
 }
@@ -238,6 +260,8 @@ const struct module_builtin module_learn = {
 	.destroy = learn_destroy,
 	.set = learn_set,
 	.show = learn_show,
+	.port_add = learn_port_add,
+	.port_change = learn_port_add,
 	.port_del = learn_port_del,
 	.port_set = ports_set,
 	.port_settings = ports_settings,

@@ -10,8 +10,6 @@
 #include "lib/error.h"
 #include "module/learn/ports.h"
 
-enum { VLAN_MAX = 4094 };
-
 /* What a method's parameters say. */
 struct fdb_args {
 	const char *sw;	  /* borrowed from the parameters */
@@ -64,7 +62,7 @@ static int read_key(const struct table *t, json_t *params, uint64_t *key,
 	int err = params_str(params, "mac", &text, error);
 
 	if (!err)
-		err = params_int(params, "vlan", 0, 0, VLAN_MAX, &vlan, error);
+		err = params_int(params, "vlan", 0, 0, VLAN_LAST, &vlan, error);
 	if (err)
 		return err;
 	if (!text)
@@ -147,6 +145,12 @@ static int fdb_add(struct learn *l, json_t *params, json_t **result,
 	port = find_port(l, &args, error);
 	if (port < 0)
 		return port;
+	if (ports_way(l, port, args.key >> KEY_VLAN_SHIFT) == VLAN_NOT)
+		return error_set(error, -EINVAL,
+				 "port '%.64s' is not in VLAN %u (glenctl vlan "
+				 "show tells in which ones it is)",
+				 args.port,
+				 (unsigned)(args.key >> KEY_VLAN_SHIFT));
 	if (table_add_static(t, args.key, port))
 		return error_set(error, -ENOSPC,
 				 "the table is full (%u of %u addresses): "
@@ -210,6 +214,8 @@ struct show_args {
 	const struct glen_module_env *env;
 	json_t *entries;
 	long limit;
+	long vlan; /* -1: all */
+	int port;  /* the same */
 	bool no_memory;
 };
 
@@ -222,6 +228,10 @@ static bool show_entry(void *arg, const struct table_entry *e)
 
 	if ((long)json_array_size(args->entries) >= args->limit)
 		return false;
+	if ((args->vlan >= 0 &&
+	     (long)(e->key >> KEY_VLAN_SHIFT) != args->vlan) ||
+	    (args->port >= 0 && e->port != args->port))
+		return true;
 	learn_format_mac(e->key, mac);
 	if (glen_module_port_get(args->env, e->port,
 				 &at)) /* went while we looked */
@@ -238,9 +248,10 @@ static bool show_entry(void *arg, const struct table_entry *e)
 static int fdb_show(struct learn *l, json_t *params, json_t **result,
 		    struct glen_error *error)
 {
-	static const char *const known[] = { "switch", "limit", NULL };
+	static const char *const known[] = { "switch", "port", "vlan", "limit",
+					     NULL };
 	struct table *t = atomic_load(&l->table);
-	struct show_args show = { .env = l->env };
+	struct show_args show = { .env = l->env, .port = -1 };
 	struct fdb_args args;
 	uint32_t count;
 	int err = read_args(params, known, &args, error);
@@ -248,6 +259,13 @@ static int fdb_show(struct learn *l, json_t *params, json_t **result,
 	if (!err)
 		err = params_int(params, "limit", TABLE_CAPACITY_MAX, 0,
 				 TABLE_CAPACITY_MAX, &show.limit, error);
+	if (!err)
+		err = params_int(params, "vlan", -1, 0, VLAN_LAST, &show.vlan,
+				 error);
+	if (!err && args.port) {
+		show.port = find_port(l, &args, error);
+		err = show.port < 0 ? show.port : 0;
+	}
 	if (err)
 		return err;
 	show.sw = args.sw;
@@ -274,6 +292,8 @@ int learn_command(void *state, const char *method, json_t *params,
 		return fdb_add(state, params, result, error);
 	if (!strcmp(method, "fdb.del"))
 		return fdb_del(state, params, result, error);
+	if (!strcmp(method, "vlan.show"))
+		return learn_vlan_show(state, params, result, error);
 	if (!strcmp(method, "fdb.flush"))
 		return fdb_flush(state, params, result, error);
 	return error_set(error, -ENOSYS,

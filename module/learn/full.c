@@ -20,8 +20,19 @@ struct full {
 	uint32_t ageing_s;
 	unsigned n;
 	uint16_t list[BATCH_MAX];
-	uint64_t vid[BATCH_MAX]; /* the VLAN's bits of keys */
+	uint64_t vid[BATCH_MAX];    /* the VLAN's bits of keys */
+	const struct vlan_map *map; /* NULL: the switch is not aware */
+	uint8_t form[BATCH_MAX];    /* if it is */
 };
+
+/* Bits: what a packet has in front; none: no tag that tells its VLAN. */
+enum {
+	FORM_TAG = 1,	   /* the tag of its VLAN */
+	FORM_PRIORITY = 2, /* a tag without VLAN, in the place of that */
+	FORM_STACKED = 4,  /* another tag behind that */
+};
+
+enum { TPID_C = 0x8100, TPID_S = 0x88a8, TAGGED_MIN = 18 };
 
 enum { NONE = LEARN_DROPS }; /* no reason to drop it */
 
@@ -37,6 +48,19 @@ const struct glen_module_drop learn_drops[] = {
 	[LEARN_GUARD_ND] = { "in_guard_nd",
 			     "ARP or ND about others' addresses" },
 	[LEARN_GUARD_OTHER] = { "in_guard_other", "the guard cannot judge it" },
+	[LEARN_VLAN_BAD] = { "in_vlan_bad", "its VLAN tag is cut off" },
+	[LEARN_VLAN_TAGGED] = { "in_vlan_tagged",
+				"has a VLAN tag, at an access port" },
+	[LEARN_VLAN_UNTAGGED] = { "in_vlan_untagged",
+				  "no VLAN, at a trunk without native one" },
+	[LEARN_VLAN_DENIED] = { "in_vlan_denied",
+				"its VLAN is not allowed on the trunk" },
+	[LEARN_VLAN_DEST] = { "in_vlan_dest",
+			      "the destination is not in its VLAN" },
+	[LEARN_VLAN_STACKED] = { "in_vlan_stacked",
+				 "the tag behind its own would count there" },
+	[LEARN_MIRROR_PORT] = { "in_mirror_port",
+				"came from a port that is for mirrors only" },
 	[LEARN_DROPS] = { NULL, NULL },
 };
 
@@ -104,17 +128,146 @@ static void police(struct full *f)
 	f->n = n;
 }
 
-static void vlans(struct full *f)
+static bool is_tag(const uint8_t *type)
+{
+	unsigned tpid = type[0] << 8 | type[1];
+
+	return tpid == TPID_C || tpid == TPID_S;
+}
+
+/* VLANs tell addresses apart, and nothing else. */
+static void vlan_keys(struct full *f)
 {
 	for (unsigned k = 0; k < f->n; k++) {
 		unsigned i = f->list[k];
 		const uint8_t *h = glen_batch_hdr(f->b, i);
-		unsigned type = h[12] << 8 | h[13];
 		uint64_t vid = (h[14] << 8 | h[15]) & 0xfff;
 
 		f->vid[i] = 0;
-		if (f->table->vlan && (type == 0x8100 || type == 0x88a8))
+		f->form[i] = 0;
+		if (f->table->vlan && is_tag(h + 12))
 			f->vid[i] = vid << KEY_VLAN_SHIFT;
+	}
+}
+
+/* The VLAN of a packet without one of its own, and its form; or why not. */
+static int vlan_default(const struct vlan_port *p, const uint8_t *h, bool tag,
+			unsigned *vid, uint8_t *form)
+{
+	bool inner = tag && is_tag(h + 16);
+
+	switch (p->mode) {
+	case VLAN_ACCESS:
+		if (tag && (inner || h[12] != TPID_C >> 8))
+			return LEARN_VLAN_TAGGED;
+		break;
+	case VLAN_TRUNK:
+		if (!p->vid)
+			return LEARN_VLAN_UNTAGGED;
+		break;
+	}
+	*vid = p->vid;
+	*form = (tag ? FORM_PRIORITY : 0) | (inner ? FORM_STACKED : 0);
+	return NONE;
+}
+
+static int vlan_of(const struct vlan_port *p, const uint8_t *h, unsigned have,
+		   unsigned *vid, uint8_t *form)
+{
+	bool tag = is_tag(h + 12);
+	unsigned tci = h[14] << 8 | h[15];
+
+	if (tag && have < TAGGED_MIN)
+		return LEARN_VLAN_BAD;
+	if (p->mode == VLAN_QINQ) {
+		*vid = p->vid;
+		*form = tag ? FORM_STACKED : 0;
+		return NONE;
+	}
+	*vid = tci & 0xfff;
+	if (!tag || !*vid)
+		return vlan_default(p, h, tag, vid, form);
+	if (p->mode == VLAN_ACCESS)
+		return LEARN_VLAN_TAGGED;
+	if (vlan_way(p, *vid, false) == VLAN_NOT)
+		return LEARN_VLAN_DENIED;
+	*form = FORM_TAG | (is_tag(h + 16) ? FORM_STACKED : 0);
+	return NONE;
+}
+
+static void vlans(struct full *f)
+{
+	unsigned n = 0, vid = 0;
+
+	if (!f->map || !f->table->vlan) {
+		vlan_keys(f);
+		return;
+	}
+	for (unsigned k = 0; k < f->n; k++) {
+		unsigned i = f->list[k];
+		int why = vlan_of(&f->port->vlan, glen_batch_hdr(f->b, i),
+				  f->b->hdr_len[i], &vid, &f->form[i]);
+
+		f->vid[i] = (uint64_t)vid << KEY_VLAN_SHIFT;
+		if (why == NONE)
+			f->list[n++] = i;
+		else
+			drop(f, i, why);
+	}
+	f->n = n;
+}
+
+/* The packet gets the tag of its VLAN. False: there is no room. */
+static bool put_tag(struct full *f, unsigned i)
+{
+	uint8_t *h = glen_batch_hdr(f->b, i);
+	unsigned vid = f->vid[i] >> KEY_VLAN_SHIFT;
+
+	if (f->form[i] & FORM_TAG || !vid)
+		return true;
+	if (f->form[i] & FORM_PRIORITY) {
+		h[14] = (h[14] & 0xf0) | vid >> 8;
+		h[15] = vid;
+		return true;
+	}
+	if (f->port->vlan.mode != VLAN_QINQ)
+		return glen_batch_push_tag(f->b, i, TPID_C, vid);
+	/* The customer's priority holds outside as well. */
+	if (f->form[i] & FORM_STACKED)
+		vid |= (h[14] & 0xf0) << 8;
+	return glen_batch_push_tag(f->b, i, TPID_S, vid);
+}
+
+static const struct vlan_port *vlan_port(const struct learn *l, unsigned port)
+{
+	const struct learn_port *p = rcu_load(&l->port[port % LEARN_PORTS]);
+
+	return p ? &p->vlan : &none.vlan;
+}
+
+/* Packets with a verdict get the tag that they need there. */
+static void tags(struct full *f)
+{
+	for (unsigned k = 0; k < f->n; k++) {
+		unsigned i = f->list[k];
+		uint32_t v = f->b->verdict[i], port = v & VAL_PORT;
+		unsigned vid = f->vid[i] >> KEY_VLAN_SHIFT;
+		enum vlan_way way = VLAN_TAGGED;
+		bool done = true;
+
+		if ((v & GLEN_VERDICT_KIND) == GLEN_VERDICT_DROP)
+			continue;
+		if ((v & GLEN_VERDICT_KIND) == GLEN_VERDICT_PORT) {
+			if (port == f->ctx->src)
+				continue;
+			way = vlan_way(vlan_port(f->learn, port), vid, false);
+		}
+		if (way == VLAN_TAGGED)
+			done = put_tag(f, i);
+		else if (f->form[i] & (FORM_TAG | FORM_PRIORITY))
+			done = glen_batch_pop_tag(f->b, i) >= 0;
+		if (!done)
+			drop(f, i, LEARN_VLAN_BAD);
 	}
 }
 
@@ -194,6 +347,37 @@ static void sources(struct full *f)
 	f->n = n;
 }
 
+static uint32_t flood(const struct full *f, unsigned i)
+{
+	unsigned row = f->vid[i] >> KEY_VLAN_SHIFT;
+
+	if (!f->map)
+		return glen_to_set(f->ctx->src_isolated ?
+					   GLEN_SET_NOT_ISOLATED :
+					   GLEN_SET_ALL);
+	if (f->form[i] & FORM_STACKED)
+		row += VLAN_STACKED * VLAN_IDS;
+	if (f->ctx->src_isolated)
+		row += VLAN_NOT_ISOLATED * VLAN_IDS;
+	return glen_to_set(f->map->set[row]);
+}
+
+/* Why packet i must not leave at this port; NONE: it may. */
+static int refuse(const struct full *f, unsigned i, uint32_t port)
+{
+	const struct vlan_port *p = vlan_port(f->learn, port);
+	unsigned vid = f->vid[i] >> KEY_VLAN_SHIFT;
+
+	if (atomic_load_explicit(&f->learn->flags[port % LEARN_PORTS],
+				 memory_order_relaxed) &
+		    PORT_SPAN ||
+	    vlan_way(p, vid, false) == VLAN_NOT)
+		return LEARN_VLAN_DEST;
+	if (f->form[i] & FORM_STACKED && vlan_way(p, vid, true) == VLAN_NOT)
+		return LEARN_VLAN_STACKED;
+	return NONE;
+}
+
 /* A verdict for packet i by its destination. */
 static uint32_t destination(struct full *f, unsigned i)
 {
@@ -201,13 +385,18 @@ static uint32_t destination(struct full *f, unsigned i)
 	uint64_t key = load48(glen_batch_hdr(f->b, i)) | f->vid[i];
 	uint64_t val = key & KEY_GROUP ? 0 : find(f->table, key);
 	uint32_t port = val & VAL_PORT;
+	int why;
 
 	if (!val || !table_alive(val, ctx->now_s, table_age_limit(f->ageing_s)))
-		return glen_to_set(ctx->src_isolated ? GLEN_SET_NOT_ISOLATED :
-						       GLEN_SET_ALL);
+		return flood(f, i);
 	if (ctx->src_isolated && port != ctx->src && port < ctx->n_ports &&
 	    ctx->port_isolated[port])
 		return glen_drop(GLEN_DROP_ISOLATED);
+	if (f->map && port != ctx->src) {
+		why = refuse(f, i, port);
+		if (why != NONE)
+			return glen_drop(why);
+	}
 	return glen_to_port(port);
 }
 
@@ -258,7 +447,14 @@ void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 	for (unsigned i = 0; i < b->n; i++)
 		f.list[i] = i;
 	f.share = f.port->run ? &f.port->run->share[ctx->worker] : NULL;
-	flags = f.port->flags;
+	flags = f.port->flags | atomic_load_explicit(&learn->flags[ctx->src],
+						     memory_order_relaxed);
+	if (flags & PORT_SPAN) {
+		for (unsigned i = 0; i < b->n; i++)
+			drop(&f, i, LEARN_MIRROR_PORT);
+		return;
+	}
+	f.map = flags & PORT_VLAN ? rcu_load(&learn->vlans) : NULL;
 	if (flags & PORT_GUARD)
 		guard(&f);
 	if (flags & PORT_POLICE)
@@ -270,4 +466,6 @@ void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 		storms(&f);
 	if (meter_limits(&learn->flood))
 		learn_limit_floods(learn, ctx, b);
+	if (f.map && f.table->vlan)
+		tags(&f);
 }

@@ -46,6 +46,8 @@ enum {
 
 struct learn_port;
 struct port_slot;
+struct vlan_map;
+struct vlan_sets;
 
 /* Its own drop reasons, in the order of learn_drops; see there. */
 enum learn_drop {
@@ -57,6 +59,13 @@ enum learn_drop {
 	LEARN_GUARD_IP,
 	LEARN_GUARD_ND,
 	LEARN_GUARD_OTHER,
+	LEARN_VLAN_BAD,
+	LEARN_VLAN_TAGGED,
+	LEARN_VLAN_UNTAGGED,
+	LEARN_VLAN_DENIED,
+	LEARN_VLAN_DEST,
+	LEARN_VLAN_STACKED,
+	LEARN_MIRROR_PORT,
 	LEARN_DROPS,
 };
 
@@ -87,7 +96,11 @@ struct learn {
 	struct port_slot *slots;	   /* control only: by port index */
 	bool ports_changed; /* control only: static addresses were */
 	unsigned n_long;    /* control only: ports whose guard wants HDR_MAX */
-	struct meter flood; /* of all workers */
+	struct vlan_sets *sets; /* control only; NULL: never needed */
+	bool aware;		/* control only: see vlan.h */
+	bool mirrors;		/* control only: some port has mirror_to */
+	struct meter flood;	/* of all workers */
+	_Atomic(struct vlan_map *) vlans; /* RCU; NULL: not aware */
 	/* A worker kept an address for good that control does not know of. */
 	_Alignas(64) _Atomic bool fixed_new;
 	/* By port index; control writes, workers read. */

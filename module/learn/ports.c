@@ -12,18 +12,9 @@
 
 enum {
 	MACS_MAX = 4096, /* static addresses in one port's settings */
-	VLAN_MAX = 4094,
 	MAC_TEXT_SIZE = 32,
 	/* A burst in bytes takes the longest packet that there can be. */
 	BURST_MIN = PACKET_LEN_MAX,
-};
-
-/* What control knows of a port. */
-struct port_slot {
-	json_t *settings; /* as they were given; NULL: none */
-	json_t *macs;	  /* static addresses when last asked; NULL: none */
-	struct learn_port *now;
-	struct port_run *run;
 };
 
 /* A meter as the settings want it. */
@@ -41,6 +32,13 @@ struct wanted {
 };
 
 static const char *const known[] = {
+	"mode",
+	"vlan",
+	"native",
+	"allowed",
+	"mirror",
+	"mirror_to",
+	"mirror_normal",
 	"guard",
 	"mac_limit",
 	"mac_sticky",
@@ -164,7 +162,7 @@ static bool read_key(const char *text, uint64_t *key)
 	if (*text) {
 		vlan = strtoul(text + 1, &end, 10);
 		if (*text != '@' || text[1] < '0' || text[1] > '9' || *end ||
-		    vlan > VLAN_MAX)
+		    vlan > VLAN_LAST)
 			return false;
 	}
 	*key |= (uint64_t)vlan << KEY_VLAN_SHIFT;
@@ -258,6 +256,10 @@ static int wanted_read(json_t *s, struct wanted *w, struct glen_error *error)
 		err = read_macs(s, w, error);
 	if (!err && guard && !json_is_null(guard))
 		err = guard_create(guard, &w->port->guard, error);
+	if (!err)
+		err = vlan_read(s, &w->port->vlan, error);
+	if (!err)
+		err = mirror_read(s, &w->port->mirror, error);
 	if (!err) {
 		w->port->rule.limit = limit;
 		w->port->flags = flags_of(w);
@@ -300,6 +302,22 @@ static uint64_t *slot_macs(const struct port_slot *slot, size_t *n)
 	return keys;
 }
 
+/* A static address in a VLAN that the port is not in would be of no use. */
+static int check_mac(const struct wanted *w, uint64_t key,
+		     struct glen_error *error)
+{
+	char text[MAC_TEXT_SIZE];
+	unsigned vid = key >> KEY_VLAN_SHIFT;
+
+	if (vlan_way(&w->port->vlan, vid, false) != VLAN_NOT)
+		return 0;
+	write_key(key, text);
+	return error_set(error, -EINVAL,
+			 "macs: %s is in VLAN %u, in which the port is not; "
+			 "write MAC@VLAN, or take it out of macs",
+			 text, vid);
+}
+
 /* Makes the port's static addresses those that are wanted; all or nothing. */
 static int set_macs(struct learn *l, unsigned index, const struct wanted *w,
 		    struct glen_error *error)
@@ -316,6 +334,8 @@ static int set_macs(struct learn *l, unsigned index, const struct wanted *w,
 			err = error_set(error, -EINVAL,
 					"macs: the switch ignores VLANs "
 					"(module option vlan is false)");
+		else if ((err = check_mac(w, key, error)))
+			break;
 		else if (table_add_static(t, key, index))
 			err = error_set(error, -ENOSPC,
 					"macs: the table of addresses is full; "
@@ -481,23 +501,87 @@ static void set_meters(struct learn *l, struct port_run *run,
 	}
 }
 
+static void set_flags(struct learn *l, unsigned index)
+{
+	const struct port_slot *slot = &l->slots[index];
+	uint32_t flags = slot->now ? slot->now->flags : 0;
+
+	if (l->aware)
+		flags |= PORT_VLAN;
+	if (slot->span)
+		flags |= PORT_SPAN;
+	atomic_store_explicit(&l->flags[index], flags, memory_order_relaxed);
+}
+
+void ports_flags(struct learn *l)
+{
+	for (unsigned i = 0; i < LEARN_PORTS; i++)
+		set_flags(l, i);
+}
+
+enum vlan_way ports_way(const struct learn *l, unsigned index, unsigned vid)
+{
+	const struct port_slot *slot = &l->slots[index];
+
+	if (slot->span)
+		return VLAN_NOT;
+	return slot->now ? vlan_way(&slot->now->vlan, vid, false) : VLAN_TAGGED;
+}
+
 /* From now on workers use port (NULL: none); frees the one before. */
 static void publish(struct learn *l, unsigned index, struct learn_port *port)
 {
 	struct port_slot *slot = &l->slots[index];
 	struct learn_port *old = slot->now;
 
+	vlan_before(l, index);
 	slot->now = port;
 	l->n_long += (port && port->guard && port->guard->ipv6) -
 		     (old && old->guard && old->guard->ipv6);
 	rcu_publish(&l->port[index], port);
-	atomic_store_explicit(&l->flags[index], port ? port->flags : 0,
-			      memory_order_relaxed);
+	set_flags(l, index);
+	vlan_after(l, index);
 	if (!old)
 		return;
 	rcu_wait();
 	free(old->guard);
 	free(old);
+}
+
+/* What has to be there before settings can be in force. */
+static int prepare(struct learn *l, struct port_slot *slot,
+		   const struct wanted *w, struct glen_error *error)
+{
+	if (!w->port)
+		return 0;
+	if (w->port->vlan.mode && !current_table(l)->vlan)
+		return error_set(error, -EINVAL,
+				 "mode: the switch ignores VLANs (module "
+				 "option vlan is false)");
+	if (w->port->mirror.what && !strcmp(w->port->mirror.to, slot->name))
+		return error_set(error, -EINVAL,
+				 "mirror_to: '%s' cannot be its own mirror",
+				 slot->name);
+	if (!slot->run)
+		slot->run = run_create(l->n_workers);
+	if (!slot->run ||
+	    ((w->port->vlan.mode || w->port->mirror.what) && vlan_prepare(l)))
+		return error_set(error, -ENOMEM, "out of memory");
+	return 0;
+}
+
+static bool vlans_equal(const struct learn_port *a, const struct learn_port *b)
+{
+	static const struct vlan_port plain;
+
+	return !memcmp(a ? &a->vlan : &plain, b ? &b->vlan : &plain,
+		       sizeof(plain));
+}
+
+static void meet(struct port_slot *slot, const struct glen_module_port *port)
+{
+	slot->here = true;
+	slot->name = port->name ? port->name : "";
 }
 
 int ports_set(const struct glen_module_env *env, void *state,
@@ -507,6 +591,7 @@ int ports_set(const struct glen_module_env *env, void *state,
 	struct learn *l = state;
 	struct port_slot *slot;
 	struct wanted w;
+	bool moved;
 	int err;
 
 	if (!l || json_object_size(settings)) {
@@ -520,11 +605,11 @@ int ports_set(const struct glen_module_env *env, void *state,
 		w = (struct wanted){ 0 };
 	}
 	slot = &l->slots[port->index];
-	if (w.port && !slot->run)
-		slot->run = run_create(l->n_workers);
-	err = w.port && !slot->run ?
-		      error_set(error, -ENOMEM, "out of memory") :
-		      set_macs(l, port->index, &w, error);
+	if (!slot->here)
+		ports_add(l, port);
+	err = prepare(l, slot, &w, error);
+	if (!err)
+		err = set_macs(l, port->index, &w, error);
 	if (err) {
 		wanted_fini(&w);
 		return err;
@@ -533,13 +618,29 @@ int ports_set(const struct glen_module_env *env, void *state,
 		set_meters(l, slot->run, w.rate);
 	if (w.port)
 		w.port->run = slot->run;
+	moved = !vlans_equal(slot->now, w.port);
 	publish(l, port->index, w.port);
+	if (moved) /* stations may be in other VLANs now */
+		table_flush(current_table(l), port->index, false);
 	free(w.macs);
 	json_decref(slot->settings);
 	json_decref(slot->macs);
 	slot->macs = NULL;
 	slot->settings = w.port ? json_deep_copy(settings) : NULL;
+	mirror_update(l);
 	return 0;
+}
+
+void ports_add(struct learn *l, const struct glen_module_port *port)
+{
+	struct port_slot *slot = &l->slots[port->index];
+
+	vlan_before(l, port->index);
+	meet(slot, port);
+	slot->isolated = port->isolated;
+	set_flags(l, port->index);
+	vlan_after(l, port->index);
+	mirror_update(l);
 }
 
 uint32_t ports_hdr_want(void *state)
@@ -553,11 +654,16 @@ void ports_del(struct learn *l, unsigned index)
 {
 	struct port_slot *slot = &l->slots[index];
 
+	vlan_before(l, index);
+	slot->here = false;
+	vlan_after(l, index);
+	mirror_update(l);
 	publish(l, index, NULL);
 	free(slot->run);
 	json_decref(slot->settings);
 	json_decref(slot->macs);
 	*slot = (struct port_slot){ 0 };
+	set_flags(l, index);
 }
 
 int ports_init(struct learn *l)

@@ -49,7 +49,8 @@ COMMANDS = ["status", "switch", "switch add", "switch del", "switch set",
             "switch show", "switch list", "port", "port add", "port del",
             "port set", "port show", "port list", "module", "module list",
             "module set", "module show", "driver", "driver list", "fdb",
-            "fdb show", "fdb flush", "fdb add", "fdb del", "stats", "top",
+            "fdb show", "fdb flush", "fdb add", "fdb del", "vlan", "vlan show",
+            "stats", "top",
             "capture", "apply", "save", "wait", "rpc", "completion",
             "completion bash"]
 
@@ -265,6 +266,10 @@ def test_fdb(glend):
     entries = ctl_json(glend, "fdb", "show", "s0")["entries"]
     assert {(e["mac"], e["vlan"]) for e in entries} == {
         ("02:00:00:00:00:01", 0), ("02:00:00:00:00:02", 7)}
+    assert [e["vlan"] for e in ctl_json(
+        glend, "fdb", "show", "s0:a", "--vlan", "7")["entries"]] == [7]
+    assert ctl_json(glend, "fdb", "show", "s0", "--vlan", "8")[
+        "entries"] == []
     assert len(ctl_json(glend, "fdb", "show", "s0", "--limit", "1")[
         "entries"]) == 1
     glend.ctl("fdb", "del", "s0", "02:00:00:00:00:02", "--vlan", "7")
@@ -543,12 +548,13 @@ def test_bash_completion(glend):
     assert complete(glend, "glenctl port del sw0:a") == {"a"}
     assert complete(glend, "glenctl port del s") == {"sw0:a"}
     assert complete(glend, f"glenctl --socket={glend.socket} fdb show ") == {
-        "sw0"}
+        "sw0", "sw0:a"}
+    assert complete(glend, "glenctl vlan show ") == {"sw0"}
     assert complete(glend, "glenctl capture ") == {"sw0", "sw0:a"}
     assert "tap" in complete(glend, "glenctl port add sw0:b ")
     assert "learn" in complete(glend, "glenctl switch add s1 ")
     assert complete(glend, "glenctl stats --ra") == {"--rate"}
-    assert complete(glend, "glenctl --json fdb show ") == {"sw0"}
+    assert complete(glend, "glenctl --json vlan show ") == {"sw0"}
     assert complete(glend, "glenctl port show --show ") == {"qemu", "libvirt"}
     assert complete(glend, "glenctl port show --memory 2G ") == {"sw0:a"}
     keys = complete(glend, "glenctl port add sw0:b stream ")

@@ -3,8 +3,9 @@
 #ifndef TESTS_UNIT_FAKE_ENV_H
 #define TESTS_UNIT_FAKE_ENV_H
 /*
- * Ports are numbers, their names "p0" to "p7". All else is what a switch would
- * do, but for defer(), which must not be used while lookups run.
+ * Ports are numbers, their names "p0" to "p7". Sets are numbers, too, and
+ * mirrors nothing. All else is what a switch would do, but for defer(), which
+ * must not be used while lookups run.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,39 @@ static inline void fake_defer(const struct glen_module_env *env,
 	fn(arg);
 }
 
+static inline int fake_set_create(const struct glen_module_env *env,
+				  uint32_t *set)
+{
+	static uint32_t n;
+
+	*set = GLEN_SET_FIRST + n++ % 1000;
+	return 0;
+}
+
+static inline int fake_set_add(const struct glen_module_env *env, uint32_t set,
+			       unsigned port, const struct glen_edit *edit)
+{
+	return 0;
+}
+
+static inline int fake_set_remove(const struct glen_module_env *env,
+				  uint32_t set, unsigned port)
+{
+	return 0;
+}
+
+static inline int fake_set_destroy(const struct glen_module_env *env,
+				   uint32_t set)
+{
+	return 0;
+}
+
+static inline int fake_mirror(const struct glen_module_env *env, unsigned port,
+			      unsigned direction, uint32_t to)
+{
+	return 0;
+}
+
 static inline const struct glen_module_env *fake_env(unsigned n_workers)
 {
 	static struct glen_module_host host;
@@ -53,6 +87,11 @@ static inline const struct glen_module_env *fake_env(unsigned n_workers)
 	host.port_get = fake_port_get;
 	host.port_find = fake_port_find;
 	host.defer = fake_defer;
+	host.set_create = fake_set_create;
+	host.set_add = fake_set_add;
+	host.set_remove = fake_set_remove;
+	host.set_destroy = fake_set_destroy;
+	host.port_mirror = fake_mirror;
 	env = (struct glen_module_env){ .host = &host,
 					.switch_name = "sw",
 					.n_workers = n_workers,

@@ -350,7 +350,8 @@ static void settings_are_checked(void **state)
 	static const struct {
 		const char *settings, *says;
 	} cases[] = {
-		{ "{\"polise_pps\": 1}", "'polise_pps'; known are: guard" },
+		{ "{\"polise_pps\": 1}",
+		  "'polise_pps'; known are: mode, vlan" },
 		{ "{\"police_pps\": -1}", "police_pps must be a number" },
 		{ "{\"police_pps\": \"x\"}", "police_pps must be a number" },
 		{ "{\"police_bps\": \"5X\"}", "'5X' is not a number with k" },
@@ -368,6 +369,28 @@ static void settings_are_checked(void **state)
 		{ "{\"macs\": [\"02:00:00:00:00:01@\"]}", "not the address" },
 		{ "{\"macs\": [\"02:00:00:00:00:01#1\"]}", "not the address" },
 		{ "{\"guard\": 1}", "guard must be a list" },
+		{ "{\"mode\": \"acces\"}", "'acces' is none of access, t" },
+		{ "{\"mode\": \"plain\"}", "'plain' is none of access, t" },
+		{ "{\"mode\": \"access\"}", "mode access needs vlan" },
+		{ "{\"mode\": \"qinq\"}", "mode qinq needs vlan" },
+		{ "{\"vlan\": 5}", "vlan needs mode access or qinq" },
+		{ "{\"mode\": \"access\", \"vlan\": 4095}", "1 to 4094" },
+		{ "{\"mode\": \"access\", \"vlan\": 0}", "1 to 4094" },
+		{ "{\"mode\": \"access\", \"vlan\": \"5\"}", "a number" },
+		{ "{\"mode\": \"trunk\", \"vlan\": 5}", "native and allowed" },
+		{ "{\"native\": 5}", "native needs mode trunk" },
+		{ "{\"mode\": \"qinq\", \"vlan\": 5, \"allowed\": 6}",
+		  "allowed needs mode trunk" },
+		{ "{\"mode\": \"trunk\", \"allowed\": \"1-\"}", "'1-' is no" },
+		{ "{\"mode\": \"trunk\", \"allowed\": \"9-8\"}", "'9-8' is" },
+		{ "{\"mode\": \"trunk\", \"allowed\": \"\"}", "'' is no list" },
+		{ "{\"mode\": \"trunk\", \"allowed\": \"1,\"}", "'1,' is no" },
+		{ "{\"mode\": \"trunk\", \"allowed\": 4095}", "'4095' is no" },
+		{ "{\"mode\": \"trunk\", \"allowed\": [1, \"0\"]}", "'0' is" },
+		{ "{\"mode\": \"trunk\", \"allowed\": {}}", "'?' is no list" },
+		{ "{\"mirror\": \"in\"}", "mirror needs mirror_to" },
+		{ "{\"mirror_to\": \"sw:b\"}", "'sw:b' is not the name of a" },
+		{ "{\"mirror_to\": \"b\", \"mirror\": \"all\"}", "'all' is" },
 	};
 	struct glen_error error;
 

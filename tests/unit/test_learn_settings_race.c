@@ -3,6 +3,8 @@
 /*
  * As in test_learn_race.c every address belongs to one port, so a packet is
  * flooded, goes to that port or is dropped for a reason that settings give.
+ * One port is in VLANs and changes its mode, one is another one's mirror now
+ * and then, so the switch becomes aware of VLANs and forgets about them.
  * Afterwards the table's counts by port must add up to what is in it. Build
  * with ThreadSanitizer for the other half of the test.
  */
@@ -51,7 +53,8 @@ static bool is_expected(uint32_t reason)
 {
 	return reason == LEARN_POLICED || reason == LEARN_STORM ||
 	       reason == LEARN_MAC_LIMIT || reason == LEARN_MAC_STATIC ||
-	       reason == LEARN_GUARD_MAC;
+	       reason == LEARN_GUARD_MAC || reason == LEARN_VLAN_UNTAGGED ||
+	       reason == LEARN_VLAN_DEST || reason == LEARN_MIRROR_PORT;
 }
 
 static void one_batch(struct worker_arg *arg, struct batch *b)
@@ -64,6 +67,7 @@ static void one_batch(struct worker_arg *arg, struct batch *b)
 	uint32_t dst[BATCH_MAX];
 
 	ctx.now_ns = ctx.now_s * 1000000000ULL;
+	batch_init(b);
 	b->n = 1 + next_random(&arg->seed) % BATCH_MAX;
 	for (unsigned i = 0; i < b->n; i++) {
 		uint32_t src = next_random(&arg->seed) % ADDRESSES;
@@ -78,7 +82,7 @@ static void one_batch(struct worker_arg *arg, struct batch *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		uint32_t v = b->verdict[i], low = v & 0xffff;
 
-		if (v == (VERDICT_FLOOD | FLOOD_ALL) ||
+		if ((v & GLEN_VERDICT_KIND) == VERDICT_FLOOD ||
 		    v == (VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
 			  dst[i] % PORTS))
 			arg->passed++;
@@ -115,25 +119,34 @@ static const char *const settings[] = {
 	"{\"storm_unknown_pps\": 100, \"storm_broadcast_pps\": 1}",
 	"{\"guard\": [\"02:00:00:00:00:00\", \"02:00:00:00:00:01\"]}",
 	"{\"police_pps\": 500, \"guard\": \"02:00:00:00:00:02\"}",
-	NULL,
+	"{\"mode\": \"access\", \"vlan\": 5}",
+	"{\"mode\": \"trunk\", \"allowed\": \"1-9\", \"native\": 5}",
+	"{\"mode\": \"trunk\"}",
+	"{\"mode\": \"qinq\", \"vlan\": 6}",
+	"{\"mirror_to\": \"p1\"}",
 };
+
+enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 
 static void control(struct learn *l, struct glen_module_port *port,
 		    uint64_t *seed)
 {
-	unsigned what = next_random(seed) % 10;
+	unsigned what = next_random(seed) % (SETTINGS + 6);
 	json_t *s = NULL;
 
-	port->index = next_random(seed) % PORTS;
+	glen_module_port_get(fake_env(WORKERS), next_random(seed) % PORTS,
+			     port);
+	port->isolated = false;
 	atomic_fetch_add(&now_s, what == 0);
 	ops->tick(l, atomic_load(&now_s));
 	if (ops->changed(l))
 		json_decref(ops->port_settings(l, port));
-	if (what == 9) {
+	if (what == SETTINGS + 1) {
 		ops->port_del(l, port);
 		return;
 	}
-	if (what < 8 && settings[what])
+	/* Not to itself. */
+	if (what < SETTINGS && (what != SETTINGS - 1 || port->index != 1))
 		s = json_loads(settings[what], 0, NULL);
 	assert_int_equal(ops->port_set(fake_env(WORKERS), l, port, s, NULL), 0);
 	json_decref(s);

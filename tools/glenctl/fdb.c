@@ -9,11 +9,15 @@
 
 static const char show_help[] =
 	"Shows which address is behind which port, for switches with the\n"
-	"module learn. AGE is the time since the address was last seen.\n"
+	"module learn; of one port if that is named. AGE is the time since the\n"
+	"address was last seen.\n"
 	"\nOptions:\n"
+	"  --vlan N     only those in VLAN N; 0 is that of untagged packets at\n"
+	"               ports without a mode\n"
 	"  --limit N    at most N entries (default: all)\n"
 	"\nExamples:\n"
 	"  glenctl fdb show vale0\n"
+	"  glenctl fdb show vale0:web --vlan 10\n"
 	"  glenctl fdb show vale0 --json | jq .count\n";
 
 static const char flush_help[] =
@@ -42,7 +46,7 @@ static const char del_help[] =
 /* The options of all fdb commands; each allows one or two of them. */
 struct fdb_options {
 	long limit; /* -1: not given */
-	long vlan;
+	long vlan;  /* the same */
 	bool also_static;
 };
 
@@ -57,7 +61,7 @@ static int parse_options(const struct ctl *ctl, int argc, char **argv,
 	};
 	int c, ret = 0;
 
-	*o = (struct fdb_options){ .limit = -1 };
+	*o = (struct fdb_options){ .limit = -1, .vlan = -1 };
 	opterr = 0;
 	while (!ret && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == '?' || !strchr(allowed, c))
@@ -102,31 +106,6 @@ static void print_entries(const json_t *result)
 	       (unsigned long long)get_u64(result, "capacity"));
 }
 
-static int show_run(struct ctl *ctl, int argc, char **argv)
-{
-	struct fdb_options o;
-	json_t *params, *result;
-	int ret = parse_options(ctl, argc, argv, "l", &o);
-
-	argc -= optind - 1;
-	argv += optind - 1;
-	if (!ret)
-		ret = check_args(ctl, argc, 1, 1);
-	if (ret)
-		return ret;
-	params = json_pack("{s:s}", "switch", argv[1]);
-	if (o.limit >= 0)
-		json_object_set_new(params, "limit", json_integer(o.limit));
-	ret = call(ctl, "fdb.show", params, CALL_TIMEOUT_MS, &result);
-	if (ret)
-		return ret;
-	if (ctl->json)
-		return print_json(result);
-	print_entries(result);
-	json_decref(result);
-	return EXIT_OK;
-}
-
 /* {"switch": ...} of a switch's or port's name; for a port also "port". */
 static json_t *target_params(const char *name)
 {
@@ -137,6 +116,33 @@ static json_t *target_params(const char *name)
 	if (is_port_name(name))
 		json_object_set_new(params, "port", json_string(name));
 	return params;
+}
+
+static int show_run(struct ctl *ctl, int argc, char **argv)
+{
+	struct fdb_options o;
+	json_t *params, *result;
+	int ret = parse_options(ctl, argc, argv, "lv", &o);
+
+	argc -= optind - 1;
+	argv += optind - 1;
+	if (!ret)
+		ret = check_args(ctl, argc, 1, 1);
+	if (ret)
+		return ret;
+	params = target_params(argv[1]);
+	if (o.vlan >= 0)
+		json_object_set_new(params, "vlan", json_integer(o.vlan));
+	if (o.limit >= 0)
+		json_object_set_new(params, "limit", json_integer(o.limit));
+	ret = call(ctl, "fdb.show", params, CALL_TIMEOUT_MS, &result);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(result);
+	print_entries(result);
+	json_decref(result);
+	return EXIT_OK;
 }
 
 static int flush_run(struct ctl *ctl, int argc, char **argv)
@@ -182,7 +188,8 @@ static int add_run(struct ctl *ctl, int argc, char **argv)
 		return bad_usage(ctl, "\"%s\" is not SWITCH:PORT", argv[1]);
 	params = target_params(argv[1]);
 	json_object_set_new(params, "mac", json_string(argv[2]));
-	json_object_set_new(params, "vlan", json_integer(o.vlan));
+	if (o.vlan >= 0)
+		json_object_set_new(params, "vlan", json_integer(o.vlan));
 	return call_quiet(ctl, "fdb.add", params);
 }
 
@@ -198,14 +205,15 @@ static int del_run(struct ctl *ctl, int argc, char **argv)
 		ret = check_args(ctl, argc, 2, 2);
 	if (ret)
 		return ret;
-	params = json_pack("{s:s, s:s, s:I}", "switch", argv[1], "mac", argv[2],
-			   "vlan", (json_int_t)o.vlan);
+	params = json_pack("{s:s, s:s}", "switch", argv[1], "mac", argv[2]);
+	if (o.vlan >= 0)
+		json_object_set_new(params, "vlan", json_integer(o.vlan));
 	return call_quiet(ctl, "fdb.del", params);
 }
 
 const struct command fdb_commands[] = {
-	{ "show", "SWITCH [--limit N]", "addresses and their ports", show_help,
-	  show_run, NULL },
+	{ "show", "SWITCH|PORT [--vlan N] [--limit N]",
+	  "addresses and their ports", show_help, show_run, NULL },
 	{ "flush", "SWITCH|PORT [--static]", "forget learned addresses",
 	  flush_help, flush_run, NULL },
 	{ "add", "PORT MAC [--vlan N]", "a static entry", add_help, add_run,

@@ -17,6 +17,7 @@
  *   objects.c   status, switch, module, driver
  *   port.c      port
  *   fdb.c       fdb
+ *   vlan.c      vlan
  *   stats.c     stats;  counters.c turns its answers into rows for top as well
  *   top.c       top
  *   config.c    apply, save, rpc, wait, completion
@@ -65,6 +66,7 @@ extern const struct command port_commands[];
 extern const struct command module_commands[];
 extern const struct command driver_commands[];
 extern const struct command fdb_commands[];
+extern const struct command vlan_commands[];
 extern const struct command completion_commands[];
 extern const char status_help[], stats_help[], top_help[], apply_help[];
 extern const char save_help[], wait_help[], rpc_help[], capture_help[];

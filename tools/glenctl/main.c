@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "driver", "", "kinds of ports", NULL, NULL, driver_commands },
 	{ "fdb", "", "MAC addresses a switch has learned", NULL, NULL,
 	  fdb_commands },
+	{ "vlan", "", "VLANs and mirrors of ports", NULL, NULL, vlan_commands },
 	{ "stats", "[PORT|SWITCH] [--rings] [--rate SECONDS]",
 	  "counters, every drop by its reason", stats_help, stats_run, NULL },
 	{ "top", "[-n COUNT] [-d SECONDS] [-s COLUMN] [-b] [SWITCH]",
