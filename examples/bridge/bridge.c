@@ -70,10 +70,14 @@ static void bridge_port_del(void *state, const struct glen_module_port *port)
 }
 
 static const struct glen_module bridge = {
-	GLEN_MODULE_HEAD,	  .name = "bridge",
-	.version = "1.0",	  .summary = "a learning bridge in few lines",
-	.hdr_want = GLEN_HDR_MIN, .create = bridge_create,
-	.destroy = free,	  .port_del = bridge_port_del,
+	GLEN_MODULE_HEAD,
+	.name = "bridge",
+	.version = "1.0",
+	.summary = "sends packets where their destination was seen last",
+	.hdr_want = GLEN_HDR_MIN,
+	.create = bridge_create,
+	.destroy = free,
+	.port_del = bridge_port_del,
 	.lookup = bridge_lookup,
 };
 GLEN_MODULE_EXPORT(bridge);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/port.h"
 #include "lib/error.h"
@@ -83,6 +84,7 @@ static int learn_create(const struct glen_module_env *env, json_t *params,
 			void **state, struct glen_error *error)
 {
 	struct learn_options options;
+	struct timespec now;
 	struct table *t;
 	struct learn *l;
 	int err = read_options(params, &options, error);
@@ -97,6 +99,9 @@ static int learn_create(const struct glen_module_env *env, json_t *params,
 		goto err_table;
 	memset(l, 0, sizeof(*l));
 	l->env = env;
+	/* Until the first tick, so that what is learnt before can be shown. */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	l->now_s = now.tv_sec;
 	l->n_workers = env->n_workers ?: 1;
 	l->workers = aligned_alloc(64, l->n_workers * sizeof(*l->workers));
 	if (!l->workers)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test_load.py - what is loaded from a directory of modules, and what is not.
 import os
+import pathlib
+import re
 import shutil
 import subprocess
 
@@ -8,8 +10,8 @@ import pytest
 
 import glen
 from daemon import run_glend
-from glen import Glend, RpcError, binary
-from modules import run
+from glen import SOURCE, Glend, RpcError, binary
+from modules import EXAMPLE, run
 
 # Modules with one fault each: macros of probe.c, and what glend must say.
 BROKEN = {
@@ -101,7 +103,7 @@ def test_list_says_where_from_and_who_uses(loaded, folder):
     assert found["bridge"] == {
         "module": "bridge", "version": "1.0", "abi": "1.0",
         "path": f"{folder}/bridge.so", "options": "",
-        "summary": "a learning bridge in few lines"}
+        "summary": "sends packets where their destination was seen last"}
     assert found["static"]["switches"] == ["three"]
     assert "path" not in found["static"]
     text = loaded.ctl("module", "list").stdout
@@ -127,6 +129,21 @@ def test_module_in_a_topology_survives_restarts(folder, tmp_path):
     code, text = status_of(folder, "--config", str(config))
     assert code == 1
     assert f"{config}:1: " in text and "mrk" in text
+
+
+def test_document_shows_the_example(tree):
+    """docs/writing-a-module.md has all of it, in order, and it compiles."""
+    text = (pathlib.Path(SOURCE) / "docs/writing-a-module.md").read_text()
+    pieces = re.findall(r"^```c\n(.*?)^```$", text, re.M | re.S)
+    assert len(pieces) == 7
+    code = "\n".join(pieces)
+    assert code == (EXAMPLE / "bridge.c").read_text()
+    path = tree.folder / "document"
+    path.mkdir(mode=0o755)
+    (path / "source.c").write_text(code)
+    tree.bridge(path, path / "source.c")
+    with Glend(args=["--module-dir", str(path)]) as glend:
+        assert "bridge" in names(glend)
 
 
 # The directory
