@@ -180,4 +180,25 @@ static inline uint32_t batch_tags_len(const struct batch *b, unsigned i)
 	return tags;
 }
 
+/* Length of the longest frame that packet i becomes on a wire; its description
+ * was checked (offload_valid()). */
+static inline uint32_t batch_frame_len(const struct batch *b, unsigned i)
+{
+	const struct offload *off = &b->off[i];
+	const uint8_t *type = b->hdr[i] + 12 + batch_tags_len(b, i);
+	uint32_t whole, first;
+
+	if (!b->offloads || off->gso_type == OFFLOAD_GSO_NONE)
+		return b->len[i];
+	/* UFO: gso_size counts the UDP header too, which only the first
+	 * fragment has; IPv6 adds a fragment header of that size. */
+	whole = first = off->hdr_len + off->gso_size;
+	if (off->gso_type == OFFLOAD_GSO_UDP) {
+		whole -= 8;
+		if (type[0] == 8 && type[1] == 0)
+			first -= 8;
+	}
+	return b->len[i] <= whole ? b->len[i] : first;
+}
+
 #endif

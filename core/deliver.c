@@ -28,23 +28,6 @@ static void drop_in(struct ingress *in, struct batch *b, unsigned i,
 	b->verdict[i] = VERDICT_DROP | reason;
 }
 
-/* Length of the longest frame that packet i becomes on a wire. */
-static uint32_t frame_len(const struct batch *b, unsigned i)
-{
-	const struct offload *off = &b->off[i];
-	const uint8_t *type = b->hdr[i] + 12 + batch_tags_len(b, i);
-	uint32_t len;
-
-	if (!b->offloads || off->gso_type == OFFLOAD_GSO_NONE)
-		return b->len[i];
-	len = off->hdr_len + off->gso_size;
-	/* UFO: gso_size counts the UDP header too, which only the first
-	 * fragment has; IPv6 adds a fragment header of that size. */
-	if (off->gso_type == OFFLOAD_GSO_UDP && type[0] == 8 && type[1] == 0)
-		len -= 8;
-	return len;
-}
-
 /* Takes packets out of list that are too long for the port. */
 static __attribute__((noinline)) unsigned drop_oversize(
 	struct tx_ctx *ctx, const struct batch *b, uint16_t *out,
@@ -54,7 +37,7 @@ static __attribute__((noinline)) unsigned drop_oversize(
 
 	for (unsigned k = 0; k < n; k++) {
 		unsigned i = list[k];
-		uint32_t len = frame_len(b, i);
+		uint32_t len = batch_frame_len(b, i);
 
 		if (len > max_len && len > max_len + batch_tags_len(b, i))
 			tx_drop(ctx, i, DROP_OUT_OVERSIZE);

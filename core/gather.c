@@ -30,11 +30,6 @@ static void gather_fast(struct batch *b)
 	}
 }
 
-static bool is_gso(const struct batch *b, unsigned i)
-{
-	return b->offloads && b->off[i].gso_type != OFFLOAD_GSO_NONE;
-}
-
 /* Why packet i cannot go on, DROP_N if it can. */
 static enum drop refuse(struct batch *b, unsigned i, uint32_t max_len)
 {
@@ -44,8 +39,9 @@ static enum drop refuse(struct batch *b, unsigned i, uint32_t max_len)
 		return DROP_IN_TOO_LONG;
 	if (b->offloads && !offload_valid(b, i))
 		return DROP_IN_BAD_OFFLOAD;
-	if (b->len[i] > max_len && !is_gso(b, i) &&
-	    b->len[i] > max_len + batch_tags_len(b, i))
+	/* Of a packet that is still to be cut, its segments count. */
+	if (b->len[i] > max_len &&
+	    batch_frame_len(b, i) > max_len + batch_tags_len(b, i))
 		return DROP_IN_OVERSIZE;
 	return DROP_N;
 }

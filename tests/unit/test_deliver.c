@@ -530,6 +530,45 @@ static void mtu_binds_segments(void **state)
 	}
 }
 
+/* Segments of 1054 bytes, 1040 behind the Ethernet header. */
+static void mtu_counts_for_segments(void **state)
+{
+	static const struct {
+		const char *source, *target;
+		uint32_t payload;
+		bool in, out;
+	} cases[] = {
+		{ "{\"mtu\": 1040}", "{\"caps\": 63}", 5000, true, true },
+		{ "{\"mtu\": 1039}", "{\"caps\": 63}", 5000, false, false },
+		{ "{}", "{\"caps\": 63, \"mtu\": 1040}", 5000, true, true },
+		{ "{}", "{\"caps\": 63, \"mtu\": 1039}", 5000, true, false },
+		/* A single one, shorter than it might be. */
+		{ "{\"mtu\": 540}", "{\"mtu\": 540}", 500, true, true },
+		{ "{\"mtu\": 539}", "{}", 500, false, false },
+		{ "{}", "{\"mtu\": 539}", 500, true, false },
+	};
+	static uint8_t buf[70000];
+
+	for (unsigned c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
+		ports[0] = rig_port("p0", cases[c].source);
+		ports[1] = rig_port("p1", cases[c].target);
+		/* What the sender says of the headers' length does not help. */
+		send_gso(ports[0], cases[c].payload, 0);
+		rig_run();
+		assert_int_equal(rig_in(ports[0]).drops[DROP_IN_OVERSIZE],
+				 !cases[c].in);
+		assert_int_equal(rig_out(ports[1]).drops[DROP_OUT_OVERSIZE],
+				 cases[c].in && !cases[c].out);
+		assert_int_equal(rig_out(ports[1]).packets, cases[c].out);
+		while (dummy_pending_out(ports[1], 0))
+			dummy_collect(ports[1], 0, buf, sizeof(buf), NULL);
+		rig_check();
+		port_destroy(ports[1]);
+		port_destroy(ports[0]);
+		rig_check();
+	}
+}
+
 static void lying_offloads_stay_out(void **state)
 {
 	static uint8_t buf[70000];
@@ -595,6 +634,7 @@ int main(void)
 		RIG_TEST(broken_ports_are_left_alone),
 		RIG_TEST(full_rings_cost_their_port_only),
 		RIG_TEST(segments_are_joined),
+		RIG_TEST(mtu_counts_for_segments),
 		RIG_TEST(segmented_for_ports_without_offloads),
 		RIG_TEST(segments_without_room_are_one_drop),
 		RIG_TEST(offloads_pass_to_ports_that_take_them),
