@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/touch.h"
+
 enum { TAG_LEN = 4, PREFETCH = 6 };
 
 static uint32_t status_load(const struct tpacket2_hdr *h)
@@ -233,11 +235,18 @@ static void tx_flush(struct packet_queue *q, struct tx_ctx *ctx,
 		     const struct batch *b, struct tx_batch *t)
 {
 	uint64_t packets = 0, bytes = 0;
-	unsigned at = 0;
+	unsigned at = 0, touched = t->n;
 
 	while (at < t->n) {
+		const struct msghdr *hdr = &t->msg[at].msg_hdr;
 		int sent = tx_send(q, t->msg + at, t->n - at);
 
+		if (__builtin_expect(sent < 0 && errno == EFAULT, 0) &&
+		    touched != at) {
+			touch_iov(hdr->msg_iov, hdr->msg_iovlen);
+			touched = at;
+			continue;
+		}
 		if (sent <= 0) {
 			tx_drop(ctx, t->packet[at],
 				tx_failed(q, b, t->packet[at]));

@@ -22,6 +22,7 @@ import sys
 import pytest
 
 import glen
+from cable import Cable
 from daemon import n_fds
 from peers import Peer, VhostPeer, assert_intact
 
@@ -168,6 +169,11 @@ def test_reason_of_a_stopped_queue(glend, case, ring, reason):
 def kernel_port(glend, stack, driver):
     """Adds s:out, whose packets the kernel reads. Returns who gets them."""
     paths = {name: os.path.join(glend.dir, name) for name in ("out", "peer")}
+    if driver == "packet":
+        cable = stack.enter_context(Cable(mtu=9000))
+        glend.rpc("port.add", port="s:out", driver="packet", ifname="eth0",
+                  netns=cable.host.name)
+        return cable.far.call(lambda: glen.Wire.bind("far", False))
     if driver == "tap":
         ns = stack.enter_context(glen.Netns().no_ipv6())
         glend.rpc("port.add", port="s:out", driver="tap", netns=ns.name)
@@ -185,10 +191,10 @@ def kernel_port(glend, stack, driver):
     return peer
 
 
-@pytest.mark.parametrize("driver", ["stream", "dgram", "tap"])
+@pytest.mark.parametrize("driver", ["stream", "dgram", "tap", "packet"])
 def test_memory_goes_while_the_kernel_reads_it(glend, driver):
     """It is the sender that is closed for it, and not the receiver."""
-    if driver == "tap" and glen.why_no_root():
+    if driver in ("tap", "packet") and glen.why_no_root():
         pytest.skip(glen.why_no_root())
     evil = os.path.join(glend.dir, "evil")
     glend.rpc("switch.add", switch="s", module="static",
