@@ -93,9 +93,7 @@ static void on_faults(void *arg, uint32_t events)
 
 	(void)!read(vp->faults.fd, &n, sizeof(n));
 	if (atomic_load(&vp->memory_gone))
-		vhost_session_end(vp,
-				  "memory that the front end shared is gone: "
-				  "its file was cut shorter");
+		vhost_session_end(vp, vhost_memory_is_gone);
 	vhost_queues_check(vp);
 	vhost_queues_owed(vp);
 }

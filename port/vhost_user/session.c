@@ -11,6 +11,10 @@
 #include "core/discard.h"
 #include "lib/error.h"
 
+const char vhost_memory_is_gone[] =
+	"memory that the front end shared is gone: its file was cut shorter, "
+	"or its file system (tmpfs, hugetlbfs) is full";
+
 void vhost_session_end(struct vhost_port *vp, const char *reason)
 {
 	if (!vhost_connected(vp))
@@ -92,8 +96,7 @@ static int one_message(struct vhost_port *vp, const char **why)
 		return err;
 	err = vhost_handle(vp, &replies, &fd);
 	if (atomic_load(&vp->memory_gone)) {
-		*why = "memory that the front end shared is gone: its file was "
-		       "cut shorter";
+		*why = vhost_memory_is_gone;
 		return -EFAULT;
 	}
 	err = answer(vp, err, replies, fd, why);

@@ -165,6 +165,9 @@ static inline bool vhost_connected(const struct vhost_port *vp)
 
 /* session.c */
 
+/* Why a connection ends after a SIGBUS: the kernel does not tell one cause
+ * from the other. */
+extern const char vhost_memory_is_gone[];
 /* The features that are offered. */
 uint64_t vhost_features(const struct vhost_port *vp);
 uint64_t vhost_protocol(const struct vhost_port *vp);
