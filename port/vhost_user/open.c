@@ -81,6 +81,10 @@ static int options(struct vhost_port *vp, json_t *params,
 				 "listens) and client (glend connects)",
 				 mode);
 	vp->client = mode && !strcmp(mode, "client");
+	if (access && vp->client)
+		return error_set(error, -EINVAL,
+				 "access is the mode of the socket file that "
+				 "mode=server makes");
 	vp->n_pairs = queues;
 	err = socket_addr_unix(&vp->addr, "path", path, error);
 	return err ?: socket_mode(access, MODE, &vp->access, error);

@@ -198,6 +198,21 @@ def test_guests_are_told_how(glend):
         "port", "show", "s0:v", "--show", "qemu").stdout
 
 
+@pytest.mark.parametrize("driver, args, word", [
+    ("stream", ["--queues", "2"], "--queues"),
+    ("stream", ["--memory", "2G"], "--memory"),
+    ("dgram", ["--queues", "2", "peer=/tmp/peer"], "--queues"),
+    ("dgram", ["--memory", "2G", "peer=/tmp/peer"], "--memory"),
+    ("vhost-user", ["--queues", "3", "queues=2"], "queues="),
+    ("vhost-user", ["--packed", "packed=false"], "packed"),
+])
+def test_what_cannot_be_attached_is_not_added(glend, driver, args, word):
+    said = fails(glend, USAGE, "port", "add", "s0:a", driver,
+                 f"path={glend.dir}/a", *args)
+    assert word in said and "was added" not in said
+    assert glend.rpc("port.list") == []
+
+
 def test_libvirt_is_told_how(glend):
     for port in guest_ports(glend):
         text = glend.ctl("port", "show", port, "--show", "libvirt").stdout
@@ -224,8 +239,9 @@ def test_qemu_takes_it(glend):
     """QEMU understands what is printed, and connects."""
     guest_ports(glend)
     for port in ("s0:v", "s0:s", "s0:d"):
+        memory = ["--memory", "16M"] if port == "s0:v" else []
         words = ctl_json(glend, "port", "show", port, "--show", "qemu",
-                         "--memory", "16M")
+                         *memory)
         done = subprocess.run(
             ["qemu-system-x86_64", "-accel", "tcg", "-S", "-nodefaults",
              "-display", "none", "-monitor", "stdio", *words], text=True,

@@ -677,6 +677,9 @@ static void test_options(void **state)
 	refuse("{\"path\": \"/tmp/x\", \"queues\": 0}", "queues");
 	refuse("{\"path\": \"/tmp/x\", \"queues\": 17}", "queues");
 	refuse("{\"path\": \"/tmp/x\", \"access\": \"9\"}", "access");
+	refuse("{\"path\": \"/tmp/x\", \"mode\": \"client\", "
+	       "\"access\": \"0600\"}",
+	       "mode=server makes");
 	refuse("{\"path\": \"/tmp/x\", \"colour\": 1}", "colour");
 	refuse("{\"path\": \"/tmp/x\", \"mtu\": 70000}", "68 to 65535");
 	refuse("{\"path\": \"/tmp/x\", \"max_memory\": 7}", "max_memory");

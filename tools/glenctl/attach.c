@@ -12,7 +12,6 @@
 enum {
 	MTU_MIN = 68,
 	HOST_MTU_MAX = 65535, /* 16 bits in virtio's configuration */
-	QUEUES_ANY = 16,      /* a port's default: whatever the guest has */
 	QUEUE_SIZE = 1024,    /* QEMU's most; its default of 256 drops bursts */
 };
 
@@ -47,11 +46,28 @@ static bool is_virtio(const char *model)
 	return !strncmp(model, "virtio-net-", 11);
 }
 
+const char *attach_lacks(unsigned queues, const json_t *packed,
+			 const struct attach_options *o)
+{
+	if (o->packed && json_is_false(packed))
+		return "it offers no packed virtqueues";
+	if (o->queues > queues)
+		return "it has fewer queues (option queues=)";
+	return NULL;
+}
+
 const char *attach_refuses(const char *driver, const struct attach_options *o)
 {
 	if (!attach_driver(driver))
 		return "it is not for virtual machines, so --show, "
 		       "--model and the like mean nothing here";
+	if (strcmp(driver, "vhost-user") && o->queues)
+		return "frames that go through a socket have one queue pair: "
+		       "leave --queues out, or make the port with driver "
+		       "vhost-user";
+	if (strcmp(driver, "vhost-user") && o->memory)
+		return "the guest's memory is not shared with it: leave "
+		       "--memory out";
 	if (!strcmp(driver, "vhost-user") && o->model && !is_virtio(o->model))
 		return "a vhost-user port is always a virtio-net card: leave "
 		       "--model out, or say virtio-net-pci; for e1000, "
@@ -143,7 +159,6 @@ static bool is_vhost(const struct facts *f)
 static int fill(struct facts *f, const json_t *port,
 		const struct attach_options *o, const char **why)
 {
-	const json_t *packed = json_object_get(port, "packed");
 	const char *mode = get_str(port, "mode");
 
 	*f = (struct facts){ .name = get_str(port, "port"),
@@ -154,15 +169,14 @@ static int fill(struct facts *f, const json_t *port,
 			     .queues = get_u64(port, "in_rings"),
 			     .mtu = get_u64(port, "mtu") };
 	*why = attach_refuses(f->driver, o);
-	if (!*why && o->packed && json_is_false(packed))
-		*why = "it offers no packed virtqueues";
-	if (!*why && o->queues > f->queues)
-		*why = "it has fewer queues (option queues=)";
+	if (!*why)
+		*why = attach_lacks(f->queues, json_object_get(port, "packed"),
+				    o);
 	if (!*why && !fill_places(f, port))
 		*why = "glend does not say where its socket is";
 	if (*why)
 		return -1;
-	if (o->queues || f->queues == QUEUES_ANY)
+	if (o->queues || f->queues == ATTACH_QUEUES_ANY)
 		f->queues = o->queues ? o->queues : 1;
 	if (f->mtu < MTU_MIN || f->mtu > HOST_MTU_MAX)
 		f->mtu = 0;

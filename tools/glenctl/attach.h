@@ -35,6 +35,9 @@ struct attach_options {
 	const char *host; /* what tells this host from others; for addresses */
 };
 
+/* A port's default number of queue pairs: whatever the guest has. */
+enum { ATTACH_QUEUES_ANY = 16 };
+
 /* In place of a size that is not known; QEMU does not start with it. */
 #define ATTACH_SIZE "SIZE"
 
@@ -42,6 +45,10 @@ struct attach_options {
 bool attach_driver(const char *driver);
 /* Why there cannot be such an end of a driver's port; NULL: there can. */
 const char *attach_refuses(const char *driver, const struct attach_options *o);
+/* Why a port with so many queue pairs, and "packed" as it says, is not enough
+ * for such an end; NULL: it is. */
+const char *attach_lacks(unsigned queues, const json_t *packed,
+			 const struct attach_options *o);
 
 /*
  * QEMU's arguments for the port object port: an array of strings. NULL: *why

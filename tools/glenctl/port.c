@@ -179,6 +179,23 @@ static int guest_options(const struct ctl *ctl, int argc, char **argv, int min,
 	return ret;
 }
 
+/* Whether a port with the options params would do; what is no number of queues
+ * is for glend to refuse. */
+static int check_params(const struct ctl *ctl, const json_t *params,
+			const struct guest_options *o)
+{
+	const json_t *queues = json_object_get(params, "queues");
+	const char *why = attach_lacks(json_is_integer(queues) ?
+					       json_integer_value(queues) :
+					       ATTACH_QUEUES_ANY,
+				       json_object_get(params, "packed"),
+				       &o->attach);
+
+	return why ? bad_usage(ctl, "port %s: %s", get_str(params, "port"),
+			       why) :
+		     0;
+}
+
 /* Whether the options, if any, fit a driver. */
 static int check_driver(const struct ctl *ctl, const char *driver,
 			const struct guest_options *o)
@@ -291,6 +308,11 @@ static int port_add_run(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!guest)
 		return call_quiet(ctl, "port.add", params);
+	ret = check_params(ctl, params, &o);
+	if (ret) {
+		json_decref(params);
+		return ret;
+	}
 	ret = call(ctl, "port.add", params, CALL_TIMEOUT_MS, &port);
 	return ret ? ret : print_guest(ctl, port, &o, true);
 }
