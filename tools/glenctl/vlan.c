@@ -75,6 +75,7 @@ static int show_run(struct ctl *ctl, int argc, char **argv)
 			   CALL_TIMEOUT_MS, &result);
 	if (ret)
 		return ret;
+	sort_by(json_object_get(result, "ports"), "port");
 	if (ctl->json)
 		return print_json(result);
 	print_ports(result);
