@@ -272,6 +272,24 @@ static void test_resume_fresh(void **state)
 	resume(FE_BIT(FE_F_PACKED), true);
 }
 
+/* A front end that stopped a packed ring says where it begins, not we. */
+static void test_base_packed(void **state)
+{
+	const uint32_t base = 10 | 1 << 15;
+	struct fe_queue *tx = &fa.queue[1];
+
+	attach(&fa, FE_QEMU7, FE_BIT(FE_F_PACKED), 1, path_a);
+	attach(&fb, FE_QEMU7, FE_BIT(FE_F_PACKED), 1, path_b);
+	exchange(50);
+	good(&fa, fe_stop(&fa));
+	assert_int_not_equal(tx->base, base | base << 16);
+	/* What is there has been used: the ring stays where it was put. */
+	tx->base = base | base << 16;
+	good(&fa, fe_start(&fa));
+	good(&fa, fe_stop(&fa));
+	assert_int_equal(tx->base, base | base << 16);
+}
+
 /* The port was deleted and made anew under a guest with packed rings. */
 static void test_forgotten(void **state)
 {
@@ -729,15 +747,15 @@ int main(void)
 		PORTS_TEST(test_mtu),	       PORTS_TEST(test_max_memory),
 		PORTS_TEST(test_memory),       PORTS_TEST(test_no_trace),
 		PORTS_TEST(test_resume_split), PORTS_TEST(test_resume_packed),
-		PORTS_TEST(test_resume_fresh), PORTS_TEST(test_forgotten),
-		PORTS_TEST(test_resume_other), PORTS_TEST(test_failed_queue),
-		PORTS_TEST(test_bad_messages), PORTS_TEST(test_refused),
-		PORTS_TEST(test_stall),	       PORTS_TEST(test_not_shared),
-		PORTS_TEST(test_cut_off),      PORTS_TEST(test_rarp),
-		PORTS_TEST(test_dirty_split),  PORTS_TEST(test_dirty_packed),
-		PORTS_TEST(test_inflight),     PORTS_TEST(test_client),
-		PORTS_TEST(test_options),      PORTS_TEST(test_offered),
-		PORTS_TEST(test_new_call),
+		PORTS_TEST(test_base_packed),  PORTS_TEST(test_resume_fresh),
+		PORTS_TEST(test_forgotten),    PORTS_TEST(test_resume_other),
+		PORTS_TEST(test_failed_queue), PORTS_TEST(test_bad_messages),
+		PORTS_TEST(test_refused),      PORTS_TEST(test_stall),
+		PORTS_TEST(test_not_shared),   PORTS_TEST(test_cut_off),
+		PORTS_TEST(test_rarp),	       PORTS_TEST(test_dirty_split),
+		PORTS_TEST(test_dirty_packed), PORTS_TEST(test_inflight),
+		PORTS_TEST(test_client),       PORTS_TEST(test_options),
+		PORTS_TEST(test_offered),      PORTS_TEST(test_new_call),
 	};
 
 	return cmocka_run_group_tests_name("vhost_session", tests, NULL, NULL);
