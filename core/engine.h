@@ -15,7 +15,11 @@ struct engine {
 	struct vswitch *switches;
 	unsigned n_switches;
 	unsigned next_worker; /* of the next ring */
-	int null_fd;	      /* for doorbells; -1: not yet open */
+	/* balance.c's: when it looked last, and whether twice already. */
+	uint64_t sampled_ns, sampled_ticks;
+	bool sampled;
+	uint64_t moves; /* rings that it took to another worker */
+	int null_fd;	/* for doorbells; -1: not yet open */
 };
 
 /* snapshot.c: builds, publishes and waits; -ENOMEM leaves the old one. */
@@ -23,13 +27,6 @@ int snapshot_update(struct vswitch *sw, struct glen_error *error);
 /* For removals, which cannot fail: waits for memory. */
 void snapshot_update_or_wait(struct vswitch *sw);
 void snapshot_free(struct switch_snap *snap);
-
-/* Gives a ring to the next worker in turn, which does not know yet. */
-static inline void ingress_assign(struct engine *e, struct ingress *in)
-{
-	in->worker = e->workers[e->next_worker++ % e->n_active];
-	in->worker_idx = in->worker->index;
-}
 
 /* Adds what a port counted to its switch's sums. */
 void counters_add(struct counters *sum, const struct counters *c);

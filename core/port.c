@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/balance.h"
 #include "core/capture.h"
 #include "core/engine.h"
 #include "core/offload.h"
@@ -115,9 +116,12 @@ void port_peer_mtu(struct port *port, unsigned mtu)
  * Takes the members that all drivers share out of params. What is not there
  * stays as it is.
  */
-static int common_params(struct port *port, json_t *params,
+static int common_params(struct port *port, json_t *params, bool resume,
 			 struct glen_error *error)
 {
+	const struct engine *e = port->sw->engine;
+	json_t *workers = json_object_get(params, "workers");
+	struct port_pins pins = port->pins;
 	const char *mac = NULL;
 	long mtu = port->mtu;
 	bool isolated = port->isolated;
@@ -133,6 +137,9 @@ static int common_params(struct port *port, json_t *params,
 	if (!err)
 		err = params_bool(params, "isolated", isolated, &isolated,
 				  error);
+	if (!err && workers)
+		err = pins_parse(&pins, workers, resume ? 0 : e->n_workers,
+				 error);
 	if (!err)
 		err = params_str(params, "mac", &mac, error);
 	if (!err && mac)
@@ -141,7 +148,9 @@ static int common_params(struct port *port, json_t *params,
 		return err;
 	port->mtu = mtu;
 	port->isolated = isolated;
+	port->pins = pins;
 	mtu_apply(port);
+	json_object_del(params, "workers");
 	json_object_del(params, "mtu");
 	json_object_del(params, "isolated");
 	json_object_del(params, "mac");
@@ -195,7 +204,7 @@ struct loop *port_loop(struct port *port)
  */
 static void ring_assign(struct ingress *in)
 {
-	ingress_assign(in->port->sw->engine, in);
+	balance_assign(in->port->sw->engine, in);
 	in->armed = false;
 	in->idle_since_ns = 0;
 	in->burst = 0;
@@ -368,7 +377,7 @@ int port_create(struct vswitch *sw, const char *name, const char *driver,
 		err = settings_check(port->params, error);
 	settings_strip(mine);
 	if (!err)
-		err = common_params(port, mine, error);
+		err = common_params(port, mine, args->resume, error);
 	if (!err)
 		err = ops->open(port, args, error);
 	args->params = theirs;
@@ -476,6 +485,7 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 	struct vswitch *sw = port->sw;
 	unsigned mtu = port->mtu;
 	bool isolated = port->isolated, applied;
+	struct port_pins pins = port->pins;
 	uint8_t mac[6];
 	json_t *mine = params ? json_deep_copy(params) : json_object();
 	json_t *merged = NULL;
@@ -486,7 +496,7 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 	applied = !err && json_object_get(mine, sw->module->ops->name);
 	settings_strip(mine);
 	if (!err)
-		err = common_params(port, mine, error);
+		err = common_params(port, mine, false, error);
 	if (!err && port->ops->set)
 		err = port->ops->set(port, mine, error);
 	else if (!err && json_object_size(mine))
@@ -503,6 +513,7 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 	if (err) {
 		port->mtu = mtu;
 		port->isolated = isolated;
+		port->pins = pins;
 		memcpy(port->mac, mac, sizeof(mac));
 		if (applied)
 			settings_apply(sw->module, port, port->params, NULL);
@@ -512,8 +523,10 @@ int port_set(struct port *port, json_t *params, struct glen_error *error)
 		port->params = merged;
 	}
 	mtu_apply(port);
-	if (!err)
+	if (!err) {
+		balance_pinned(port);
 		module_port_change(port->sw->module, port);
+	}
 	return err;
 }
 

@@ -73,6 +73,11 @@ static inline void count_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/* What the control thread saw of a ring last; core/balance.h. */
+struct ring_seen {
+	uint64_t packets, bytes;
+};
+
 /* Packets into the switch. Written by its worker only, but for the consts. */
 struct ingress {
 	struct port *port;	    /* const */
@@ -82,13 +87,18 @@ struct ingress {
 	uint16_t ring;		    /* const: ring number */
 	int in_fd;		    /* const while in use: edges wake the ring;
 				 * -1: poll only. Control thread only */
-	struct worker *worker;	    /* const while in use; NULL: not started */
-	uint16_t worker_idx;	    /* const while in use: its index */
+	struct worker *worker;	    /* control thread; NULL: not started */
+	uint16_t worker_idx;	    /* const while with a worker: its index */
 	bool armed;		    /* not in the worker's poll list */
 	uint64_t idle_since_ns;	    /* when rx first brought nothing; 0: busy */
 	uint64_t armed_at_ns;	    /* for the adaptive spin budget */
 	uint32_t spin_ns;	    /* how long to poll before arming */
 	uint32_t burst;		    /* mean of entries taken at once, lately */
+	_Atomic uint32_t where;	    /* in its worker's set, if it is there */
+	/* The control thread's, for core/balance.c. */
+	struct ring_seen seen;
+	float load;    /* share of a processor in the last second */
+	uint32_t rest; /* seconds that it is not moved again */
 } __attribute__((aligned(64)));
 
 /* Packets out of the switch. */
@@ -209,6 +219,12 @@ struct port_ops {
 
 enum { PORT_NAME_SIZE = 32 };
 
+/* Ring i is run by worker[i % n]; n 0: by any. See core/balance.h. */
+struct port_pins {
+	uint8_t n;
+	uint8_t worker[PORT_RINGS_MAX];
+};
+
 struct port {
 	char name[PORT_NAME_SIZE];  /* const: the part behind the colon */
 	struct vswitch *sw;	    /* const */
@@ -223,6 +239,7 @@ struct port {
 	unsigned mtu;		    /* payload limit, 0: none; control thread */
 	unsigned peer_mtu;	    /* the peer's own; port_peer_mtu() */
 	bool isolated;		    /* control thread */
+	struct port_pins pins;	    /* control thread */
 	bool configured;	    /* outlives its client; control thread */
 	uint8_t mac[6];		    /* zero: none; control thread */
 	_Atomic uint32_t

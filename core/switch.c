@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/balance.h"
 #include "core/capture.h"
 #include "core/rcu.h"
 #include "core/settings.h"
@@ -198,6 +199,7 @@ void engine_tick(struct engine *e)
 {
 	uint32_t now_s = worker_clock() / 1000000000;
 
+	balance_tick(e);
 	for (struct vswitch *sw = e->switches; sw; sw = sw->next) {
 		module_tick(sw->module, now_s);
 		for (unsigned i = 0; i < SWITCH_PORTS_MAX; i++)

@@ -90,6 +90,11 @@ struct run {
 	const struct glen_edit *edit; /* NULL: none */
 };
 
+/* What the control thread saw last; core/balance.h. */
+struct worker_seen {
+	uint64_t busy_ns, packets;
+};
+
 struct worker {
 	struct engine *engine; /* const */
 	uint16_t index;	       /* const */
@@ -104,6 +109,12 @@ struct worker {
 	_Atomic(struct worker_set *) set; /* written by control; RCU */
 	_Atomic bool stop;		  /* written by control */
 	struct doorbell doorbell;	  /* const once a driver needs it */
+
+	/* balance.c's, control thread: what the last second brought. */
+	struct worker_seen seen;
+	float busy; /* share of a processor */
+	float rate; /* packets per second */
+	float ns_per_packet, ticks_per_ns;
 
 	/* The worker's own. */
 	uint64_t generation;	 /* of the set adopted last */

@@ -162,10 +162,15 @@ static void handle_event(struct worker *w, uint32_t where)
 		ring_wake(w, set->ring[where]);
 		return;
 	}
-	/* Rings of one port may share a descriptor. */
-	for (unsigned i = 0; i < port->n_in; i++)
-		if (port->in[i].worker == w)
-			ring_wake(w, &port->in[i]);
+	/* Rings of one port may share a descriptor. Others may be coming, or
+	 * going to another worker: the set says. */
+	for (unsigned i = 0; i < port->n_in; i++) {
+		struct ingress *in = &port->in[i];
+
+		where = atomic_load_explicit(&in->where, memory_order_relaxed);
+		if (where < set->n && set->ring[where] == in)
+			ring_wake(w, in);
+	}
 }
 
 void worker_events(struct worker *w, int timeout_ms)
@@ -308,8 +313,30 @@ int worker_add(struct worker *w, struct ingress *in, struct glen_error *error)
 				 in->ring, strerror(errno));
 	}
 	set->ring[where] = in;
+	atomic_store_explicit(&in->where, where, memory_order_relaxed);
 	set_replace(w, set);
 	return 0;
+}
+
+/* Of two rings that share a descriptor, the one that stays is woken by it. */
+static void unwatch(struct worker *w, const struct ingress *in)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	const struct port *port = in->port;
+
+	if (in->in_fd < 0)
+		return;
+	for (unsigned i = 0; i < port->n_in; i++) {
+		const struct ingress *other = &port->in[i];
+
+		if (other == in || other->worker != w ||
+		    other->in_fd != in->in_fd)
+			continue;
+		ev.data.u32 = atomic_load(&other->where);
+		epoll_ctl(w->epfd, EPOLL_CTL_MOD, in->in_fd, &ev);
+		return;
+	}
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, in->in_fd, NULL);
 }
 
 void worker_del(struct worker *w, const struct port *port,
@@ -318,9 +345,10 @@ void worker_del(struct worker *w, const struct port *port,
 	struct worker_set *old = atomic_load(&w->set);
 	struct worker_set *set = set_copy(old, old->n);
 
-	for (unsigned i = 0; i < port->n_in; i++)
-		if ((!in || in == &port->in[i]) && port->in[i].worker == w &&
-		    port->in[i].in_fd >= 0)
+	if (in)
+		unwatch(w, in);
+	for (unsigned i = 0; i < port->n_in && !in; i++)
+		if (port->in[i].worker == w && port->in[i].in_fd >= 0)
 			epoll_ctl(w->epfd, EPOLL_CTL_DEL, port->in[i].in_fd,
 				  NULL);
 	/* Without memory for a new set: wait until there is some. */

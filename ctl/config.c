@@ -150,6 +150,8 @@ static bool is_default(const char *key, json_t *value)
 		return json_is_integer(value) && !json_integer_value(value);
 	if (!strcmp(key, "isolated"))
 		return json_is_false(value);
+	if (!strcmp(key, "workers"))
+		return text && !strcmp(text, "auto");
 	if (!strcmp(key, "mac"))
 		return text && !strcmp(text, "00:00:00:00:00:00");
 	return false;
@@ -164,6 +166,8 @@ static json_t *default_of(const char *key)
 		return json_integer(0);
 	if (!strcmp(key, "isolated"))
 		return json_false();
+	if (!strcmp(key, "workers"))
+		return json_string("auto");
 	if (!strcmp(key, "mac"))
 		return json_string("00:00:00:00:00:00");
 	return NULL;
@@ -530,7 +534,8 @@ static int replace_port(struct control *ctl, const char *full, json_t *from,
 static bool is_live(const char *key)
 {
 	return !strcmp(key, "mtu") || !strcmp(key, "mac") ||
-	       !strcmp(key, "isolated") || settings_named(key);
+	       !strcmp(key, "isolated") || !strcmp(key, "workers") ||
+	       settings_named(key);
 }
 
 /* A reservation takes all new options; a client that is attached gets those

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/balance.h"
 #include "core/settings.h"
 #include "ctl/config.h"
 #include "lib/error.h"
@@ -88,6 +89,17 @@ static int check_mac(struct check *c, json_t *value)
 	return 0;
 }
 
+static int check_workers(struct check *c, json_t *value)
+{
+	struct port_pins pins;
+	struct glen_error why;
+	unsigned n = c->ctl ? engine_n_workers(c->ctl->engine) : 0;
+
+	if (pins_parse(&pins, value, n, &why))
+		return refuse(c, "%s", why.text);
+	return 0;
+}
+
 /* An option that all drivers have; 1: it is none of them. */
 static int check_common(struct check *c, const char *key, json_t *value)
 {
@@ -107,14 +119,16 @@ static int check_common(struct check *c, const char *key, json_t *value)
 		return refuse(c, "mtu must be 0 (no limit) or from %d to %d",
 			      MTU_MIN, MTU_MAX);
 	}
+	if (!strcmp(key, "workers"))
+		return check_workers(c, value);
 	return 1;
 }
 
 int config_check_reserved(json_t *params, struct glen_error *error)
 {
 	static const char *const known[] = {
-		"mtu",	    "mac",	  "isolated",	  "rings", "slots",
-		"buf_size", "extra_bufs", "vnet_hdr_len", NULL
+		"mtu",	 "mac",	     "isolated",   "workers",	   "rings",
+		"slots", "buf_size", "extra_bufs", "vnet_hdr_len", NULL
 	};
 	struct config_where where;
 	struct check c = { NULL, &where, error };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/balance.h"
 #include "ctl/config.h"
 #include "ctl/missing.h"
 #include "lib/error.h"
@@ -510,6 +511,12 @@ static int stats(struct control *ctl, json_t *params, json_t **result,
 		    result, error);
 }
 
+static int worker_show(struct control *ctl, json_t *params, json_t **result,
+		       struct glen_error *error)
+{
+	return done(balance_show(ctl->engine), result, error);
+}
+
 static int config_get(struct control *ctl, json_t *params, json_t **result,
 		      struct glen_error *error)
 {
@@ -574,6 +581,7 @@ static const struct method methods[] = {
 	{ "switch.del", switch_key, switch_del },
 	{ "switch.list", no_keys, switch_list },
 	{ "switch.show", switch_key, method_switch_show },
+	{ "worker.show", no_keys, worker_show },
 };
 
 int method_call(struct control *ctl, const char *method, json_t *params,

@@ -65,6 +65,7 @@ extern const struct command switch_commands[];
 extern const struct command port_commands[];
 extern const struct command module_commands[];
 extern const struct command driver_commands[];
+extern const struct command worker_commands[];
 extern const struct command fdb_commands[];
 extern const struct command vlan_commands[];
 extern const struct command completion_commands[];

@@ -18,6 +18,8 @@ static const struct command commands[] = {
 	{ "module", "", "forwarding modules of switches", NULL, NULL,
 	  module_commands },
 	{ "driver", "", "kinds of ports", NULL, NULL, driver_commands },
+	{ "worker", "", "threads that move packets", NULL, NULL,
+	  worker_commands },
 	{ "fdb", "", "MAC addresses a switch has learned", NULL, NULL,
 	  fdb_commands },
 	{ "vlan", "", "VLANs and mirrors of ports", NULL, NULL, vlan_commands },

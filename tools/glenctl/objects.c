@@ -273,7 +273,7 @@ const struct command switch_commands[] = {
 };
 
 /*
- * module, driver
+ * module, driver, worker
  */
 
 static const char module_list_help[] =
@@ -401,5 +401,109 @@ const struct command module_commands[] = {
 const struct command driver_commands[] = {
 	{ "list", "", "all kinds of ports and their options", driver_list_help,
 	  driver_list_run, NULL },
+	{ NULL },
+};
+
+static const char worker_show_help[] =
+	"Shows what each worker of glend did in the last second: the share of a\n"
+	"processor in turns that moved packets, packets per second, what one\n"
+	"cost (cycles: ticks of the time stamp counter), then the rings that it\n"
+	"runs, with the share of a processor that each takes.\n"
+	"Once a second glend takes rings from the busiest worker to the least\n"
+	"busy one if that is worth it; flows keep their order. Rings of a port\n"
+	"with the option workers=LIST stay where that says (pinned).\n"
+	"\nExamples:\n"
+	"  glenctl worker show\n"
+	"  glenctl port set vale0:vm1 workers=1      pin it\n"
+	"  glenctl port set vale0:vm1 workers=auto   and leave it to glend again\n"
+	"  glenctl worker show --json | jq '.[] | {worker, busy}'\n";
+
+/* A number in a cell; a dash where nothing is known. */
+static void add_real(struct table *t, const char *format, const json_t *object,
+		     const char *key, double scale)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_number(value))
+		table_add(t, format, json_number_value(value) * scale);
+	else
+		table_add(t, "-");
+}
+
+static void add_ring(struct table *t, const json_t *w, const json_t *ring)
+{
+	table_add(t, "%llu", (unsigned long long)get_u64(w, "worker"));
+	table_add(t, "%s", get_str(ring, "port"));
+	table_add(t, "%llu", (unsigned long long)get_u64(ring, "ring"));
+	add_real(t, "%.1f", ring, "load", 100);
+	table_add(t, "%s", get_bool(ring, "pinned") ? "yes" : "no");
+}
+
+static void print_busy(const json_t *workers)
+{
+	static const char *const titles[] = { ">WORKER",    ">CPU",
+					      ">BUSY %",    ">PPS",
+					      ">NS/PACKET", ">CYCLES/PACKET",
+					      ">RINGS",	    NULL };
+	struct table t;
+	json_t *w;
+	size_t i;
+
+	table_init(&t, titles);
+	json_array_foreach((json_t *)workers, i, w) {
+		json_int_t cpu = json_integer_value(json_object_get(w, "cpu"));
+		json_t *pps = json_object_get(w, "packets_per_s");
+		char a[UNIT_SIZE];
+
+		table_add(&t, "%llu", (unsigned long long)get_u64(w, "worker"));
+		table_add(&t, cpu < 0 ? "any" : "%lld", (long long)cpu);
+		add_real(&t, "%.1f", w, "busy", 100);
+		table_add(&t, "%s",
+			  json_is_number(pps) ?
+				  human(a, json_number_value(pps)) :
+				  "-");
+		add_real(&t, "%.1f", w, "ns_per_packet", 1);
+		add_real(&t, "%.0f", w, "cycles_per_packet", 1);
+		table_add(&t, "%zu",
+			  json_array_size(json_object_get(w, "rings")));
+	}
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+}
+
+static int worker_show_run(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = { ">WORKER", "PORT",   ">RING",
+					      ">LOAD %", "PINNED", NULL };
+	json_t *workers, *w, *rings, *ring;
+	struct table t;
+	size_t i, k;
+	int ret;
+
+	ret = no_options(ctl, argc, argv, 0, 0);
+	if (!ret)
+		ret = call(ctl, "worker.show", NULL, CALL_TIMEOUT_MS, &workers);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(workers);
+	print_busy(workers);
+	table_init(&t, titles);
+	json_array_foreach(workers, i, w) {
+		rings = json_object_get(w, "rings");
+		sort_by(rings, "port");
+		json_array_foreach(rings, k, ring)
+			add_ring(&t, w, ring);
+	}
+	putchar('\n');
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+	json_decref(workers);
+	return EXIT_OK;
+}
+
+const struct command worker_commands[] = {
+	{ "show", "", "who runs which rings, how busy, at what cost",
+	  worker_show_help, worker_show_run, NULL },
 	{ NULL },
 };

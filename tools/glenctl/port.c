@@ -32,7 +32,9 @@ static const char port_add_help[] =
 	"this host), shm (reserves the name for a program), pcap (a file), ...;\n"
 	"glenctl driver list names all of them and their options.\n"
 	"For every driver: mtu=BYTES (0: no limit), mac=XX:XX:XX:XX:XX:XX,\n"
-	"isolated=true (exchanges nothing with other isolated ports).\n"
+	"isolated=true (exchanges nothing with other isolated ports),\n"
+	"workers=0,2-3 (which workers run its rings in turn; auto: glend sees to\n"
+	"it, see glenctl worker show --help).\n"
 	"A VALUE is taken as JSON if it is a number, true, false, a [list] or\n"
 	"\"quoted\"; anything else is text.\n"
 	"\nFor a port of a virtual machine (vhost-user, stream, dgram) it prints how\n"
@@ -43,10 +45,10 @@ static const char port_add_help[] =
 	"  glenctl port add vale0:vm1 vhost-user path=/run/glen/vm1 queues=2\n";
 
 static const char port_set_help[] =
-	"Changes mtu, mac, isolated or the driver's options of a live port, or what\n"
-	"the switch's module is told about it: learn.KEY=VALUE, see docs/learn.md\n"
-	"(mode, vlan, native, allowed, mirror_to, police_bps, mac_limit, guard,\n"
-	"...); null takes it back. What is not named stays.\n"
+	"Changes mtu, mac, isolated, workers or the driver's options of a live port,\n"
+	"or what the switch's module is told about it: learn.KEY=VALUE, see\n"
+	"docs/learn.md (mode, vlan, native, allowed, mirror_to, police_bps,\n"
+	"mac_limit, guard, ...); null takes it back. What is not named stays.\n"
 	"\nExamples:\n"
 	"  glenctl port set vale0:tap0 mtu=9000\n"
 	"  glenctl port set vale0:tap0 isolated=true\n"
