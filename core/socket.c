@@ -19,6 +19,7 @@
 enum {
 	LOCK_TRIES = 50,
 	LOCK_PAUSE_MS = 2,
+	LOCK_IMPATIENT_S = 10,
 	HOST_SIZE = INET6_ADDRSTRLEN + IF_NAMESIZE + 2,
 };
 
@@ -171,6 +172,9 @@ int socket_mode(const char *text, mode_t def, mode_t *mode,
  * that (no right to read it, or somebody holds it for long) it works, too. */
 static int directory_lock(const char *path)
 {
+	/* Who has held one for long may hold many, and we have many ports: for
+	 * a while nobody waits again. Control thread only. */
+	static time_t impatient_until;
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	const char *slash = strrchr(path, '/');
 	struct timespec pause = { 0, LOCK_PAUSE_MS * 1000000L };
@@ -178,9 +182,18 @@ static int directory_lock(const char *path)
 
 	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path) + 1, path);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+	for (int i = 0; fd >= 0; i++) {
+		struct timespec now;
+
 		if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
 			break;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec < impatient_until)
+			break;
+		if (i == LOCK_TRIES) {
+			impatient_until = now.tv_sec + LOCK_IMPATIENT_S;
+			break;
+		}
 		nanosleep(&pause, NULL);
 	}
 	return fd;
@@ -245,6 +258,12 @@ static int bind_failed(const struct socket_addr *a, int err,
 	if (a->any.sa_family == AF_UNIX && err == ENOENT)
 		return error_set(error, -ENOENT,
 				 "cannot make %s: its directory does not exist",
+				 text);
+	if (a->any.sa_family == AF_UNIX && err == EROFS)
+		return error_set(error, -EROFS,
+				 "cannot make %s: glend sees a read-only file "
+				 "system there (its systemd unit allows "
+				 "/run/glen only); choose a path in /run/glen",
 				 text);
 	if (a->any.sa_family != AF_UNIX && err == EADDRINUSE)
 		return error_set(error, -EADDRINUSE,
