@@ -17,7 +17,11 @@
  *   touch_iov(): reads a byte of each page, as we would have, and
  *   calls once more: what has gone is zeros now, and the rest is there.
  *
- * Once, for memory may go again and again; then the packet is dropped.
+ * Once, for memory may go again and again; then the packet is dropped, and no
+ * more than that: out_io_error, at a port whose peer stays connected. A stream
+ * drops the batch, of which nothing was sent; if a part was, the frame at the
+ * cut is completed from a copy, which our own accesses make (zeros again), and
+ * the rest is touched.
  */
 #include <sys/uio.h>
 

@@ -309,9 +309,14 @@ static unsigned burst_send(struct stream *s, struct burst *u, enum drop *why)
 	if (done > (n ? u->end[n - 1] : 0)) {
 		rest_keep(&s->tx, u, done, u->end[n++]);
 		err = stream_rest_send(s);
-		if (err)
+		if (err) {
 			*why = stream_send_failed(s, -err);
+			return n;
+		}
 	}
+	/* Nothing says that the socket is full: perhaps memory has gone, which
+	 * ends a call, too, once something was copied. */
+	touch_iov(u->iov, u->n_iov);
 	return n;
 }
 

@@ -31,6 +31,9 @@ enum drop stream_send_failed(struct stream *s, int err)
 		atomic_fetch_add_explicit(&s->full, 1, memory_order_relaxed);
 		return DROP_OUT_NO_ROOM;
 	}
+	/* A sender's memory has gone, again; nothing of it was sent. */
+	if (err == EFAULT)
+		return DROP_OUT_IO_ERROR;
 	if (s->tx.fd < 0)
 		return DROP_OUT_LINK_DOWN;
 	s->tx.fd = -1;
