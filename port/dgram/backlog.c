@@ -167,7 +167,8 @@ static void flush(struct dgram *d)
 		}
 		if (sent < 0 && d->is_unix && errno == ECONNREFUSED)
 			dgram_tell(d, DGRAM_GONE);
-		/* One that cannot be sent was lost on its way. */
+		/* One that cannot be sent is lost on its way. */
+		q->lost += sent < 0;
 		for (int k = 0; k < (sent < 0 ? 1 : sent); k++)
 			release(q);
 	}
@@ -188,6 +189,16 @@ void backlog_clear(struct dgram *d)
 {
 	pthread_mutex_lock(&d->backlog.lock);
 	d->backlog.head = d->backlog.used = 0;
-	atomic_store(&d->backlog.n, 0);
+	d->backlog.lost += atomic_exchange(&d->backlog.n, 0);
 	pthread_mutex_unlock(&d->backlog.lock);
+}
+
+uint64_t backlog_lost(struct dgram *d)
+{
+	uint64_t lost;
+
+	pthread_mutex_lock(&d->backlog.lock);
+	lost = d->backlog.lost;
+	pthread_mutex_unlock(&d->backlog.lock);
+	return lost;
 }

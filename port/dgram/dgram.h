@@ -43,7 +43,8 @@
  * nobody changed it), whatever their size: a batch for a peer that does not
  * read at that very moment loses the rest (out_no_room). So what the queue does
  * not take waits in a backlog of ours, in order, and the control thread sends
- * it when the peer has read (EPOLLOUT).
+ * it when the peer has read (EPOLLOUT). Frames in it count as sent, as those do
+ * that the peer's queue holds; a peer that goes takes them with it (lost).
  *
  * Descriptors. Frames need none, and to close one that somebody else made may
  * take for ever. Where the kernel can refuse them it does; else a message that
@@ -117,6 +118,7 @@ struct dgram_backlog {
 	uint32_t head;	    /* the oldest frame; a multiple of 64 */
 	uint32_t used;	    /* bytes from there on; a multiple of 64 */
 	_Atomic uint32_t n; /* frames; read without the lock, too */
+	uint64_t lost;	    /* frames that waited and were not sent */
 };
 
 /* The name that the peer's datagrams come from, or in a group, our own.
@@ -186,5 +188,7 @@ void backlog_add(struct dgram *d, struct tx_ctx *ctx, const struct batch *b,
 bool backlog_empty(struct dgram *d);
 /* Control thread: forgets all frames, without a lock held. */
 void backlog_clear(struct dgram *d);
+/* Any thread: frames that waited and were never sent. */
+uint64_t backlog_lost(struct dgram *d);
 
 #endif

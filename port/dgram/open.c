@@ -485,6 +485,7 @@ static void show_queue(struct dgram *d, json_t *object)
 			    json_integer(atomic_load(&d->full)));
 	json_object_set_new(object, "delayed",
 			    json_integer(atomic_load(&d->delayed)));
+	json_object_set_new(object, "lost", json_integer(backlog_lost(d)));
 	if (!d->is_unix || !atomic_load(&d->full))
 		return;
 	file = fopen(QLEN_PATH, "re");

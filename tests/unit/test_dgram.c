@@ -150,6 +150,53 @@ static void what_the_peers_queue_does_not_take_waits(void **state)
 	close(fd);
 }
 
+/* Reads from fd until nothing more comes. Returns how many. */
+static uint32_t drain(int fd)
+{
+	uint32_t n = 0;
+
+	while (recv(fd, buffer, sizeof(buffer), 0) >= 0)
+		n++;
+	return n;
+}
+
+/* Frames count as sent once they wait: those that never are have a name. */
+static void what_waits_when_the_peer_goes_is_lost(void **state)
+{
+	uint32_t got, lost, waited;
+	struct port *port;
+	int fd, next;
+
+	port = open_connected(&fd);
+	for (uint32_t i = 0; i < 200; i++)
+		to_far(i, 60);
+	WAIT(!dummy_pending_in(near_port, 0));
+	assert_int_equal(shown(port, "lost"), 0);
+	assert_int_equal(rig_out(port).packets, 200);
+	/* Another one at its path: what waits is not for him. */
+	unlink(other_path);
+	next = test_socket(SOCK_DGRAM, other_path);
+	port->ops->tick(port);
+	got = drain(fd);
+	assert_true(got > 0 && got < 200);
+	assert_int_equal(got + shown(port, "lost"), 200);
+	assert_int_equal(drain(next), 0);
+	/* The next one dies while frames wait for him. */
+	lost = shown(port, "lost");
+	waited = shown(port, "delayed");
+	for (uint32_t i = 0; i < 200; i++)
+		to_far(i, 60);
+	WAIT(!dummy_pending_in(near_port, 0));
+	assert_int_equal(recv(next, buffer, sizeof(buffer), 0), 60);
+	close(next);
+	WAIT(!port->ops->link(port));
+	waited = shown(port, "delayed") - waited;
+	assert_true(waited > 0);
+	assert_int_equal(shown(port, "lost") - lost, waited);
+	rig_check();
+	close(fd);
+}
+
 /* Long ones: the backlog is a circle, and comes to its end. */
 static void what_the_backlog_does_not_take_is_dropped(void **state)
 {
@@ -523,6 +570,7 @@ int main(void)
 		DGRAM_TEST(frames_of_all_lengths_pass_both_ways),
 		DGRAM_TEST(runts_and_giants_are_counted),
 		DGRAM_TEST(what_the_peers_queue_does_not_take_waits),
+		DGRAM_TEST(what_waits_when_the_peer_goes_is_lost),
 		DGRAM_TEST(what_the_backlog_does_not_take_is_dropped),
 		DGRAM_TEST(a_peer_may_come_later_and_be_reborn),
 		DGRAM_TEST(a_new_peer_at_the_same_path_is_noticed),
