@@ -643,6 +643,12 @@ int fe_receive(struct fe_queue *q, struct fe_packet *p)
 	if (got <= 0)
 		return got;
 	p->len = 0;
+	p->n_buffers = 1;
+	if (!len) {
+		/* Given back without a packet. */
+		free_bufs(q, id);
+		return 1;
+	}
 	for (unsigned i = 0; i < n; i++) {
 		/* All chains of a packet become used at once. */
 		if (i && (got = fe_used(q, &id, &len)) <= 0)

@@ -439,10 +439,10 @@ def test_rates(glend):
         n = rate["ports"][0]["out"]["packets"] * rate["seconds"]
         assert 0 < n <= after - before + 1      # rounded
         wait_until(top_shows_traffic, what="a rate in glenctl top")
-        lines = glend.ctl("top", "-n", "2", "-d", "0.1", "--json").stdout
+        lines = glend.ctl("top", "-n", "2", "-d", "0.5", "--json").stdout
         first, second = map(json.loads, lines.splitlines())
         assert {p["port"] for p in second["ports"]} == {"sw0:a", "sw0:b"}
-        assert first["workers"][0]["packets"] > 0
+        assert max(n["workers"][0]["packets"] for n in (first, second)) > 0
 
 
 class Screen:

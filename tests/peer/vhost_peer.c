@@ -11,7 +11,9 @@
  * JSON object like peer.c's.
  *
  * With --restarts N the guests' drivers stop and start N times in between, with
- * --reconnects N they hang up and come back.
+ * --reconnects N they hang up and come back. With --resume they look for
+ * another glend when theirs hangs up, and their rings go on where they were;
+ * buffers that come back empty then are counted (short), not complained about.
  *
  * Everything is done by one thread, which sleeps until it is called when there
  * is nothing to do.
@@ -34,13 +36,15 @@ enum {
 	STALL_MS = 200,	 /* then a packet goes out beyond the window */
 	DRAIN_MS = 3000, /* without a packet: what is missing is lost */
 	READY_MS = 20000,
+	RESUME_MS = 20000, /* until there is a glend again */
+	RETRY_MS = 5,
 };
 
 /* One end of the exchange. */
 struct end {
 	struct fe fe;
 	uint64_t next; /* number expected next */
-	uint64_t lost, doubled, corrupt;
+	uint64_t lost, doubled, corrupt, shorts, resumes;
 	uint64_t gap_ms; /* the longest time without a packet */
 	int64_t last_ms;
 	unsigned sends; /* pair that the next packet goes to */
@@ -51,10 +55,11 @@ static struct {
 	unsigned window, len_max;
 	uint64_t count;
 	unsigned restarts, reconnects;
-	bool server, wait;
+	bool server, wait, resume;
 } opt = { .window = 100, .len_max = 1514, .wait = true };
 
 static struct end left, right;
+static char **path; /* of both */
 static bool ended;
 
 static int64_t now_ms(void)
@@ -132,7 +137,10 @@ static bool account(struct end *e, const struct fe_packet *p, uint8_t to,
 	uint32_t len;
 
 	if (p->len < HEADER) {
-		e->corrupt++;
+		if (opt.resume && !p->len)
+			e->shorts++;
+		else
+			e->corrupt++;
 		return false;
 	}
 	memcpy(number, p->data + 14, sizeof(*number));
@@ -210,10 +218,39 @@ static void idle(int timeout_ms)
 		ended = true;
 }
 
+/* glend is gone if the socket says so; another one will come. */
+static void resume(struct end *e, const char *at)
+{
+	struct pollfd p = { e->fe.sock, POLLIN | POLLRDHUP, 0 };
+	int64_t end = now_ms() + RESUME_MS;
+	int err;
+
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLHUP | POLLRDHUP)))
+		return;
+	do {
+		fe_disconnect(&e->fe);
+		poll(NULL, 0, RETRY_MS);
+		err = fe_connect(&e->fe, at);
+		if (!err)
+			err = fe_handshake(&e->fe);
+		if (!err)
+			err = fe_start(&e->fe);
+	} while (err && now_ms() < end);
+	if (err)
+		die(e, "cannot come back");
+	e->resumes++;
+}
+
 /* One turn of both ends; false: nothing came. */
 static bool turn(void)
 {
-	unsigned n = receive_all(&right, 2, 1, true);
+	unsigned n;
+
+	if (opt.resume) {
+		resume(&left, path[0]);
+		resume(&right, path[1]);
+	}
+	n = receive_all(&right, 2, 1, true);
 
 	return (n + receive_all(&left, 1, 2, false)) > 0;
 }
@@ -230,14 +267,14 @@ static void drain(uint64_t number)
 	fe_reclaim(fe_tx(&left.fe, left.sends));
 }
 
-static void come(struct end *e, const char *path)
+static void come(struct end *e, const char *at)
 {
 	int err = 0;
 
 	if (opt.server && e->fe.listener < 0)
-		err = fe_listen(&e->fe, path);
+		err = fe_listen(&e->fe, at);
 	if (!err)
-		err = opt.server ? fe_accept(&e->fe) : fe_connect(&e->fe, path);
+		err = opt.server ? fe_accept(&e->fe) : fe_connect(&e->fe, at);
 	if (!err)
 		err = fe_handshake(&e->fe);
 	if (!err)
@@ -247,19 +284,19 @@ static void come(struct end *e, const char *path)
 	e->last_ms = now_ms();
 }
 
-static void attach(struct end *e, const char *path)
+static void attach(struct end *e, const char *at)
 {
 	fe_init(&e->fe, &opt.fe);
 	if (fe_memory(&e->fe, FE_MEMORY_QEMU, 64 << 20))
 		die(e, "cannot make memory");
-	come(e, path);
+	come(e, at);
 }
 
-static void restart(struct end *e, const char *path, bool reconnect)
+static void restart(struct end *e, const char *at, bool reconnect)
 {
 	if (reconnect) {
 		fe_disconnect(&e->fe);
-		come(e, path);
+		come(e, at);
 		return;
 	}
 	if (fe_stop(&e->fe))
@@ -305,7 +342,7 @@ static uint64_t run(uint64_t number, uint64_t end)
 	return number;
 }
 
-static uint64_t run_all(char **paths)
+static uint64_t run_all(void)
 {
 	unsigned n = opt.restarts + opt.reconnects;
 	uint64_t end = opt.count ? opt.count : UINT64_MAX, sent = 0;
@@ -314,8 +351,8 @@ static uint64_t run_all(char **paths)
 		bool reconnect = i >= opt.restarts;
 
 		sent = run(sent, end / (n + 1) * (i + 1));
-		restart(&left, paths[0], reconnect);
-		restart(&right, paths[1], reconnect);
+		restart(&left, path[0], reconnect);
+		restart(&right, path[1], reconnect);
 	}
 	return run(sent, end);
 }
@@ -324,12 +361,14 @@ static void print_end(const char *name, const struct end *e)
 {
 	printf("\"%s\": {\"received\": %llu, \"lost\": %llu, \"doubled\": %llu,"
 	       " \"corrupt\": %llu, \"gap_ms\": %llu, \"kicks\": %llu, "
-	       "\"calls\": %llu, \"error\": \"\"}",
+	       "\"calls\": %llu, \"short\": %llu, \"resumes\": %llu, "
+	       "\"error\": \"\"}",
 	       name, (unsigned long long)(e->next - e->lost),
 	       (unsigned long long)e->lost, (unsigned long long)e->doubled,
 	       (unsigned long long)e->corrupt, (unsigned long long)e->gap_ms,
 	       (unsigned long long)e->fe.queue[1].kicks,
-	       (unsigned long long)e->fe.queue[0].calls);
+	       (unsigned long long)e->fe.queue[0].calls,
+	       (unsigned long long)e->shorts, (unsigned long long)e->resumes);
 }
 
 static void usage(void)
@@ -339,7 +378,7 @@ static void usage(void)
 		"[--event-idx] [--indirect] [--split-header] [--no-mergeable] "
 		"[--offloads] [--server] [--poll] [--pairs N] [--size N] "
 		"[--buf-size N] [--rx-chain N] [--len-max N] [--window N] "
-		"[--restarts N] [--reconnects N] [--count N] check PATH PATH\n");
+		"[--restarts N] [--reconnects N] [--resume] [--count N] check PATH PATH\n");
 	exit(2);
 }
 
@@ -373,6 +412,8 @@ static bool parse_flag(const char *arg)
 		opt.server = true;
 	else if (!strcmp(arg, "--poll"))
 		opt.wait = false;
+	else if (!strcmp(arg, "--resume"))
+		opt.resume = true;
 	else if (!strcmp(arg, "--indirect"))
 		opt.fe.indirect = true;
 	else
@@ -429,9 +470,10 @@ int main(int argc, char **argv)
 	    opt.len_max > LEN_MAX || opt.len_max < LEN_MIN || !opt.fe.pairs ||
 	    opt.fe.pairs > FE_PAIRS_MAX)
 		usage();
-	attach(&left, argv[1]);
-	attach(&right, argv[2]);
-	sent = run_all(argv + 1);
+	path = argv + 1;
+	attach(&left, path[0]);
+	attach(&right, path[1]);
+	sent = run_all();
 	/* What never came at all shows only now. */
 	left.lost += sent - left.next;
 	left.next = sent;
