@@ -253,6 +253,8 @@ struct port {
 	bool started;		   /* control thread */
 	void *owner;		   /* ctl: the connection that opened it */
 	void *saved;		   /* ctl: its record in the state file */
+	int64_t log_since_s;	   /* ctl: what it may still say, see */
+	unsigned log_n;		   /* struct log_limit */
 	struct counters *counters; /* all of the rings', one allocation */
 };
 

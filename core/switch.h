@@ -84,7 +84,7 @@ struct engine_config {
 	void (*wake)(void *arg);
 	void *wake_arg;
 	/* Control thread: what port_log() was called with. NULL: unheard */
-	void (*log)(void *arg, const struct port *port, const char *text);
+	void (*log)(void *arg, struct port *port, const char *text);
 	void *log_arg;
 };
 

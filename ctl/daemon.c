@@ -324,6 +324,34 @@ static void forget_pending(struct daemon *d)
 			 n, DAEMON_PENDING_S);
 }
 
+/* Says how much a port had more to say than it may. */
+static void port_left_out(struct port *port)
+{
+	struct log_limit limit = { port->log_since_s, port->log_n };
+	unsigned n = log_left_out(&limit);
+
+	port->log_n = limit.n;
+	if (n)
+		log_info("port %s:%s: %u more messages were left out",
+			 port->sw->name, port->name, n);
+}
+
+static void all_left_out(struct engine *engine)
+{
+	struct vswitch *sw = engine_switches(engine);
+
+	for (; sw; sw = sw->next) {
+		unsigned left = sw->n_ports;
+
+		for (unsigned i = 0; left && i < SWITCH_PORTS_MAX; i++) {
+			if (!sw->ports[i])
+				continue;
+			left--;
+			port_left_out(sw->ports[i]);
+		}
+	}
+}
+
 static void on_timer(void *arg, uint32_t events)
 {
 	struct daemon *d = arg;
@@ -332,6 +360,7 @@ static void on_timer(void *arg, uint32_t events)
 	if (read(d->timer.fd, &n, sizeof(n)) != sizeof(n))
 		return;
 	engine_tick(d->engine);
+	all_left_out(d->engine);
 	control_refresh(&d->control);
 	server_tick(&d->server);
 	try_ports(d);
@@ -347,13 +376,18 @@ static void daemon_wake(void *arg)
 	(void)!write(d->wake.fd, &one, sizeof(one));
 }
 
-static void daemon_port_log(void *arg, const struct port *port,
-			    const char *text)
+/* Each port has a limit of its own: one whose peers keep coming and going does
+ * not silence the others. */
+static void daemon_port_log(void *arg, struct port *port, const char *text)
 {
-	struct daemon *d = arg;
+	struct log_limit limit;
 
-	log_limited(&d->port_limit, LOG_LEVEL_INFO, "port %s:%s: %s",
-		    port->sw->name, port->name, text);
+	port_left_out(port);
+	limit = (struct log_limit){ port->log_since_s, port->log_n };
+	log_limited(&limit, LOG_LEVEL_INFO, "port %s:%s: %s", port->sw->name,
+		    port->name, text);
+	port->log_since_s = limit.since_s;
+	port->log_n = limit.n;
 }
 
 static void on_wake(void *arg, uint32_t events)

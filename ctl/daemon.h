@@ -100,7 +100,6 @@ struct daemon {
 	struct broken broken[DAEMON_BROKEN_MAX];
 	unsigned n_broken; /* ever; the last ones are in broken[] */
 	struct log_limit broken_limit;
-	struct log_limit port_limit; /* of what ports say */
 };
 
 /* Sets up everything; on success the engine runs and clients are served as

@@ -71,6 +71,18 @@ void log_line(enum log_level level, const char *format, ...)
 	va_end(args);
 }
 
+unsigned log_left_out(struct log_limit *limit)
+{
+	struct timespec now;
+	unsigned n = limit->n;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (n <= LOG_BURST || now.tv_sec - limit->since_s < LOG_WINDOW_S)
+		return 0;
+	limit->n = 0;
+	return n - LOG_BURST;
+}
+
 void log_limited(struct log_limit *limit, enum log_level level,
 		 const char *format, ...)
 {

@@ -37,6 +37,10 @@ void log_line(enum log_level level, const char *format, ...)
 void log_limited(struct log_limit *limit, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* How many lines were left out if the window is over, 0 if none was; who asks
+ * says so instead of the next line. */
+unsigned log_left_out(struct log_limit *limit);
+
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -2,6 +2,7 @@
 # test_sockets.py - stream and dgram ports between two glends, and passt.
 import hashlib
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -147,6 +148,32 @@ def test_why_nobody_was_reached(glend, tmp_path, driver, key):
             "port.show", port="sw0:out").get("vhost", {}) and
             "connections    1" in
             glend.ctl("port", "show", "sw0:out").stdout, what="it is there")
+
+
+def test_a_storm_silences_no_other_port(glend, tmp_path):
+    """Each port may say so much; how much more there was is told."""
+    noisy, quiet = str(tmp_path / "noisy"), str(tmp_path / "quiet")
+    for path in (noisy, quiet):
+        glend.rpc("port.add", port="sw0:" + os.path.basename(path),
+                  driver="vhost-user", path=path)
+    for n in range(1, 51):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(noisy)
+        wait_until(lambda n=n: glend.rpc("port.show", port="sw0:noisy")[
+            "vhost"]["connections"] == n, what="it was noticed")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(quiet)
+        wait_until(lambda: "port sw0:quiet: process" in glend.log_text(),
+                   what="the other port is heard")
+
+    def told():
+        text = glend.log_text()
+        left_out = re.findall(r"noisy: (\d+) more messages were left", text)
+        return left_out and text.count("port sw0:noisy: ") - len(
+            left_out) + sum(map(int, left_out)) == 100
+
+    # Also when no more comes.
+    wait_until(told, 30, "what was left out is counted")
 
 
 @pytest.mark.parametrize("kind", ["stream-unix", "dgram-unix", "stream-tcp"])

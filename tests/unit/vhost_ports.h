@@ -53,7 +53,7 @@ static inline void *run_control(void *arg)
 	return NULL;
 }
 
-static inline void on_log(void *arg, const struct port *port, const char *text)
+static inline void on_log(void *arg, struct port *port, const char *text)
 {
 	size_t len = strlen(log_text);
 
