@@ -22,8 +22,11 @@
  * A Unix peer may come later, go, and be reborn at the same path; until it is
  * there, packets for it are dropped (out_link_down). That it went shows when we
  * send (ECONNREFUSED) or, once a second, in that another file is at its path.
- * UDP has no such thing as a peer that is there: errors that ICMP reports cost
- * the packet at hand, nothing more.
+ * UDP has no such thing as a peer that is there: packets count as sent, and the
+ * link is up. What ICMP says of earlier ones, the kernel tells at the next call,
+ * to receive or to send: it is counted (unreachable), and a hint to users
+ * (complaint) until something comes from the peer; the packet at hand is sent,
+ * unless it happens twice in a row (out_link_down).
  *
  * A group. addr may be an IPv4 multicast group instead, without a peer: then
  * port hears whoever sends to it, and is heard by all who joined. Members on
@@ -156,9 +159,12 @@ struct dgram {
 	struct dgram_name names[2];
 
 	_Atomic(const struct dgram_name *) name; /* one of names; RCU */
-	_Atomic bool connected;	    /* written by the control thread */
-	_Atomic unsigned seen;	    /* DGRAM_GONE, DGRAM_HERE */
-	_Atomic int error;	    /* errno of a send that nobody expects */
+	_Atomic bool connected;	      /* written by the control thread */
+	_Atomic unsigned seen;	      /* DGRAM_GONE, DGRAM_HERE */
+	_Atomic int error;	      /* errno of a send that nobody expects */
+	_Atomic uint64_t unreachable; /* UDP: what ICMP said, how often */
+	_Atomic int complaint; /* UDP: errno of the latest; 0: since then, the
+				* peer was heard */
 	_Atomic uint64_t strangers; /* datagrams that were not the peer's */
 	_Atomic uint64_t own;	    /* group: datagrams of ours */
 	_Atomic uint64_t full;	    /* how often the peer's queue was full */

@@ -501,6 +501,23 @@ static void show_queue(struct dgram *d, json_t *object)
 	json_object_set_new(object, "problem", json_string(text));
 }
 
+/* Packets to a UDP peer do not arrive. */
+static void show_unreachable(struct dgram *d, json_t *object)
+{
+	int err = atomic_load(&d->complaint);
+	char text[DGRAM_TEXT];
+
+	json_object_set_new(object, "unreachable",
+			    json_integer(atomic_load(&d->unreachable)));
+	if (!err)
+		return;
+	snprintf(text, sizeof(text),
+		 "what is sent to %s comes back as undeliverable (ICMP: %s): "
+		 "nobody receives there, or a firewall does not let it through",
+		 d->peer_text, strerror(err));
+	json_object_set_new(object, "problem", json_string(text));
+}
+
 /* Both ends in one switch are a mistake, unless its module knows better. */
 static bool is_circle(struct dgram *d)
 {
@@ -542,6 +559,8 @@ static void dgram_show(struct port *port, json_t *object)
 	json_object_set_new(object, "strangers",
 			    json_integer(atomic_load(&d->strangers)));
 	show_queue(d, object);
+	if (!d->is_unix && !d->group)
+		show_unreachable(d, object);
 	if (is_circle(d))
 		show_text(object, "problem",
 			  "both ends are ports of one switch, so what it "

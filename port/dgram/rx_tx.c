@@ -32,6 +32,21 @@ static __attribute__((noinline)) void rx_stranger(struct dgram *d)
 		dgram_tell(d, DGRAM_HERE);
 }
 
+/* ICMP said of an earlier packet that it did not arrive. */
+static __attribute__((noinline)) void unreachable(struct dgram *d, int err)
+{
+	atomic_fetch_add_explicit(&d->unreachable, 1, memory_order_relaxed);
+	atomic_store_explicit(&d->complaint, err, memory_order_relaxed);
+}
+
+/* Nothing was received. */
+static __attribute__((noinline)) void rx_failed(struct dgram *d, int err)
+{
+	if (!d->is_unix && err != EAGAIN && err != EINTR && err != ENOMEM &&
+	    err != ENOBUFS)
+		unreachable(d, err);
+}
+
 static __attribute__((noinline)) void rx_refuse(struct ingress *in,
 						const uint8_t *data,
 						uint32_t len, bool cut)
@@ -115,6 +130,8 @@ static unsigned dgram_rx(struct ingress *in, struct batch *b)
 	n = recvmmsg(rx->fd, rx->msg, DGRAM_BURST,
 		     MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	/* Errors are those of packets that we sent; they are cleared now. */
+	if (n < 0)
+		rx_failed(d, errno);
 	for (int k = 0; k < n; k++) {
 		struct msghdr *hdr = &rx->msg[k].msg_hdr;
 		bool named = hdr->msg_namelen == name->addr.len &&
@@ -133,6 +150,10 @@ static unsigned dgram_rx(struct ingress *in, struct batch *b)
 		hdr->msg_controllen = room;
 		hdr->msg_namelen = sizeof(rx->from[k]);
 	}
+	if (b->n && __builtin_expect(atomic_load_explicit(&d->complaint,
+							  memory_order_relaxed),
+				     0))
+		atomic_store_explicit(&d->complaint, 0, memory_order_relaxed);
 	return n > 0 ? n : 0;
 }
 
@@ -179,6 +200,8 @@ static bool burst_add(struct burst *u, const struct batch *b, unsigned i,
  */
 static __attribute__((noinline)) enum drop tx_failed(struct dgram *d, int err)
 {
+	if (err == ECONNREFUSED && !d->is_unix)
+		unreachable(d, err);
 	switch (err) {
 	case EAGAIN:
 	case ENOBUFS:
@@ -243,6 +266,7 @@ static unsigned burst_flush(struct dgram *d, struct tx_ctx *ctx,
 		}
 		/* UDP: said of an earlier packet; this one was not sent. */
 		if (errno == ECONNREFUSED && again) {
+			unreachable(d, errno);
 			again = false;
 			continue;
 		}

@@ -396,6 +396,7 @@ static void udp(int family)
 	assert_int_equal(sendto(fd, buffer, 60, 0, &a.any, a.len), 60);
 	expect_near(0, 60);
 	rig_none(near_port);
+	assert_int_equal(shown(port, "unreachable"), 0);
 	/* Nobody there for a while: ICMP says so, the port lives on. */
 	close(fd);
 	for (uint32_t i = 0; i < 20; i++) {
@@ -403,12 +404,21 @@ static void udp(int family)
 		pump();
 	}
 	assert_true(port->ops->link(port));
+	WAIT(shown(port, "unreachable") > 0);
+	assert_true(shows_text(port, "problem", "comes back"));
+	assert_true(shows_text(port, "problem", theirs));
 	fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(fd, &b.any, b.len), 0);
 	to_far(77, 60);
 	to_far(78, 60);
 	expect_far(fd, 77, 60);
 	expect_far(fd, 78, 60);
+	/* Until the peer is heard. */
+	assert_true(shows_text(port, "problem", "comes back"));
+	rig_build(buffer, &(struct sent){ .verdict = TO(0), .len = 60 });
+	assert_int_equal(sendto(fd, buffer, 60, 0, &a.any, a.len), 60);
+	expect_near(0, 60);
+	assert_false(shows_text(port, "problem", ""));
 	rig_check();
 	close(fd);
 	close(stranger);
