@@ -23,7 +23,7 @@
  * there, packets for it are dropped (out_link_down). That it went shows when we
  * send (ECONNREFUSED) or, once a second, in that another file is at its path.
  * UDP has no such thing as a peer that is there: packets count as sent, and the
- * link is up. What ICMP says of earlier ones, the kernel tells at the next call,
+ * link is up. What ICMP says of earlier ones, the kernel tells at the next call
  * to receive or to send: it is counted (unreachable), and a hint to users
  * (complaint) until something comes from the peer; the packet at hand is sent,
  * unless it happens twice in a row (out_link_down).
