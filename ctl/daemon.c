@@ -103,15 +103,38 @@ static json_t *implicit_switches(struct daemon *d)
 	return list;
 }
 
+/* Switches whose module is missing stay in the state file, unless another one
+ * has been made in their place. */
+static void add_kept(struct daemon *d, json_t *config, json_t *implicit)
+{
+	json_t *switches = json_object_get(config, "switches"), *entry;
+	const char *name;
+	void *next;
+
+	json_object_foreach_safe(d->kept, next, name, entry) {
+		if (switch_find(d->engine, name)) {
+			json_object_del(d->kept, name);
+			continue;
+		}
+		json_object_set(switches, name,
+				json_object_get(entry, "object"));
+		if (json_is_true(json_object_get(entry, "implicit")))
+			json_array_append_new(implicit, json_string(name));
+	}
+}
+
 void daemon_save(struct daemon *d, bool clean)
 {
 	struct glen_error error;
-	json_t *stored;
+	json_t *stored, *config, *implicit;
 
 	if (!d->state)
 		return;
-	stored = json_pack("{so so sb}", "config", control_config(&d->control),
-			   "implicit", implicit_switches(d), "clean", clean);
+	config = control_config(&d->control);
+	implicit = implicit_switches(d);
+	add_kept(d, config, implicit);
+	stored = json_pack("{so so sb}", "config", config, "implicit", implicit,
+			   "clean", clean);
 	if (!stored)
 		log_error("state file: out of memory; a change was not kept");
 	else if (state_set_config(d->state, stored, &error))
@@ -157,8 +180,8 @@ static void try_ports(struct daemon *d)
 		daemon_save(d, false);
 }
 
-/* Makes one switch of the last run again; a switch that fails is told and left
- * out. */
+/* Makes one switch of the last run again; one that fails is told, and kept for
+ * the next start. */
 static void restore_switch(struct daemon *d, const char *name, json_t *object,
 			   bool implicit)
 {
@@ -171,7 +194,14 @@ static void restore_switch(struct daemon *d, const char *name, json_t *object,
 
 	if (switch_create(d->engine, name, module ? module : "learn",
 			  json_object_get(object, "options"), &sw, &error)) {
-		log_error("switch %s was not restored: %s", name, error.text);
+		log_error("switch %s was not restored: %s; it and its ports "
+			  "stay in the state file: start glend again when that "
+			  "is mended, or make another switch of that name",
+			  name, error.text);
+		json_object_set_new(d->kept, name,
+				    json_pack("{sO sb ss}", "object", object,
+					      "implicit", implicit, "problem",
+					      error.text));
 		return;
 	}
 	sw->configured = true;
@@ -510,6 +540,7 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 	d->control.arg = d;
 	d->control.reserved = json_object();
 	d->control.missing = json_object();
+	d->kept = json_object();
 	if (!d->control.reserved || !d->control.missing)
 		return error_set(error, -ENOMEM, "out of memory");
 	return engine_start(d->engine, error);
@@ -682,6 +713,7 @@ void daemon_fini(struct daemon *d)
 	state_destroy(d->state, discard);
 	json_decref(d->control.reserved);
 	json_decref(d->control.missing);
+	json_decref(d->kept);
 	close_source(&d->signals);
 	close_source(&d->timer);
 	close_source(&d->wake);

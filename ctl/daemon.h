@@ -86,6 +86,9 @@ struct daemon {
 	struct control control;
 	struct state *state; /* NULL: none */
 	char *state_path;    /* NULL: none */
+	/* Switches that could not be restored, for the state file: name:
+	 * {"object", "implicit", "problem"}. */
+	json_t *kept;
 	struct loop_source signals, timer, wake;
 	bool stopping; /* records of ports stay in the state file */
 	bool resuming; /* a port.resume is being tried */

@@ -98,6 +98,20 @@ static json_t *show_missing(const struct daemon *d)
 	return list;
 }
 
+/* Switches of the state file that could not be made. */
+static json_t *show_kept(const struct daemon *d)
+{
+	json_t *list = json_array(), *entry;
+	const char *name;
+
+	json_object_foreach(d->kept, name, entry) {
+		json_array_append_new(
+			list, json_pack("{ss sO}", "switch", name, "problem",
+					json_object_get(entry, "problem")));
+	}
+	return list;
+}
+
 static json_t *show_guards(void)
 {
 	pid_t pids[GUARD_PIDS];
@@ -121,7 +135,7 @@ static int status(struct call *call, struct glen_error *error)
 		ports += sw->n_ports +
 			 control_n_reserved(&d->control, sw->name);
 	}
-	object = json_pack("{ss si sI ss so sI sI ss so so ss? ss? so so so "
+	object = json_pack("{ss si sI ss so sI sI ss so so ss? ss? so so so so "
 			   "sI}",
 			   "version", GLEN_VERSION, "pid", (int)getpid(),
 			   "uptime_s",
@@ -133,7 +147,8 @@ static int status(struct call *call, struct glen_error *error)
 			   "state_file", d->state ? d->state_path : NULL,
 			   "config_file", d->options->config, "broken_ports",
 			   show_broken(d), "missing_ports", show_missing(d),
-			   "resumable", show_pending(d), "connections",
+			   "missing_switches", show_kept(d), "resumable",
+			   show_pending(d), "connections",
 			   (json_int_t)d->server.n_conns);
 	return done(call, object, error);
 }

@@ -437,7 +437,8 @@ int fe_send(struct fe_queue *q, const void *hdr, const void *data,
 int fe_reclaim(struct fe_queue *q);
 /* Posts all free buffers for receiving. Returns how many chains. */
 int fe_fill(struct fe_queue *q);
-/* 1: a packet, or an empty buffer (p->len 0); 0: none; -EPROTO. Its buffers are free, not posted again. */
+/* 1: a packet, or an empty buffer (p->len 0); 0: none; -EPROTO. Its buffers are
+ * free, not posted again. */
 int fe_receive(struct fe_queue *q, struct fe_packet *p);
 
 #endif

@@ -296,3 +296,41 @@ def test_unknown_module_names_those_that_there_are(loaded):
     with pytest.raises(RpcError) as error:
         loaded.rpc("switch.add", switch="s", module="brigde")
     assert "known: learn static bridge probe" in error.value.message
+
+
+def test_a_missing_module_does_not_cost_the_switch(loaded, folder):
+    """It stays in the state file until its module is there again."""
+    loaded.rpc("switch.add", switch="kept", module="bridge")
+    loaded.rpc("port.add", port="kept:a", driver="dummy", mtu=1400)
+    loaded.rpc("port.add", port="other:a", driver="dummy")
+    before = loaded.rpc("config.get")
+    at = loaded.argv.index("--module-dir")
+    saved = loaded.argv[at:at + 2]
+    del loaded.argv[at:at + 2]
+    loaded.restart()
+    assert list(loaded.rpc("config.get")["switches"]) == ["other"]
+    missing, = loaded.rpc("status")["missing_switches"]
+    assert missing["switch"] == "kept" and "bridge" in missing["problem"]
+    assert "switch kept is not open" in loaded.ctl("status").stdout
+    # Saves the configuration, and starts with what was saved.
+    loaded.rpc("port.add", port="other:b", driver="dummy")
+    loaded.rpc("port.del", port="other:b")
+    loaded.restart()
+    loaded.argv += saved
+    loaded.restart()
+    assert loaded.rpc("config.get") == before
+    assert not loaded.rpc("status")["missing_switches"]
+
+
+def test_a_switch_in_place_of_a_missing_one(loaded):
+    loaded.rpc("switch.add", switch="kept", module="bridge")
+    loaded.rpc("port.add", port="kept:a", driver="dummy")
+    at = loaded.argv.index("--module-dir")
+    saved = loaded.argv[at:at + 2]
+    del loaded.argv[at:at + 2]
+    loaded.restart()
+    loaded.rpc("switch.add", switch="kept", module="learn")
+    loaded.argv += saved
+    loaded.restart()
+    assert loaded.rpc("config.get")["switches"] == {
+        "kept": {"module": "learn", "ports": {}}}

@@ -50,14 +50,14 @@ static void print_workers(const json_t *workers)
 }
 
 /* Configured ports that could not be opened: why. */
-static void print_missing(const json_t *list)
+static void print_missing(const json_t *list, const char *kind)
 {
-	json_t *port;
+	json_t *entry;
 	size_t i;
 
-	json_array_foreach((json_t *)list, i, port)
-		printf("%sport %s is not open: %s\n", i ? "" : "\n",
-		       get_str(port, "port"), get_str(port, "problem"));
+	json_array_foreach((json_t *)list, i, entry)
+		printf("%s%s %s is not open: %s\n", i ? "" : "\n", kind,
+		       get_str(entry, kind), get_str(entry, "problem"));
 }
 
 int status_run(struct ctl *ctl, int argc, char **argv)
@@ -83,7 +83,8 @@ int status_run(struct ctl *ctl, int argc, char **argv)
 	       (unsigned long long)get_u64(s, "switches"),
 	       (unsigned long long)get_u64(s, "ports"), get_str(s, "isa"));
 	print_workers(json_object_get(s, "workers"));
-	print_missing(json_object_get(s, "missing_ports"));
+	print_missing(json_object_get(s, "missing_ports"), "port");
+	print_missing(json_object_get(s, "missing_switches"), "switch");
 	json_decref(s);
 	return EXIT_OK;
 }
