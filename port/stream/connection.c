@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/switch.h"
@@ -23,6 +24,7 @@ enum {
 	KEEPALIVE_EVERY_S = 5,
 	KEEPALIVE_TRIES = 3,
 	USER_TIMEOUT_MS = 25000, /* data that nobody acknowledges */
+	STEADY_MS = 1000,	 /* a connection that lasts is a good one */
 };
 
 const char stream_circle[] =
@@ -132,13 +134,40 @@ static void listen_later(struct stream *s)
 	loop_timer_set(&s->timer, ACCEPT_PAUSE_MS);
 }
 
+static void retry_later(struct stream *s)
+{
+	loop_timer_set(&s->timer, s->retry_ms);
+	s->retry_ms *= 2;
+	if (s->retry_ms > STREAM_RETRY_MAX_MS)
+		s->retry_ms = STREAM_RETRY_MAX_MS;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static uint64_t packets_came(const struct stream *s)
+{
+	return __atomic_load_n(&s->port->in[0].counters[0].packets,
+			       __ATOMIC_RELAXED);
+}
+
 /* Without a connection: waits for one, or for the time to try again. */
 static void await_peer(struct stream *s)
 {
-	if (!s->server)
-		loop_timer_set(&s->timer, s->retry_ms);
-	else
+	if (s->server) {
 		listen_again(s);
+		return;
+	}
+	/* Who hangs up at once is asked less and less often. */
+	if (packets_came(s) != s->begun_packets ||
+	    now_ms() - s->begun_ms > STEADY_MS)
+		s->retry_ms = STREAM_RETRY_MS;
+	retry_later(s);
 }
 
 static void on_wake(void *arg, uint32_t events)
@@ -225,6 +254,8 @@ static void conn_begin(struct stream *s)
 	s->rx.plain = !socket_takes_files(s->conn.fd);
 	s->rx.head = s->rx.tail = 0;
 	s->rx.over = s->rx.files = false;
+	s->begun_packets = packets_came(s);
+	s->begun_ms = now_ms();
 	if (port_in_start(&s->port->in[0], s->conn.fd, &error)) {
 		say(s, error.text);
 		conn_close(s);
@@ -238,7 +269,6 @@ static void conn_begin(struct stream *s)
 	stream_tx_unlock(s);
 	atomic_store(&s->connected, true);
 	s->connections++;
-	s->retry_ms = STREAM_RETRY_MS;
 	s->last_error[0] = '\0';
 	port_log(s->port, "connected to %s%s%s", s->peer, s->circle ? ": " : "",
 		 s->circle ? stream_circle : "");
@@ -304,10 +334,7 @@ static void connect_refused(struct stream *s, const char *why)
 {
 	conn_close(s);
 	say(s, why);
-	loop_timer_set(&s->timer, s->retry_ms);
-	s->retry_ms *= 2;
-	if (s->retry_ms > STREAM_RETRY_MAX_MS)
-		s->retry_ms = STREAM_RETRY_MAX_MS;
+	retry_later(s);
 }
 
 static void connect_failed(struct stream *s, int err)

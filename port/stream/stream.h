@@ -126,7 +126,9 @@ struct stream {
 	struct loop_timer timer;     /* to connect, or to give that up; to
 				      * listen again */
 	unsigned retry_ms;
-	unsigned turned_away; /* server: since the last pause */
+	int64_t begun_ms;	/* client: when the connection began, */
+	uint64_t begun_packets; /* and what had come before */
+	unsigned turned_away;	/* server: since the last pause */
 	uint64_t connections, refused;
 	char peer[SOCKET_TEXT_SIZE];
 	bool circle; /* it is a port of the same switch */

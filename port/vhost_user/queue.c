@@ -294,6 +294,7 @@ static const char *start(struct vhost_port *vp, unsigned i,
 	*q->saved = at;
 	s->placed = s->running = true;
 	s->started++;
+	vp->useful = true;
 	ring_quiet(r);
 	rcu_publish(&q->ring, r);
 	/* Somebody before us may have used entries and not called. */

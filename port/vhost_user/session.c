@@ -94,6 +94,7 @@ static int one_message(struct vhost_port *vp, const char **why)
 	err = vhost_link_read(&vp->link, why);
 	if (err <= 0)
 		return err;
+	vp->heard = true;
 	err = vhost_handle(vp, &replies, &fd);
 	if (atomic_load(&vp->memory_gone)) {
 		*why = vhost_memory_is_gone;
@@ -138,6 +139,7 @@ void vhost_session_begin(struct vhost_port *vp, int fd)
 	vp->source = (struct loop_source){ fd, on_socket, vp };
 	vp->watched = EPOLLIN;
 	vp->since_ms = vhost_now_ms();
+	vp->heard = vp->useful = false;
 	vp->connections++;
 	port_log(vp->port, "process %d of uid %d has connected",
 		 (int)vp->peer.pid, (int)vp->peer.uid);

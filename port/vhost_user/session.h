@@ -42,6 +42,8 @@ enum {
 	VHOST_TURN_MAX = 16,   /* messages handled in one turn of the loop */
 	VHOST_RETRY_MS = 20,   /* glend connects: first pause between tries */
 	VHOST_RETRY_MAX_MS = 100,
+	VHOST_RETRY_SLOW_MS = 1000, /* while who is there hangs up at once */
+	VHOST_SILENT_MS = 5000,	    /* for the first message */
 	VHOST_OWING_MS = 10, /* between tries to give a signal that is owed */
 };
 
@@ -124,6 +126,8 @@ struct vhost_port {
 	struct ucred peer;
 	int64_t since_ms; /* when it began */
 	uint64_t features, protocol;
+	bool heard;	  /* a whole message came */
+	bool useful;	  /* a virtqueue was started */
 	uint8_t status;
 	bool has_status; /* SET_STATUS came */
 	unsigned mtu;	 /* NET_SET_MTU; 0: none */

@@ -188,10 +188,14 @@ void vhost_socket_again(struct vhost_port *vp)
 		listen_again(vp);
 	if (!vp->client || vp->retry.source.fd < 0)
 		return;
-	/* One that hangs up at once is not asked again at once. */
-	if (vhost_now_ms() - vp->since_ms > STEADY_MS)
+	/* One that hangs up at once is not asked again at once, and less and
+	 * less often. */
+	if (vp->useful || vhost_now_ms() - vp->since_ms > STEADY_MS)
 		vp->retry_ms = VHOST_RETRY_MS;
 	loop_timer_set(&vp->retry, vp->retry_ms);
+	vp->retry_ms = vp->retry_ms * 2;
+	if (vp->retry_ms > VHOST_RETRY_SLOW_MS)
+		vp->retry_ms = VHOST_RETRY_SLOW_MS;
 }
 
 void vhost_socket_tick(struct vhost_port *vp)
