@@ -124,6 +124,11 @@ static bool is_untouched(const struct vhost_ring *r)
 
 const char *vhost_problem(const struct vhost_port *vp)
 {
+	if (!vp->heard && vhost_now_ms() - vp->since_ms >= VHOST_SILENT_MS)
+		return "who is connected has not sent one message: a QEMU "
+		       "serves one connection, so another port may have it "
+		       "(each needs a socket of its own), or it is no "
+		       "vhost-user front end";
 	for (unsigned i = 0; i < 2 * vp->n_pairs; i++) {
 		const struct vhost_ring *r = atomic_load(&vp->queue[i].ring);
 
