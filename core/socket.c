@@ -411,6 +411,42 @@ bool socket_file_same(const struct socket_file *a, const struct socket_file *b)
 	       a->made.tv_nsec == b->made.tv_nsec;
 }
 
+bool socket_lost(const struct socket_addr *a, const struct socket_file *file)
+{
+	struct socket_file now;
+
+	if (a->any.sa_family != AF_UNIX)
+		return false;
+	/* The open socket keeps the number of its file, whatever its time. */
+	now = socket_file_at(a);
+	return now.ino != file->ino || now.dev != file->dev;
+}
+
+int socket_replace(const struct socket_addr *a, int type, mode_t mode,
+		   struct socket_file *file, struct glen_error *error)
+{
+	struct glen_error why;
+	struct socket_file made;
+	int fd = socket_bind(a, type, mode, &made, &why);
+
+	if (fd >= 0) {
+		*file = made;
+		return fd;
+	}
+	if (fd == -EADDRINUSE)
+		return error_set(error, fd,
+				 "somebody has put a socket in place of the "
+				 "port's, %s, so nobody reaches the port: a "
+				 "QEMU there must connect, without server=on "
+				 "(\"ss -xap\" says who it is); when it has "
+				 "gone the port makes its socket anew",
+				 a->un.sun_path);
+	return error_set(error, fd,
+			 "the port's socket was removed, so nobody reaches "
+			 "the port: %s",
+			 why.text);
+}
+
 void socket_unlink(const struct socket_addr *a, const struct socket_file *file)
 {
 	struct socket_file now;

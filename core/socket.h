@@ -94,6 +94,19 @@ int socket_connect_error(const struct socket_addr *a, int err,
 struct socket_file socket_file_at(const struct socket_addr *a);
 bool socket_file_same(const struct socket_file *a, const struct socket_file *b);
 
+/*
+ * Once a second, for a Unix socket that stays open: has somebody removed its
+ * file, or put another one in its place? QEMU does, with server=on. Nobody can
+ * reach the socket then.
+ */
+bool socket_lost(const struct socket_addr *a, const struct socket_file *file);
+/*
+ * socket_bind() in place of one that is lost, where nobody lives now. -errno:
+ * error says what is wrong and the cure; *file stays.
+ */
+int socket_replace(const struct socket_addr *a, int type, mode_t mode,
+		   struct socket_file *file, struct glen_error *error);
+
 /* Removes the file of a bound Unix socket if it is still the same one. */
 void socket_unlink(const struct socket_addr *a, const struct socket_file *file);
 

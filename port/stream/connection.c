@@ -461,14 +461,11 @@ static void on_conn(void *arg, uint32_t events)
 	stream_tx_unlock(s);
 }
 
-static int listen_begin(struct stream *s, mode_t access,
-			struct glen_error *error)
+/* Takes fd, which is bound. */
+static int listen_with(struct stream *s, int fd, struct glen_error *error)
 {
 	int err;
-	int fd = socket_bind(&s->addr, SOCK_STREAM, access, &s->file, error);
 
-	if (fd < 0)
-		return fd;
 	s->listener.fd = fd;
 	if (is_unix(s))
 		socket_refuse_files(fd); /* and those it accepts, too */
@@ -479,6 +476,39 @@ static int listen_begin(struct stream *s, mode_t access,
 		return error_set(error, err, "cannot listen at %s: %s", s->text,
 				 strerror(-err));
 	return 0;
+}
+
+static int listen_begin(struct stream *s, mode_t access,
+			struct glen_error *error)
+{
+	int fd = socket_bind(&s->addr, SOCK_STREAM, access, &s->file, error);
+
+	s->access = access;
+	return fd < 0 ? fd : listen_with(s, fd, error);
+}
+
+void connection_tick(struct stream *s)
+{
+	struct glen_error error = { 0 };
+	int fd;
+
+	if (s->listener.fd < 0)
+		return;
+	if (socket_lost(&s->addr, &s->file)) {
+		fd = socket_replace(&s->addr, SOCK_STREAM, s->access, &s->file,
+				    &error);
+		if (fd >= 0) {
+			loop_del(s->loop, &s->listener);
+			discard_fd(s->rx.bin, s->listener.fd);
+			if (!listen_with(s, fd, &error))
+				port_log(s->port, "the socket was removed, and "
+						  "is made anew");
+		}
+	}
+	/* It is tried once a second, and said once. */
+	if (error.code && error.code != s->lost.code)
+		port_log(s->port, "%s", error.text);
+	s->lost = error;
 }
 
 int connection_init(struct stream *s, mode_t access, struct glen_error *error)

@@ -11,6 +11,9 @@
  */
 int connection_init(struct stream *s, mode_t access, struct glen_error *error);
 
+/* Control thread, once a second. */
+void connection_tick(struct stream *s);
+
 /* Control thread, from close(): the ring is with no worker any more. */
 void connection_fini(struct stream *s);
 

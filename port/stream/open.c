@@ -179,10 +179,17 @@ static void stream_show(struct port *port, json_t *object)
 			    json_integer(s->queue.queued));
 	json_object_set_new(object, "lost", json_integer(s->queue.lost));
 	pthread_mutex_unlock(&s->queue.lock);
-	if (connected && s->circle)
+	if (s->lost.code)
+		show_text(object, "problem", s->lost.text);
+	else if (connected && s->circle)
 		show_text(object, "problem", stream_circle);
 	if (s->last_error[0])
 		show_text(object, "last_error", s->last_error);
+}
+
+static void stream_tick(struct port *port)
+{
+	connection_tick(port->drv);
 }
 
 static bool stream_link(struct port *port)
@@ -205,6 +212,7 @@ const struct port_ops stream_port_ops = {
 	.open = stream_open,
 	.close = stream_close,
 	.show = stream_show,
+	.tick = stream_tick,
 	.link = stream_link,
 	.hot = ISA_SAME(&stream_hot),
 };

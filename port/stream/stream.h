@@ -119,6 +119,9 @@ struct stream {
 	struct socket_addr addr;
 	char text[SOCKET_TEXT_SIZE]; /* addr's */
 	struct socket_file file;     /* server, Unix: what we made */
+	mode_t access;		     /* of it */
+	struct glen_error lost;	     /* why nobody can connect; code 0: they
+				      * can */
 
 	struct loop_source listener; /* fd -1: client */
 	struct loop_source conn;     /* fd -1: none, not even begun */

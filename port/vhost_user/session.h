@@ -114,6 +114,7 @@ struct vhost_port {
 	bool deaf;		     /* it is not watched for a moment */
 	unsigned turned_away;	     /* since it was watched again, or a tick */
 	struct socket_file file;
+	struct glen_error lost; /* why nobody can connect; code 0: they can */
 	struct loop_timer retry;
 	unsigned retry_ms;
 	struct glen_error unreached; /* why nobody was; code 0: nothing yet */
@@ -125,9 +126,9 @@ struct vhost_port {
 	uint32_t watched; /* EPOLL bits of source */
 	struct ucred peer;
 	int64_t since_ms; /* when it began */
-	uint64_t features, protocol;
 	bool heard;	  /* a whole message came */
 	bool useful;	  /* a virtqueue was started */
+	uint64_t features, protocol;
 	uint8_t status;
 	bool has_status; /* SET_STATUS came */
 	unsigned mtu;	 /* NET_SET_MTU; 0: none */

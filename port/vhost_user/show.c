@@ -217,7 +217,9 @@ static json_t *memory_show(const struct vhost_memory *m)
 /* What there is while a front end is connected. */
 static void session_show(const struct vhost_port *vp, json_t *o)
 {
-	const char *problem = vhost_problem(vp);
+	const char *problem = vhost_problem(vp)	    ?:
+				      vp->lost.code ? vp->lost.text :
+						      NULL;
 	json_t *queues = json_array();
 
 	json_object_set_new(o, "peer",
@@ -265,6 +267,8 @@ void vhost_show(struct port *port, json_t *o)
 				    json_string(vp->last_error.text));
 	if (vhost_connected(vp))
 		session_show(vp, own);
+	else if (vp->lost.code)
+		json_object_set_new(own, "problem", json_string(vp->lost.text));
 	else if (vp->unreached.code)
 		json_object_set_new(own, "problem",
 				    json_string(vp->unreached.text));

@@ -90,14 +90,12 @@ static void on_listener(void *arg, uint32_t events)
 	}
 }
 
-static int listen_at(struct vhost_port *vp, struct glen_error *error)
+/* Takes fd, which is bound. */
+static int listen_with(struct vhost_port *vp, int fd, struct glen_error *error)
 {
 	int err = 0;
 
-	vp->listener.fd = socket_bind(&vp->addr, SOCK_STREAM, vp->access,
-				      &vp->file, error);
-	if (vp->listener.fd < 0)
-		return vp->listener.fd;
+	vp->listener.fd = fd;
 	vp->listener.ready = on_listener;
 	vp->listener.arg = vp;
 	if (listen(vp->listener.fd, BACKLOG))
@@ -107,6 +105,35 @@ static int listen_at(struct vhost_port *vp, struct glen_error *error)
 		return error_set(error, err, "cannot listen on %s: %s",
 				 vp->addr.un.sun_path, strerror(-err));
 	return 0;
+}
+
+static int listen_at(struct vhost_port *vp, struct glen_error *error)
+{
+	int fd = socket_bind(&vp->addr, SOCK_STREAM, vp->access, &vp->file,
+			     error);
+
+	return fd < 0 ? fd : listen_with(vp, fd, error);
+}
+
+/* Nobody finds the listener any more: another one, as soon as there can be. */
+static void listen_anew(struct vhost_port *vp)
+{
+	struct glen_error error = { 0 };
+	int fd = socket_replace(&vp->addr, SOCK_STREAM, vp->access, &vp->file,
+				&error);
+
+	if (fd >= 0) {
+		loop_del(vp->loop, &vp->listener);
+		discard_fd(vp->bin, vp->listener.fd);
+		vp->deaf = false;
+		if (!listen_with(vp, fd, &error))
+			port_log(vp->port,
+				 "the socket was removed, and is made anew");
+	}
+	/* It is tried once a second, and said once. */
+	if (error.code && error.code != vp->lost.code)
+		port_log(vp->port, "%s", error.text);
+	vp->lost = error;
 }
 
 static void unreached(struct vhost_port *vp, const struct glen_error *error)
@@ -200,8 +227,13 @@ void vhost_socket_again(struct vhost_port *vp)
 
 void vhost_socket_tick(struct vhost_port *vp)
 {
-	if (vp->listener.fd >= 0)
-		listen_again(vp);
+	if (vp->listener.fd < 0)
+		return;
+	if (socket_lost(&vp->addr, &vp->file))
+		listen_anew(vp);
+	else
+		vp->lost.code = 0;
+	listen_again(vp);
 }
 
 void vhost_socket_close(struct vhost_port *vp)

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
 from scapy.all import BOOTP, DHCP, Ether, IP, UDP, raw
@@ -148,6 +149,77 @@ def test_why_nobody_was_reached(glend, tmp_path, driver, key):
             "port.show", port="sw0:out").get("vhost", {}) and
             "connections    1" in
             glend.ctl("port", "show", "sw0:out").stdout, what="it is there")
+
+
+def listen_at(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+    return sock
+
+
+def problem(glend, port):
+    shown = glend.rpc("port.show", port=port)
+    return shown.get("vhost", shown).get("problem", "")
+
+
+def can_connect(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(path) == 0
+
+
+@pytest.mark.parametrize("driver", ["vhost-user", "stream"])
+def test_a_socket_that_was_replaced_comes_back(glend, tmp_path, driver):
+    """As a QEMU in the wrong role does it, and whoever cleans up."""
+    path = str(tmp_path / "s")
+    glend.rpc("port.add", port="sw0:p", driver=driver, path=path,
+              access="0606")
+    os.unlink(path)
+    with listen_at(path):
+        wait_until(lambda: "server=on" in problem(glend, "sw0:p"),
+                   what="it is told")
+        uptime = glend.rpc("status")["uptime_s"]
+        wait_until(lambda: glend.rpc("status")["uptime_s"] > uptime + 2,
+                   what="a while")
+        assert glend.log_text().count("server=on") == 1
+        # Who lives there has not been touched.
+        assert can_connect(path)
+    # What is left is a stale file.
+    wait_until(lambda: can_connect(path), what="it is made anew")
+    wait_until(lambda: not problem(glend, "sw0:p"), what="all is well")
+    assert os.stat(path).st_mode & 0o777 == 0o606
+    count = len(os.listdir(f"/proc/{glend.pid}/fd"))
+    os.unlink(path)
+    wait_until(lambda: can_connect(path), what="it is made again")
+    wait_until(lambda: len(os.listdir(f"/proc/{glend.pid}/fd")) <= count,
+               what="the old one is closed")
+    glend.rpc("port.del", port="sw0:p")
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("driver", ["vhost-user", "stream"])
+def test_who_hangs_up_at_once_is_left_in_peace(glend, tmp_path, driver):
+    path = str(tmp_path / "s")
+    with listen_at(path) as listener:
+        start = time.monotonic()
+        glend.rpc("port.add", port="sw0:p", driver=driver, path=path,
+                  mode="client")
+        for _ in range(8):
+            listener.accept()[0].close()
+        # It takes half a second if it keeps trying as at first.
+        assert time.monotonic() - start > 1.2
+
+
+def test_a_front_end_that_says_nothing_is_a_problem(glend, tmp_path):
+    """As a QEMU that another port has got."""
+    path = str(tmp_path / "s")
+    with listen_at(path):
+        glend.rpc("port.add", port="sw0:p", driver="vhost-user", path=path,
+                  mode="client")
+        wait_until(lambda: glend.rpc("port.show", port="sw0:p")["vhost"][
+            "connected"], what="it is connected")
+        wait_until(lambda: "has not sent one message" in
+                   problem(glend, "sw0:p"), 30, "it is told")
 
 
 def test_a_storm_silences_no_other_port(glend, tmp_path):
