@@ -224,6 +224,8 @@ static __attribute__((noinline)) enum drop tx_failed(struct dgram *d, int err)
 	case ENETDOWN:
 	case EHOSTDOWN:
 		return DROP_OUT_LINK_DOWN;
+	case EFAULT: /* the memory of who sent it is gone: not our peer's */
+		return DROP_OUT_IO_ERROR;
 	default:
 		atomic_store_explicit(&d->error, err, memory_order_relaxed);
 		return DROP_OUT_IO_ERROR;
