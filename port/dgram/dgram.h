@@ -148,6 +148,7 @@ struct dgram {
 	struct socket_addr addr, peer;
 	char text[SOCKET_TEXT_SIZE], peer_text[SOCKET_TEXT_SIZE];
 	struct socket_file file;      /* Unix: what we made */
+	bool lost;		      /* it is not there any more */
 	struct socket_file peer_file; /* Unix: what we connected to */
 
 	struct loop_source sock; /* our socket; group: to send */

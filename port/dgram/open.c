@@ -186,12 +186,29 @@ static void on_sock(void *arg, uint32_t events)
 	backlog_empty(arg);
 }
 
+/* Workers use the socket, so another one takes another port. */
+static const char lost_text[] =
+	"the port's socket was removed, or somebody has put another one in its "
+	"place, so nobody reaches the port: a QEMU there must have the port's "
+	"path as remote.path; then port del, and port add";
+
+/* Is ours still where the peer looks for it? */
+static void look_for_file(struct dgram *d)
+{
+	bool lost = socket_lost(&d->addr, &d->file);
+
+	if (lost && !d->lost)
+		port_log(d->port, "%s", lost_text);
+	d->lost = lost;
+}
+
 /* Once a second: is somebody else at the peer's path, or nobody? */
 static void dgram_tick(struct port *port)
 {
 	struct dgram *d = port->drv;
 
 	discard_collect(d->rx.bin);
+	look_for_file(d);
 	/* A path that was removed says nothing about the socket. */
 	if (d->is_unix && atomic_load(&d->connected) &&
 	    socket_file_at(&d->peer).ino)
@@ -561,7 +578,9 @@ static void dgram_show(struct port *port, json_t *object)
 	show_queue(d, object);
 	if (!d->is_unix && !d->group)
 		show_unreachable(d, object);
-	if (is_circle(d))
+	if (d->lost)
+		show_text(object, "problem", lost_text);
+	else if (is_circle(d))
 		show_text(object, "problem",
 			  "both ends are ports of one switch, so what it "
 			  "floods goes round in circles, unless its module "

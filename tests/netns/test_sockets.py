@@ -197,6 +197,18 @@ def test_a_socket_that_was_replaced_comes_back(glend, tmp_path, driver):
     assert not os.path.exists(path)
 
 
+def test_a_datagram_socket_that_was_removed_is_told(glend, tmp_path):
+    path = str(tmp_path / "s")
+    glend.rpc("port.add", port="sw0:p", driver="dgram", path=path,
+              peer=path + "-peer")
+    assert not problem(glend, "sw0:p")
+    os.unlink(path)
+    wait_until(lambda: "socket was removed" in problem(glend, "sw0:p"),
+               what="it is told")
+    assert glend.log_text().count("socket was removed") == 1
+    glend.rpc("port.del", port="sw0:p")
+
+
 @pytest.mark.parametrize("driver", ["vhost-user", "stream"])
 def test_who_hangs_up_at_once_is_left_in_peace(glend, tmp_path, driver):
     path = str(tmp_path / "s")
