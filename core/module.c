@@ -79,7 +79,7 @@ static int check_abi(const struct glen_module *m, struct glen_error *error)
 static bool is_port_option(const char *name)
 {
 	static const char *const common[] = { "driver", "isolated", "mac",
-					      "mtu", "port" };
+					      "mtu",	"port",	    "workers" };
 	const struct port_ops *const *d;
 	size_t len = strlen(name);
 
