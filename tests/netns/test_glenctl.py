@@ -574,7 +574,7 @@ def test_bash_completion(glend):
     assert complete(glend, "glenctl port show --show ") == {"qemu", "libvirt"}
     assert complete(glend, "glenctl port show --memory 2G ") == {"sw0:a"}
     keys = complete(glend, "glenctl port add sw0:b stream ")
-    assert keys == {"mtu=", "mac=", "isolated=", "path=", "addr=", "mode=",
-                    "access="}
+    assert keys == {"mtu=", "mac=", "isolated=", "workers=", "path=", "addr=",
+                    "mode=", "access="}
     assert complete(glend, "glenctl port add sw0:b dgram pe") == {"peer="}
     assert "--model" in complete(glend, "glenctl port add sw0:b --m")
