@@ -4,6 +4,7 @@ import array
 import contextlib
 import ctypes
 import os
+import signal
 import socket
 import struct
 
@@ -23,9 +24,10 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def lingering():
+def lingering(glend):
     """A function that sends the last reference to a socket whose close()
-    waits until the other end, which nobody reads, has got everything."""
+    waits until the other end, which nobody reads, has got everything. glend
+    stands still meanwhile, or ours might be the last one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         sock = socket.create_connection(server.getsockname())
         other = server.accept()[0]
@@ -37,9 +39,13 @@ def lingering():
             sock.send(bytes(1 << 16))
 
     def send(to, data, count=1):
-        to.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                             array.array("i", [sock.fileno()] * count))])
-        sock.close()
+        os.kill(glend.pid, signal.SIGSTOP)
+        try:
+            to.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                 array.array("i", [sock.fileno()] * count))])
+            sock.close()
+        finally:
+            os.kill(glend.pid, signal.SIGCONT)
 
     with other:
         yield send
@@ -118,7 +124,7 @@ def test_ports(glend, driver):
                   "dgram": (socket.SOCK_DGRAM, dgram_port)}[driver]
     with contextlib.ExitStack() as stack:
         scene = Scene(glend, stack, driver)
-        send = stack.enter_context(lingering())
+        send = stack.enter_context(lingering(glend))
         sock = stack.enter_context(socket.socket(socket.AF_UNIX, kind))
         allow_files(glend)
         play(scene, sock, send)
@@ -145,7 +151,7 @@ def test_control_socket(glend, data, count):
     """With a request, with one that takes none so many, with half of one."""
     with contextlib.ExitStack() as stack:
         scene = Scene(glend, stack)
-        send = stack.enter_context(lingering())
+        send = stack.enter_context(lingering(glend))
         with control(glend) as sock:
             send(sock, data, count)
             if data.endswith(b"\n"):
@@ -161,7 +167,7 @@ def test_control_socket_is_deaf_while_too_many_wait(glend):
     with contextlib.ExitStack() as stack:
         scene = Scene(glend, stack)
         sock = stack.enter_context(control(glend))
-        with lingering() as send, open("/dev/null", "rb") as null:
+        with lingering(glend) as send, open("/dev/null", "rb") as null:
             send(sock, request)
             assert b"protocol" in sock.recv(1 << 16)
             sock.settimeout(1)
