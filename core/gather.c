@@ -6,7 +6,7 @@
 #include "core/offload.h"
 #include "core/worker.h"
 
-/* One packet of several segments, or a module that wants long headers. */
+/* One packet of several segments, or a module that wants an odd number. */
 static __attribute__((noinline)) void gather_slow(struct batch *b, unsigned i)
 {
 	uint32_t want = b->len[i] < b->hdr_want ? b->len[i] : b->hdr_want;
@@ -27,6 +27,24 @@ static void gather_fast(struct batch *b)
 		b->hdr_len[i] = n;
 		s->ptr += n;
 		s->len = len - n;
+	}
+}
+
+/* After gather_fast(): the second 64 bytes of packets that have them. */
+static void gather_second(struct batch *b)
+{
+	bool overread = b->overread;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct seg *s = &b->seg[i];
+		uint32_t n = s->len < 64 ? s->len : 64;
+
+		if (!n)
+			continue;
+		copy_header(b->hdr[i] + 64, s->ptr, s->len, overread);
+		b->hdr_len[i] = 64 + n;
+		s->ptr += n;
+		s->len -= n;
 	}
 }
 
@@ -87,12 +105,14 @@ void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 	uint32_t least = UINT32_MAX, most = 0;
 	uint64_t bytes = 0;
 
-	if (b->multi_seg || b->hdr_want > 64) {
+	if (b->multi_seg || (b->hdr_want > 64 && b->hdr_want < HDR_MAX)) {
 		b->identity = false;
 		for (unsigned i = 0; i < b->n; i++)
 			gather_slow(b, i);
 	} else {
 		gather_fast(b);
+		if (b->hdr_want > 64)
+			gather_second(b);
 	}
 	for (unsigned i = 0; i < b->n; i++) {
 		uint32_t len = b->len[i];

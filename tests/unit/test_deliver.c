@@ -410,6 +410,29 @@ static void segments_are_joined(void **state)
 	rig_check();
 }
 
+/* Of one segment, around both ends of the second 64 bytes of header. */
+static void long_headers_of_one_segment(void **state)
+{
+	static uint8_t packet[4096];
+
+	open_ports(2, "{}");
+	rig_hdr_want(HDR_MAX);
+	rig_swap_module(&rig_module);
+	for (unsigned k = 0; k < 200; k++) {
+		struct sent s = {
+			.verdict = TO(1), .seq = k, .flow = k, .len = 38 + k
+		};
+		struct iovec iov = { packet, s.len };
+
+		rig_build(packet, &s);
+		assert_int_equal(dummy_inject(ports[0], 0, &iov, 1, NULL), 0);
+	}
+	rig_run();
+	for (unsigned k = 0; k < 200; k++)
+		rig_expect(ports[1], 0, k);
+	rig_check();
+}
+
 /* A TCP packet over IPv4 to be cut every 1000 bytes. */
 static uint32_t gso_packet(uint8_t *buf, struct offload *off, uint32_t payload)
 {
@@ -634,6 +657,7 @@ int main(void)
 		RIG_TEST(broken_ports_are_left_alone),
 		RIG_TEST(full_rings_cost_their_port_only),
 		RIG_TEST(segments_are_joined),
+		RIG_TEST(long_headers_of_one_segment),
 		RIG_TEST(mtu_counts_for_segments),
 		RIG_TEST(segmented_for_ports_without_offloads),
 		RIG_TEST(segments_without_room_are_one_drop),
