@@ -197,6 +197,22 @@ static int stats(void *arg, struct glen_port_stats *s)
 	return 0;
 }
 
+static int command(void *arg, const char *method, json_t *params,
+		   json_t **result, struct glen_error *error)
+{
+	struct embedded *e = arg;
+	struct vswitch *sw = e->port->sw;
+	int err;
+
+	json_object_set_new(params, "port", json_string(e->port->name));
+	err = module_command(sw->module, method, params, result, error);
+	if (err == -ENOSYS)
+		err = error_set(error, -EOPNOTSUPP,
+				"module %s of switch %s knows no claims",
+				sw->module->ops->name, sw->name);
+	return err;
+}
+
 static json_t *config_params(const struct glen_port_config *c)
 {
 	static const uint8_t no_mac[6];
@@ -243,6 +259,7 @@ static int map_user(struct embedded *e, const char *full,
 		return error_set(error, err, "cannot map port %s: %s", full,
 				 strerror(-err));
 	port_local_stats(e->user, stats);
+	port_local_command(e->user, command);
 	return 0;
 }
 

@@ -553,6 +553,10 @@ static int method_of_module(struct control *ctl, const char *method,
 		err = error_set(error, -EOPNOTSUPP,
 				"module %s of switch %s knows no VLANs",
 				sw->module->ops->name, sw->name);
+	if (err == -ENOSYS && !strncmp(method, "tuple3.", 7))
+		err = error_set(error, -EOPNOTSUPP,
+				"module %s of switch %s knows no claims",
+				sw->module->ops->name, sw->name);
 	return err;
 }
 

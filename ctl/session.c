@@ -7,6 +7,7 @@
 
 #include "core/capture.h"
 #include "core/discard.h"
+#include "core/module.h"
 #include "core/settings.h"
 #include "ctl/config.h"
 #include "ctl/daemon.h"
@@ -20,6 +21,7 @@
 struct call {
 	struct daemon *d;
 	struct conn *conn;
+	const char *method;
 	json_t *id;
 	json_t *params;
 	json_t *result;	       /* owned; taken by the answer */
@@ -538,6 +540,41 @@ static int capture_start(struct call *call, struct glen_error *error)
 	return done(call, call->result, error);
 }
 
+/* Claims */
+
+/*
+ * A method of the switch's module that is about the port of the connection
+ * which calls it, and about no other: who else could say it is that port?
+ */
+static int port_command(struct call *call, struct glen_error *error)
+{
+	static const char *const without[] = { "port", NULL };
+	struct port *port = call->conn->port;
+	json_t *params;
+	int err;
+
+	if (!port)
+		return error_set(error, -EPERM,
+				 "%s is for the connection of a port, whose "
+				 "claims end with it (glen_claim() of libglen)",
+				 call->method);
+	params = method_rest(call->params, without);
+	if (!params ||
+	    json_object_set_new(params, "port", json_string(port->name))) {
+		json_decref(params);
+		return error_set(error, -ENOMEM, "out of memory");
+	}
+	err = module_command(port->sw->module, call->method, params,
+			     &call->result, error);
+	json_decref(params);
+	if (err == -ENOSYS)
+		err = error_set(error, -EOPNOTSUPP,
+				"module %s of switch %s knows no claims; "
+				"module tuple3 does (glenctl module set)",
+				port->sw->module->ops->name, port->sw->name);
+	return err;
+}
+
 /* Dispatch */
 
 static const char *const no_keys[] = { NULL };
@@ -557,7 +594,13 @@ static const struct session_method methods[] = {
 	{ "port.del", port_keys, port_del },
 	{ "port.wait", wait_keys, port_wait },
 	{ "capture.start", capture_keys, capture_start },
+	{ "tuple3.claim", NULL, port_command },
+	{ "tuple3.release", NULL, port_command },
 };
+
+/* Methods that a port may call about itself. */
+static const char *const own_methods[] = { "stats", "port.show", "tuple3.claim",
+					   "tuple3.release", NULL };
 
 /*
  * A connection that is a port belongs to a client that may do little: ask for
@@ -573,13 +616,13 @@ static int check_owner(const struct call *call, const char *method,
 	if (!call->conn->port || !strcmp(method, "version"))
 		return 0;
 	control_full_name(call->conn->port, own);
-	if ((!strcmp(method, "stats") || !strcmp(method, "port.show")) &&
-	    name && !strcmp(name, own))
-		return 0;
+	for (unsigned i = 0; own_methods[i] && name && !strcmp(name, own); i++)
+		if (!strcmp(method, own_methods[i]))
+			return 0;
 	return error_set(error, -EBUSY,
 			 "this connection is port %s and only answers version, "
-			 "and stats or port.show of that port; open another "
-			 "one",
+			 "and stats, port.show, tuple3.claim and "
+			 "tuple3.release of that port; open another one",
 			 own);
 }
 
@@ -605,7 +648,11 @@ static int run(struct call *call, const char *method, struct glen_error *error)
 static void on_request(void *arg, struct conn *conn, struct jsonrpc_request *r)
 {
 	struct call call = {
-		.d = arg, .conn = conn, .id = r->id, .params = r->params
+		.d = arg,
+		.conn = conn,
+		.method = r->method,
+		.id = r->id,
+		.params = r->params,
 	};
 	struct glen_error error = { 0 };
 	int err = run(&call, r->method, &error);

@@ -167,6 +167,10 @@ static void resumed(struct glen_port *port)
 	uint64_t one = 1;
 	ssize_t n;
 
+	if (claims_again(port)) {
+		lose_backoff(port);
+		return;
+	}
 	link->state = LINK_UP;
 	__atomic_add_fetch(&link->reconnects, 1, __ATOMIC_RELAXED);
 	atomic_store_explicit(&port->epoch,
@@ -304,25 +308,43 @@ static void read_side(json_t *side, uint64_t *packets, uint64_t *bytes,
 		*drops += (uint64_t)json_integer_value(value);
 }
 
-static int ask_stats(struct glen_port *port, struct glen_port_stats *stats)
+int link_call(struct glen_port *port, const char *method, json_t *params,
+	      json_t **result, int timeout_ms, struct glen_error *error)
 {
 	struct link *link = &port->link;
-	json_t *result = NULL, *one;
 	int err;
 
+	*result = NULL;
+	if (link->state != LINK_UP) {
+		json_decref(params);
+		err = link->state == LINK_DEAD ? -ENOTCONN : -EAGAIN;
+		return error_set(error, err, "port %s is not connected",
+				 port->name);
+	}
 	link->rpc.on_notify = on_notify;
 	link->rpc.notify_arg = port;
-	err = rpc_call(&link->rpc, "stats",
-		       json_pack("{s:s}", "port", port->name), NULL, 0, &result,
-		       STATS_MS, NULL);
+	err = rpc_call(&link->rpc, method, params, NULL, 0, result, timeout_ms,
+		       error);
 	if (link->state == LINK_DEAD)
 		err = -ENOTCONN;
 	else if (err == -ECONNRESET)
 		service(port);
 	if (err) {
-		json_decref(result);
-		return err == -ECONNRESET ? -EAGAIN : err;
+		json_decref(*result);
+		*result = NULL;
 	}
+	return err == -ECONNRESET ? -EAGAIN : err;
+}
+
+static int ask_stats(struct glen_port *port, struct glen_port_stats *stats)
+{
+	json_t *result, *one;
+	int err = link_call(port, "stats",
+			    json_pack("{s:s}", "port", port->name), &result,
+			    STATS_MS, NULL);
+
+	if (err)
+		return err;
 	one = json_array_get(json_object_get(result, "ports"), 0);
 	read_side(json_object_get(one, "in"), &stats->in_packets,
 		  &stats->in_bytes, &stats->in_drops);
@@ -342,10 +364,7 @@ int glen_port_stats(struct glen_port *port, struct glen_port_stats *stats)
 	if (port->local)
 		return port->stats ? port->stats(port->arg, stats) : -ENOTSUP;
 	pthread_mutex_lock(&port->link.lock);
-	if (port->link.state == LINK_UP)
-		err = ask_stats(port, stats);
-	else
-		err = port->link.state == LINK_DEAD ? -ENOTCONN : -EAGAIN;
+	err = ask_stats(port, stats);
 	pthread_mutex_unlock(&port->link.lock);
 	return err;
 }

@@ -160,6 +160,11 @@ void port_local_stats(struct glen_port *port, port_stats_fn stats)
 	port->stats = stats;
 }
 
+void port_local_command(struct glen_port *port, port_command_fn command)
+{
+	port->command = command;
+}
+
 /* The parameters of port.open; what is 0 is left to glend's defaults. */
 static json_t *open_params(const char *name, const struct glen_port_config *c)
 {
@@ -236,6 +241,7 @@ static void port_free(struct glen_port *port)
 		close_fd(port->kick_fd);
 		close_fd(port->call_fd);
 	}
+	json_decref(port->claims);
 	free(port);
 }
 

@@ -14,6 +14,7 @@
  *   wait.c   sleeps: struct waiter
  *   link.c   struct link: notices that glend died, resumes, learns why a port
  *            was closed
+ *   claim.c  claims of module tuple3, and what they were when glend died
  *   port.c   makes and maps it all
  *
  * Threads. A struct ring and its waiter belong to the one thread that uses that
@@ -101,6 +102,8 @@ struct link {
 };
 
 typedef int (*port_stats_fn)(void *arg, struct glen_port_stats *stats);
+typedef int (*port_command_fn)(void *arg, const char *method, json_t *params,
+			       json_t **result, struct glen_error *error);
 
 struct glen_port {
 	/* Read by every sync call, hardly ever written. */
@@ -121,6 +124,8 @@ struct glen_port {
 	char error[300];	     /* written once, before epoch is 0 */
 	void (*on_close)(void *arg); /* local: see port_map_local() */
 	port_stats_fn stats;	     /* local */
+	port_command_fn command;     /* local */
+	json_t *claims; /* by their text; under the link's lock; NULL: none */
 	void *arg;
 };
 
@@ -140,6 +145,10 @@ int port_map_local(struct glen_port **port, const char *name,
 
 /* What glen_port_stats() calls for a local port, with on_close's arg. */
 void port_local_stats(struct glen_port *port, port_stats_fn stats);
+
+/* What glen_claim() calls for a local port, with on_close's arg: a method of
+ * the switch's module, about this port. params is borrowed. */
+void port_local_command(struct glen_port *port, port_command_fn command);
 
 /*
  * Closes the port for good: all calls return -ENOTCONN from now on and whoever
@@ -167,9 +176,20 @@ int link_init(struct glen_port *port);
 void link_fini(struct glen_port *port);
 /*
  * A sync call moved nothing: looks after the connection, but at most every few
- * milliseconds and never waiting.
+ * milliseconds and never waiting; but a port with claims that a new glend took
+ * back waits until it has them again.
  */
 void link_idle(struct glen_port *port);
+/*
+ * Calls a method, with the lock held, and notices when the connection or the
+ * port ends meanwhile. params is taken. Returns what rpc_call() does; -EAGAIN:
+ * there is no connection at the moment; -ENOTCONN: no more.
+ */
+int link_call(struct glen_port *port, const char *method, json_t *params,
+	      json_t **result, int timeout_ms, struct glen_error *error);
+/* claim.c: a new glend knows the port again: makes its claims once more, with
+ * the lock held. 0, or the connection failed. */
+int claims_again(struct glen_port *port);
 /* Looks after the connection now. */
 void link_service(struct glen_port *port);
 /*

@@ -65,8 +65,9 @@ enum {
 	GLEN_BUF_MIN = 64, /* bytes; a multiple of 64 */
 	GLEN_BUF_MAX = 65536,
 	GLEN_EXTRA_BUFS_MAX = 1 << 20,
-	GLEN_NAME_MAX = 63, /* "switch:port", without the NUL */
-	GLEN_PART_MAX = 31, /* switch name, port name */
+	GLEN_NAME_MAX = 63,	   /* "switch:port", without the NUL */
+	GLEN_PART_MAX = 31,	   /* switch name, port name */
+	GLEN_CLAIMS_MAX = 1 << 20, /* of one call of glen_claim() */
 };
 
 /* What went wrong, in words. */
@@ -96,6 +97,17 @@ struct glen_port_config {
 struct glen_port_stats {
 	uint64_t in_packets, in_bytes, in_drops;
 	uint64_t out_packets, out_bytes, out_drops;
+};
+
+/*
+ * A claim, at a switch with module tuple3: TCP or UDP to this address and port
+ * comes to this port of the switch, and only this one sends from there.
+ */
+struct glen_claim {
+	int family;	  /* AF_INET, AF_INET6 */
+	uint8_t ip[16];	  /* as on the wire; of AF_INET the first four */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	uint16_t port;	  /* host byte order; 0: one that is free */
 };
 
 struct glen_port;
@@ -209,6 +221,28 @@ void glen_release(struct glen_port *port, unsigned i);
  * -EPROTO.
  */
 int glen_port_stats(struct glen_port *port, struct glen_port_stats *stats);
+
+/*
+ * Makes n claims for the port, all or none; a port number of 0 is replaced by
+ * the one chosen, from 49152 up. They end with glen_unclaim(), with the port,
+ * or with the process. When glend dies they are made again as the port
+ * reconnects; those that somebody else has by then are gone, see
+ * glen_port_claims(). Control messages, not for hot code. With an embedded
+ * switch, from its control thread only. Errors: -EADDRINUSE (error says who has
+ * it), -ENOSPC, -EOPNOTSUPP (the switch has another module), -EINVAL, -ENOMEM,
+ * -EAGAIN while the port reconnects, -ENOTCONN, -ETIMEDOUT (it may have been
+ * made), -EPROTO.
+ */
+int glen_claim(struct glen_port *port, struct glen_claim *claims, unsigned n,
+	       struct glen_error *error);
+
+/* Ends n claims of the port, all or none up to 4096 of them. -ENOENT: it has
+ * not got one of them; else as glen_claim(). */
+int glen_unclaim(struct glen_port *port, const struct glen_claim *claims,
+		 unsigned n, struct glen_error *error);
+
+/* Claims that the port has now, as far as is known here. */
+unsigned glen_port_claims(struct glen_port *port);
 
 /* How often the port had to reconnect to a new glend. */
 unsigned glen_port_reconnects(const struct glen_port *port);

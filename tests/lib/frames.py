@@ -77,8 +77,10 @@ class Guest(Pipe):
 
 
 class Client(Pipe):
-    def __init__(self, glend, port):
-        super().__init__("shm", glend.socket, port)
+    """claims: such as "tcp/80/10.0.0.1", for switches with module tuple3."""
+
+    def __init__(self, glend, port, *claims):
+        super().__init__("shm", glend.socket, port, *claims)
 
 
 class Stream:

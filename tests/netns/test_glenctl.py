@@ -50,9 +50,8 @@ COMMANDS = ["status", "switch", "switch add", "switch del", "switch set",
             "port set", "port show", "port list", "module", "module list",
             "module set", "module show", "driver", "driver list", "fdb",
             "fdb show", "fdb flush", "fdb add", "fdb del", "vlan", "vlan show",
-            "stats", "top",
-            "capture", "apply", "save", "wait", "rpc", "completion",
-            "completion bash"]
+            "tuple3", "tuple3 show", "stats", "top", "capture", "apply",
+            "save", "wait", "rpc", "completion", "completion bash"]
 
 
 def run(*args, env=None):
@@ -566,6 +565,8 @@ def test_bash_completion(glend):
     assert complete(glend, f"glenctl --socket={glend.socket} fdb show ") == {
         "sw0", "sw0:a"}
     assert complete(glend, "glenctl vlan show ") == {"sw0"}
+    assert complete(glend, "glenctl tuple3 ") == {"show"}
+    assert complete(glend, "glenctl tuple3 show ") == {"sw0", "sw0:a"}
     assert complete(glend, "glenctl capture ") == {"sw0", "sw0:a"}
     assert "tap" in complete(glend, "glenctl port add sw0:b ")
     assert "learn" in complete(glend, "glenctl switch add s1 ")

@@ -6,13 +6,16 @@
  *     packed     packed rings
  *     bare       no mergeable buffers; chains of five for receiving
  *     scattered  buffers of 1100 bytes, the header in one of its own
- *   frames shm SOCKET PORT        a client of glend
+ *   frames shm SOCKET PORT [CLAIM...]   a client of glend, with claims such as
+ *                                 tcp/80/10.0.0.1 (port 0: a free one)
  *
  * A frame is preceded by its length, 4 bytes in this machine's order, and 12
  * bytes that are virtio's header, zeros where the port has none; they do not
  * count. It prints "ready" first and ends with its input.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -183,6 +186,22 @@ static void attach_vhost(const char *path, char **words)
 		die(path, "does not offer all that was asked for");
 }
 
+/* PROTOCOL/PORT/ADDRESS */
+static void claim(const char *text)
+{
+	struct glen_claim c = { .family = strchr(text, ':') ? AF_INET6 :
+							      AF_INET };
+	char protocol[4], ip[INET6_ADDRSTRLEN];
+	struct glen_error error;
+
+	if (sscanf(text, "%3[a-z]/%hu/%45s", protocol, &c.port, ip) != 3 ||
+	    inet_pton(c.family, ip, c.ip) != 1)
+		die("no such claim", text);
+	c.protocol = strcmp(protocol, "tcp") ? IPPROTO_UDP : IPPROTO_TCP;
+	if (glen_claim(port, &c, 1, &error))
+		die(text, error.text);
+}
+
 static void attach_shm(const char *path, const char *name)
 {
 	struct glen_port_config config = { .socket = path };
@@ -198,10 +217,13 @@ int main(int argc, char **argv)
 
 	if (argc >= 3 && !strcmp(argv[1], "vhost"))
 		attach_vhost(argv[2], argv + 3);
-	else if (argc == 4 && !strcmp(argv[1], "shm"))
+	else if (argc >= 4 && !strcmp(argv[1], "shm"))
 		attach_shm(argv[2], argv[3]);
 	else
-		die("usage", "frames vhost PATH [WORD...] | shm SOCKET PORT");
+		die("usage", "frames vhost PATH [WORD...] | "
+			     "shm SOCKET PORT [CLAIM...]");
+	for (int i = 4; port && i < argc; i++)
+		claim(argv[i]);
 	write_all("ready\n", 6);
 	if (pthread_create(&thread, NULL, send_all, NULL))
 		die("cannot make a thread", "");

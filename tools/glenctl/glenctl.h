@@ -68,6 +68,7 @@ extern const struct command driver_commands[];
 extern const struct command worker_commands[];
 extern const struct command fdb_commands[];
 extern const struct command vlan_commands[];
+extern const struct command tuple3_commands[];
 extern const struct command completion_commands[];
 extern const char status_help[], stats_help[], top_help[], apply_help[];
 extern const char save_help[], wait_help[], rpc_help[], capture_help[];

@@ -23,6 +23,8 @@ static const struct command commands[] = {
 	{ "fdb", "", "MAC addresses a switch has learned", NULL, NULL,
 	  fdb_commands },
 	{ "vlan", "", "VLANs and mirrors of ports", NULL, NULL, vlan_commands },
+	{ "tuple3", "", "who claimed which address and port", NULL, NULL,
+	  tuple3_commands },
 	{ "stats", "[PORT|SWITCH] [--rings] [--rate SECONDS]",
 	  "counters, every drop by its reason", stats_help, stats_run, NULL },
 	{ "top", "[-n COUNT] [-d SECONDS] [-s COLUMN] [-b] [SWITCH]",
