@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <glen/switch.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct glen_switch *sw;
 
@@ -131,6 +133,51 @@ static void commands_answer_or_say_why(void **state)
 	free(result);
 }
 
+/* More claims than go into one message, and one of the last is taken. */
+static void claims_are_all_or_none(void **state)
+{
+	enum { N = 9000 };
+	struct glen_claim *claims = calloc(N, sizeof(*claims)), one;
+	struct glen_port *a, *b;
+	struct glen_switch *t;
+	struct glen_error e = { 0 };
+
+	assert_int_equal(glen_switch_create(&t, "t", "tuple3", NULL, &e), 0);
+	assert_int_equal(glen_switch_port_open(t, &a, "a", NULL, &e), 0);
+	assert_int_equal(glen_switch_port_open(t, &b, "b", NULL, &e), 0);
+	for (unsigned i = 0; i < N; i++)
+		claims[i] = (struct glen_claim){ .family = AF_INET,
+						 .ip = { 10, 0, 0, 1 },
+						 .protocol = IPPROTO_TCP,
+						 .port = 1 + i };
+	one = claims[N - 2];
+	assert_int_equal(glen_claim(b, &one, 1, &e), 0);
+	expect(glen_claim(a, claims, N, &e), &e, -EADDRINUSE,
+	       "claimed by port b");
+	assert_int_equal(glen_port_claims(a), 0);
+	expect(glen_unclaim(a, &one, 1, &e), &e, -ENOENT, "no claim");
+	assert_int_equal(glen_unclaim(b, &one, 1, &e), 0);
+	assert_int_equal(glen_port_claims(b), 0);
+	assert_int_equal(glen_claim(a, claims, N, &e), 0);
+	assert_int_equal(glen_port_claims(a), N);
+	one.port = 0;
+	assert_int_equal(glen_claim(b, &one, 1, &e), 0);
+	assert_in_range(one.port, 61000, 65535);
+	one.family = AF_UNIX;
+	expect(glen_claim(b, &one, 1, &e), &e, -EINVAL, "AF_INET6");
+	assert_int_equal(glen_unclaim(a, claims, N, &e), 0);
+	assert_int_equal(glen_claim(b, claims, N, &e), 0);
+	glen_port_close(b);
+	assert_int_equal(glen_claim(a, claims, N, &e), 0);
+	glen_port_close(a);
+	glen_switch_destroy(t);
+	assert_int_equal(glen_switch_port_open(sw, &a, "a", NULL, &e), 0);
+	expect(glen_claim(a, claims, 1, &e), &e, -EOPNOTSUPP,
+	       "knows no claims");
+	glen_port_close(a);
+	free(claims);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +192,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(starts_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(commands_answer_or_say_why,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(claims_are_all_or_none, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -599,6 +600,72 @@ static void reads_counters(void **state)
 	fake_fini(&f);
 }
 
+static _Atomic bool somebody_has_81;
+
+/* Reads a tuple3.claim of n claims; of port 81 it has somebody else's. */
+static const char *serve_claim(unsigned n)
+{
+	const char *bad = glend_read(&d);
+	json_t *claims, *claim;
+	bool taken = false;
+	size_t i;
+
+	if (bad)
+		return bad;
+	claims = json_object_get(glend_params(&d), "claims");
+	if (strcmp(glend_method(&d), "tuple3.claim") ||
+	    json_array_size(claims) != n)
+		return "the request is not tuple3.claim, or of others";
+	json_array_foreach(claims, i, claim)
+		taken |= json_integer_value(json_object_get(claim, "port")) ==
+				 81 &&
+			 somebody_has_81;
+	if (taken)
+		glend_refuse(&d, -EADDRINUSE, "81 is claimed");
+	else
+		glend_answer(&d, json_pack("{s:O}", "claims", claims), NULL, 0);
+	return NULL;
+}
+
+static void *claims_twice(void *arg)
+{
+	const char *bad = serve_open();
+
+	bad = bad ?: serve_claim(3);
+	if (bad)
+		return (void *)bad;
+	reincarnate();
+	somebody_has_81 = true;
+	bad = serve_resume();
+	bad = bad ?: serve_claim(3);
+	for (unsigned i = 0; i < 3 && !bad; i++)
+		bad = serve_claim(1);
+	return (void *)bad;
+}
+
+static void claims_are_made_again(void **state)
+{
+	struct glen_port *port = start(claims_twice, 1);
+	struct glen_claim claims[3] = { 0 };
+
+	for (unsigned i = 0; i < 3; i++)
+		claims[i] = (struct glen_claim){ .family = AF_INET,
+						 .ip = { 10, 0, 0, 1 },
+						 .protocol = IPPROTO_UDP,
+						 .port = 80 + i };
+	assert_int_equal(glen_claim(port, claims, 3, NULL), 0);
+	assert_int_equal(glen_port_claims(port), 3);
+	while (!glen_port_reconnects(port))
+		assert_int_equal(glen_rxsync(port, 0), 0);
+	assert_int_equal(glen_port_claims(port), 2);
+	join();
+	glend_hang_up(&d);
+	assert_int_equal(glen_claim(port, claims, 1, NULL), -EAGAIN);
+	glen_port_close(port);
+	glend_fini(&d);
+	fake_fini(&f);
+}
+
 /* Several threads, each on a ring of its own, while the daemon dies. */
 static void *wait_for_two(void *arg)
 {
@@ -676,6 +743,7 @@ int main(void)
 		cmocka_unit_test(tries_again_when_busy),
 		cmocka_unit_test(learns_why_it_was_closed),
 		cmocka_unit_test(reads_counters),
+		cmocka_unit_test(claims_are_made_again),
 		cmocka_unit_test(threads_resume_together),
 		cmocka_unit_test(closes_while_lost),
 	};
