@@ -48,10 +48,11 @@ def column(text, title):
 COMMANDS = ["status", "switch", "switch add", "switch del", "switch set",
             "switch show", "switch list", "port", "port add", "port del",
             "port set", "port show", "port list", "module", "module list",
-            "module set", "module show", "driver", "driver list", "fdb",
-            "fdb show", "fdb flush", "fdb add", "fdb del", "vlan", "vlan show",
-            "tuple3", "tuple3 show", "stats", "top", "capture", "apply",
-            "save", "wait", "rpc", "completion", "completion bash"]
+            "module set", "module replace", "module show", "driver",
+            "driver list", "worker", "worker show", "fdb", "fdb show",
+            "fdb flush", "fdb add", "fdb del", "vlan", "vlan show", "tuple3",
+            "tuple3 show", "stats", "top", "capture", "apply", "save", "wait",
+            "rpc", "completion", "completion bash"]
 
 
 def run(*args, env=None):
@@ -565,6 +566,7 @@ def test_bash_completion(glend):
     assert complete(glend, f"glenctl --socket={glend.socket} fdb show ") == {
         "sw0", "sw0:a"}
     assert complete(glend, "glenctl vlan show ") == {"sw0"}
+    assert complete(glend, "glenctl worker ") == {"show"}
     assert complete(glend, "glenctl tuple3 ") == {"show"}
     assert complete(glend, "glenctl tuple3 show ") == {"sw0", "sw0:a"}
     assert complete(glend, "glenctl capture ") == {"sw0", "sw0:a"}
