@@ -20,11 +20,6 @@ enum {
 
 static const float busy_min = 0.5f, gap_min = 0.2f, gain_min = 0.05f;
 
-static uint64_t read_count(const uint64_t *c)
-{
-	return __atomic_load_n(c, __ATOMIC_RELAXED);
-}
-
 static uint64_t time_stamp(void)
 {
 #if defined(__x86_64__)
@@ -124,8 +119,8 @@ void balance_assign(struct engine *e, struct ingress *in)
 	in->rest = 0;
 	in->seen = (struct ring_seen){ 0 };
 	if (in->counters) {
-		in->seen.packets = read_count(&in->counters->packets);
-		in->seen.bytes = read_count(&in->counters->bytes);
+		in->seen.packets = count_read(&in->counters->packets);
+		in->seen.bytes = count_read(&in->counters->bytes);
 	}
 }
 
@@ -164,8 +159,8 @@ void balance_pinned(struct port *port)
 
 static void sample_ring(struct ingress *in)
 {
-	struct ring_seen now = { read_count(&in->counters->packets),
-				 read_count(&in->counters->bytes) };
+	struct ring_seen now = { count_read(&in->counters->packets),
+				 count_read(&in->counters->bytes) };
 
 	in->load = (float)(now.packets - in->seen.packets) * PACKET_BYTES +
 		   (float)(now.bytes - in->seen.bytes);
@@ -177,8 +172,8 @@ static void sample_ring(struct ingress *in)
 static void sample_worker(struct worker *w, uint64_t ns, uint64_t ticks)
 {
 	const struct worker_set *set = atomic_load(&w->set);
-	struct worker_seen now = { read_count(&w->busy_ns),
-				   read_count(&w->packets) };
+	struct worker_seen now = { count_read(&w->busy_ns),
+				   count_read(&w->packets) };
 	float sum = 0;
 
 	for (uint32_t i = 0; i < set->n; i++) {

@@ -73,6 +73,11 @@ static inline void count_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+static inline uint64_t count_read(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 /* What the control thread saw of a ring last; core/balance.h. */
 struct ring_seen {
 	uint64_t packets, bytes;

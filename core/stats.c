@@ -5,20 +5,15 @@
 
 #include "core/engine.h"
 
-static uint64_t get(const uint64_t *c)
-{
-	return __atomic_load_n(c, __ATOMIC_RELAXED);
-}
-
 void counters_add(struct counters *sum, const struct counters *c)
 {
-	sum->packets += get(&c->packets);
-	sum->bytes += get(&c->bytes);
-	sum->replicated += get(&c->replicated);
-	sum->segments += get(&c->segments);
-	sum->kicks += get(&c->kicks);
+	sum->packets += count_read(&c->packets);
+	sum->bytes += count_read(&c->bytes);
+	sum->replicated += count_read(&c->replicated);
+	sum->segments += count_read(&c->segments);
+	sum->kicks += count_read(&c->kicks);
 	for (unsigned i = 0, n = drop_count(); i < n; i++)
-		sum->drops[i] += get(&c->drops[i]);
+		sum->drops[i] += count_read(&c->drops[i]);
 }
 
 void port_counters(const struct port *port, int ring, struct counters *in,

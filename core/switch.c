@@ -217,11 +217,6 @@ struct port *engine_broken(struct engine *e)
 	return NULL;
 }
 
-static uint64_t read_count(const uint64_t *c)
-{
-	return __atomic_load_n(c, __ATOMIC_RELAXED);
-}
-
 json_t *engine_show_workers(struct engine *e)
 {
 	json_t *all = json_array();
@@ -229,7 +224,7 @@ json_t *engine_show_workers(struct engine *e)
 	for (unsigned i = 0; i < e->n_workers; i++) {
 		struct worker *w = e->workers[i];
 		const struct worker_set *set = atomic_load(&w->set);
-		json_int_t polled = read_count(&w->polled_shown), rings = 0;
+		json_int_t polled = count_read(&w->polled_shown), rings = 0;
 
 		for (uint32_t r = 0; r < set->n; r++)
 			rings += set->ring[r] != NULL;
@@ -240,14 +235,14 @@ json_t *engine_show_workers(struct engine *e)
 				  "worker", (int)i, "cpu", w->cpu, "polled",
 				  polled, "armed",
 				  rings > polled ? rings - polled : 0, "turns",
-				  (json_int_t)read_count(&w->turns), "batches",
-				  (json_int_t)read_count(&w->batches),
+				  (json_int_t)count_read(&w->turns), "batches",
+				  (json_int_t)count_read(&w->batches),
 				  "packets",
-				  (json_int_t)read_count(&w->packets), "sleeps",
-				  (json_int_t)read_count(&w->sleeps), "wakeups",
-				  (json_int_t)read_count(&w->wakeups),
+				  (json_int_t)count_read(&w->packets), "sleeps",
+				  (json_int_t)count_read(&w->sleeps), "wakeups",
+				  (json_int_t)count_read(&w->wakeups),
 				  "busy_ns",
-				  (json_int_t)read_count(&w->busy_ns)));
+				  (json_int_t)count_read(&w->busy_ns)));
 	}
 	return all;
 }

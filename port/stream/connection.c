@@ -152,8 +152,7 @@ static int64_t now_ms(void)
 
 static uint64_t packets_came(const struct stream *s)
 {
-	return __atomic_load_n(&s->port->in[0].counters[0].packets,
-			       __ATOMIC_RELAXED);
+	return count_read(&s->port->in[0].counters[0].packets);
 }
 
 /* Without a connection: waits for one, or for the time to try again. */
