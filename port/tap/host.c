@@ -232,9 +232,10 @@ static int options_read(struct host *h, json_t *params, const char **ifname,
 				"a host port needs ifname, the interface "
 				"whose host side it is");
 	if (!err)
-		err = params_int(params, "queues", 1, 1, TAP_QUEUES_MAX,
+		err = params_int(params, "queues", 1, 0, TAP_QUEUES_MAX,
 				 &queues, error);
-	h->tap.n_queues = queues;
+	/* Of an xdp port 0 means as many as the interface has. */
+	h->tap.n_queues = queues ? queues : 1;
 	h->tap.offloads = true;
 	return err;
 }

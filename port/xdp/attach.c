@@ -214,6 +214,11 @@ static int attach_modes(struct job *job)
 	    x->options.zero_copy == XDP_ZC_ON)
 		return err;
 	snprintf(x->note, sizeof(x->note), "%s", error->text);
+	if (x->options.host)
+		return error_set(error, err,
+				 "host=true needs native mode; where there is "
+				 "none, use the driver packet: %.200s",
+				 x->note);
 	return attach_mode(job, false);
 }
 
@@ -343,6 +348,12 @@ static void try_attach(struct xdp *x)
 
 	if (attach(x, false, &error)) {
 		wait_for(x, error.text);
+		/* The host would wait, too: it rather has its interface. */
+		if (x->options.host) {
+			port_break(x->port, "its interface cannot be attached "
+					    "to again");
+			return;
+		}
 		x->retry_s = x->retry_s ? 2 * x->retry_s : 1;
 		if (x->retry_s > RETRY_MAX_S)
 			x->retry_s = RETRY_MAX_S;
@@ -396,6 +407,10 @@ void xdp_look(struct xdp *x)
 		return;
 	}
 	err = xdp_link_get(x->look_fd, x->link.ifindex, NULL, &now);
+	if (err == -ENODEV && x->options.host) {
+		port_break(x->port, "its interface was deleted");
+		return;
+	}
 	if (err == -ENODEV) {
 		lost(x, "interface %s was deleted, or moved to another "
 			"namespace");

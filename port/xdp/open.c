@@ -54,6 +54,27 @@ static int words_read(json_t *params, struct xdp_config *o,
 	return 0;
 }
 
+/* With its host's side the port has all that the interface receives, before it
+ * is a socket buffer: see xdp.h. */
+static int host_read(json_t *params, struct xdp_config *o,
+		     struct glen_error *error)
+{
+	int err = params_bool(params, "host", false, &o->host, error);
+
+	if (err || !o->host)
+		return err;
+	if (o->mode == XDP_MODE_GENERIC)
+		return error_set(error, -EINVAL,
+				 "host=true needs native mode: where there is "
+				 "none, use the driver packet");
+	if (o->filter)
+		return error_set(error, -EINVAL,
+				 "filter leaves packets to the host, and "
+				 "host=true takes all of them: use one of "
+				 "them");
+	return 0;
+}
+
 static int ring_read(json_t *params, struct xdp_config *o,
 		     struct glen_error *error)
 {
@@ -91,7 +112,7 @@ static int options_read(struct port *port, json_t *params, struct xdp *x,
 	static const char *const known[] = {
 		"ifname",    "netns",	  "queues", "mode",
 		"zero_copy", "filter",	  "ring",   "checksums",
-		"promisc",   "busy_poll", NULL
+		"promisc",   "busy_poll", "host",   NULL
 	};
 	struct xdp_config *o = &x->options;
 	const char *ifname = NULL;
@@ -112,6 +133,7 @@ static int options_read(struct port *port, json_t *params, struct xdp *x,
 	err = err ?: words_read(params, o, error);
 	err = err ?: ring_read(params, o, error);
 	err = err ?: filter_read(params, o, error);
+	err = err ?: host_read(params, o, error);
 	if (err)
 		return err;
 	strncpy(o->ifname, ifname, IFNAMSIZ - 1);
@@ -189,7 +211,7 @@ static int xdp_open(struct port *port, struct port_args *args,
 		return err;
 	}
 	port->starts_rings = true;
-	err = xdp_attach_open(x, args->resume, error);
+	err = xdp_attach_open(x, args->resume && !x->options.host, error);
 	err = err ?: mac_take(port, x, error);
 	if (err) {
 		xdp_attach_close(x);
@@ -203,6 +225,15 @@ static int xdp_open(struct port *port, struct port_args *args,
 	port_fill(port, x);
 	port->drv = x;
 	return 0;
+}
+
+/* The host's side, if there is one, has stopped: the wire is the host's again,
+ * before what came in until now is taken to the switch. */
+static void xdp_stop(struct port *port)
+{
+	struct xdp *x = port->drv;
+
+	xdp_prog_close(&x->prog);
 }
 
 static void xdp_close(struct port *port)
@@ -287,6 +318,7 @@ static void xdp_show(struct port *port, json_t *o)
 	if (x->options.busy_poll)
 		json_object_set_new(o, "busy_poll",
 				    json_integer(x->options.busy_poll));
+	json_object_set_new(o, "host", json_boolean(x->options.host));
 	if (x->attached)
 		attached_show(x, o);
 	else
@@ -316,12 +348,16 @@ const struct port_ops xdp_port_ops = {
 		"checksums=HOW   fill: complete those that local senders left "
 		"to the interface; keep; auto: fill unless it is a card "
 		"(auto)\n"
+		"host=BOOL       adds the host's side as a second port NAME^ "
+		"(false)\n"
 		"promisc=BOOL    packets for any address (true)\n"
 		"ring=N          packets each way and queue, a power of 2, "
 		"256..16384 (2048)\n"
 		"busy_poll=N     the worker runs the driver, N packets at a "
 		"time; 0: interrupts do (0)\n",
+	.host_side = "host",
 	.open = xdp_open,
+	.stop = xdp_stop,
 	.close = xdp_close,
 	.set = xdp_set,
 	.show = xdp_show,

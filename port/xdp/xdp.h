@@ -52,6 +52,12 @@
  * whose other end may leave the tag outside of the frame, the program asks for
  * the tag (kernel 6.8) and puts it in.
  *
+ * The host's side (host=true, port/tap/host.c). What it injects on the
+ * interface enters the stack behind the driver, past a program in native mode;
+ * one in generic mode would take it to the switch again, so there is no pair
+ * then. What glend sends by AF_XDP passes no program of tc, so the one that
+ * catches what the host sends does not see it.
+ *
  * Life. The program is held by a bpf_link, promiscuous mode by a socket: both
  * go when glend does, however it ends. A port whose interface is missing or
  * down waits for it, and attaches when it comes.
@@ -163,6 +169,7 @@ struct xdp_config {
 	unsigned busy_poll; /* packets per turn; 0: off */
 	unsigned ring_size;
 	bool promisc;
+	bool host;    /* the host's side is a port, too */
 	char *filter; /* NULL: everything */
 };
 

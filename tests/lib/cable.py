@@ -90,6 +90,8 @@ def leftovers(ns, ifname="eth0"):
         found += [line for line in text.splitlines() if "clsact" in line]
         if links[ifname].get("promiscuity"):
             found.append("promiscuous")
+        if "xdp" in links[ifname]:
+            found.append("xdp")
     return found
 
 
