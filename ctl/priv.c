@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,7 +16,7 @@
 
 #include "lib/error.h"
 
-enum { FILES_WANTED = 1 << 19 };
+enum { FILES_WANTED = 1 << 19, MEMORY_KEPT = 1 << 20 };
 
 /*
  * Sanitizers make system calls of their own, and look for leaks with ptrace,
@@ -79,6 +80,8 @@ static const char *const allowed[] = {
 	"bpf",
 	/* for socket files and pcap files */
 	"chmod", "fchmod", "fchmodat", "fchown",
+	/* a guard process that is started later, see port/guard.h */
+	"capset", "chdir", "seccomp", "setsid",
 };
 /* clang-format on */
 
@@ -251,10 +254,47 @@ static int set_guard_filter(void)
 	return err;
 }
 
+static bool holds(const char *from, const char *to, const void *address)
+{
+	return (const char *)address >= from && (const char *)address < to;
+}
+
+/*
+ * A guard that was started while glend had ports: what it shares with them, or
+ * has a copy of, is not to stay because of it. Small memory stays, and what
+ * this code needs: its stack, its variables and those of its thread.
+ */
+static int memory_give_up(void)
+{
+	static bool variable;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], *from, *to, shared;
+	int name;
+
+	if (!maps)
+		return -errno;
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%p-%p %*3c%c %*s %*s %*s %n", (void **)&from,
+			   (void **)&to, &shared, &name) != 3)
+			continue;
+		if (shared != 's' &&
+		    (line[name] || to - from < MEMORY_KEPT ||
+		     holds(from, to, line) || holds(from, to, &variable) ||
+		     holds(from, to, &errno)))
+			continue;
+		munmap(from, to - from);
+	}
+	fclose(maps);
+	return 0;
+}
+
 int priv_guard(void)
 {
+	int err = sanitized ? 0 : memory_give_up();
 	bool bounds;
 
+	if (err)
+		return err;
 	if ((!sanitized && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -46,15 +47,17 @@ struct item {
 	struct undo undo;
 };
 
+/* What is to be put back: in a guard, and in glend for guards to come. */
+static struct item items[GUARD_ITEMS_MAX];
+
 /* glend's side. */
 static struct guard {
 	struct guard_config config;
 	struct loop_source source[GUARDS]; /* fd -1: none */
 	pid_t pid[GUARDS];
-	unsigned n; /* items on the lists */
 	int last_id;
 	bool used;   /* guard_start() was called */
-	bool orphan; /* it was said that no guard is left */
+	bool orphan; /* it was said that there is no guard */
 } guard = { .source = { { .fd = -1 }, { .fd = -1 } } };
 
 /* Sends a message with at most one descriptor; 0 or -errno. */
@@ -109,9 +112,21 @@ static int message_receive(int sock, struct message *m, int *fd)
 	return n == sizeof(*m) ? 0 : -ECONNRESET;
 }
 
-/* The guard's process */
+static struct item *item_find(int id)
+{
+	for (struct item *i = items; i < items + GUARD_ITEMS_MAX; i++)
+		if (i->id == id)
+			return i;
+	return NULL;
+}
 
-static struct item items[GUARD_ITEMS_MAX];
+static void item_free(struct item *item)
+{
+	close(item->sock);
+	item->id = 0;
+}
+
+/* The guard's process */
 
 static void ignore_signals(void)
 {
@@ -142,14 +157,6 @@ static void undo_all(void)
 	}
 }
 
-static struct item *item_find(int id)
-{
-	for (struct item *i = items; i < items + GUARD_ITEMS_MAX; i++)
-		if (i->id == id)
-			return i;
-	return NULL;
-}
-
 static int item_add(const struct message *m, int *fd)
 {
 	struct item *item = item_find(0);
@@ -169,8 +176,7 @@ static int item_del(int id)
 
 	if (!item)
 		return -ENOENT;
-	close(item->sock);
-	item->id = 0;
+	item_free(item);
 	return 0;
 }
 
@@ -249,6 +255,7 @@ static void guard_main(int sock, int hold_fd, int (*harden)(void))
 	dup3(s, FD_SOCKET, O_CLOEXEC);
 	dup3(h, FD_HOLD, O_CLOEXEC);
 	close_range(FD_ITEMS, ~0U, 0);
+	memset(items, 0, sizeof(items)); /* glend's */
 	setsid();
 	ignore_signals();
 	prctl(PR_SET_NAME, "glend-guard", 0, 0, 0);
@@ -319,6 +326,75 @@ static int watch(unsigned i, int fd)
 		       0;
 }
 
+static int start_one(unsigned i)
+{
+	int pair[2], err;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		guard_main(pair[1], guard.config.hold_fd, guard.config.harden);
+	err = pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (err) {
+		close(pair[0]);
+		return err;
+	}
+	guard.pid[i] = pid;
+	return watch(i, pair[0]);
+}
+
+/* Guard i, which was just started, gets the list; 0 if it has all of it. */
+static int tell_all(unsigned i)
+{
+	struct message m = { .kind = MSG_DEL }; /* of nothing: is it there? */
+	int err = call(i, &m, -1, NULL);
+
+	if (err != -ENOENT)
+		return err ? err : -EPROTO;
+	m.kind = MSG_ADD;
+	for (unsigned k = 0; k < GUARD_ITEMS_MAX; k++) {
+		if (!items[k].id)
+			continue;
+		m.id = items[k].id;
+		m.undo = items[k].undo;
+		err = call(i, &m, items[k].sock, NULL);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Nobody is left who could make a copy. */
+static void start_anew(void)
+{
+	char text[200];
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < GUARDS; i++) {
+		err = start_one(i);
+		if (!err)
+			err = tell_all(i);
+	}
+	if (!err) {
+		guard.orphan = false;
+		say("both guard processes had ended and were started again");
+		return;
+	}
+	for (unsigned i = 0; i < GUARDS; i++)
+		let_go(i);
+	snprintf(text, sizeof(text),
+		 "both guards are gone and cannot be started again: %s; should "
+		 "glend be killed, settings of interfaces stay as they are; "
+		 "restart glend to have new ones",
+		 strerror(-err));
+	if (!guard.orphan)
+		say(text);
+	guard.orphan = true;
+}
+
 /* Guard i is gone: the other one makes a copy of itself. */
 static void replace(unsigned i)
 {
@@ -330,11 +406,7 @@ static void replace(unsigned i)
 	if (guard.source[other].fd < 0 || call(other, &copy, -1, &fd) ||
 	    fd < 0) {
 		let_go(other);
-		if (!guard.orphan)
-			say("both guards are gone: should glend be killed, "
-			    "settings of interfaces stay as they are; restart "
-			    "glend to have new ones");
-		guard.orphan = true;
+		start_anew();
 		return;
 	}
 	if (watch(i, fd)) {
@@ -379,26 +451,6 @@ static int call_all(const struct message *m, int fd)
 	return err;
 }
 
-static int start_one(unsigned i)
-{
-	int pair[2], err;
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	pid = fork();
-	if (pid == 0)
-		guard_main(pair[1], guard.config.hold_fd, guard.config.harden);
-	err = pid < 0 ? -errno : 0;
-	close(pair[1]);
-	if (err) {
-		close(pair[0]);
-		return err;
-	}
-	guard.pid[i] = pid;
-	return watch(i, pair[0]);
-}
-
 int guard_start(const struct guard_config *config, struct glen_error *error)
 {
 	int err = 0;
@@ -420,40 +472,50 @@ void guard_stop(void)
 {
 	for (unsigned i = 0; i < GUARDS; i++)
 		let_go(i);
+	for (unsigned k = 0; k < GUARD_ITEMS_MAX; k++)
+		if (items[k].id)
+			item_free(&items[k]);
 	guard.used = false;
-	guard.n = 0;
 }
 
 int guard_add(int sock, const struct undo *undo, struct glen_error *error)
 {
 	struct message m = { .kind = MSG_ADD, .undo = *undo };
+	struct item *item = item_find(0);
+	int own;
 
-	if (!guard.used || !n_alive())
+	if (!guard.used)
 		return 0;
-	if (guard.n == GUARD_ITEMS_MAX || guard.last_id == INT32_MAX)
+	if (!item || guard.last_id == INT32_MAX)
 		return error_set(error, -ENOSPC,
 				 "more than %d settings of interfaces are "
 				 "changed; delete some ports",
 				 GUARD_ITEMS_MAX);
+	own = fcntl(sock, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return error_set(error, -errno, "cannot copy a socket: %s",
+				 error_reason(errno));
 	m.id = ++guard.last_id;
+	*item = (struct item){ m.id, own, *undo };
+	if (!n_alive())
+		start_anew();
 	if (call_all(&m, sock)) {
-		m.kind = MSG_DEL;
-		call_all(&m, -1);
+		guard_del(m.id);
 		return error_set(error, -ENOSPC,
 				 "a guard process has no room for another "
 				 "setting");
 	}
-	guard.n++;
 	return m.id;
 }
 
 void guard_del(int id)
 {
 	struct message m = { .kind = MSG_DEL, .id = id };
+	struct item *item = id > 0 && guard.used ? item_find(id) : NULL;
 
-	if (id <= 0 || !guard.used)
+	if (!item)
 		return;
-	guard.n--;
+	item_free(item);
 	call_all(&m, -1);
 }
 

@@ -17,8 +17,11 @@
  *
  * They ignore the signals of a terminal or a service manager and are not in
  * glend's session. When one dies, glend notices and lets the other one make a
- * copy of itself, with the list. When both were killed at once nobody is left
- * who could: that is logged, and ports go on without.
+ * copy of itself, with the list. When both were killed at once, glend, which
+ * has the list as well, starts two from itself. Such a guard begins with all
+ * that glend has in memory, and harden() must give that up. If they cannot be
+ * started the log says why, ports go on without, and the next change of an
+ * interface's settings tries again.
  *
  * A glend that is started again must not take what the last one left changed
  * for how things were. So guards hold the descriptor hold_fd, whose flock()
@@ -42,7 +45,8 @@ enum { GUARD_ITEMS_MAX = 512, GUARD_PIDS = 2 };
 struct guard_config {
 	struct loop *loop; /* notices when a guard dies */
 	int hold_fd;	   /* kept open by the guards; -1: none */
-	/* Run in each guard: gives up what it does not need. 0 or -errno */
+	/* Run in each guard: gives up what it does not need, memory too. 0 or
+	 * -errno */
 	int (*harden)(void);
 	void (*log)(const char *text); /* one died, or could not be replaced */
 };
@@ -55,7 +59,7 @@ void guard_stop(void);
 /*
  * Should glend die, undo is run with a copy of sock, which nobody else may use
  * as long as it is on the list. Returns a number for guard_del(), 0 if there
- * are no guards, or -errno with error filled.
+ * are no guards in this process, or -errno with error filled.
  */
 int guard_add(int sock, const struct undo *undo, struct glen_error *error);
 /* It was put back. 0 is fine. */

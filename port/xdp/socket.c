@@ -44,6 +44,8 @@ static int memory_open(struct xdp_sock *s, struct glen_error *error)
 		return error_set(error, -ENOMEM,
 				 "no memory for %u frames of %u bytes",
 				 2 * s->ring_size, s->frame_size);
+	/* A child would get a copy, since the kernel has it pinned. */
+	madvise(mem, s->mem_size, MADV_DONTFORK);
 	s->mem = mem;
 	return 0;
 }

@@ -366,6 +366,33 @@ def test_killed_guard(cable, which):
         assert "was replaced" in glend.log_text()
 
 
+def test_both_guards_killed(cable, netns):
+    """glend starts others, which are small and know what is to be undone."""
+    with Glend(env={"GLEN_NO_TCX": "1"}) as glend:
+        add_nic(glend, cable)
+        add_tap(glend, netns)
+        for _ in range(3):
+            guards = glend.rpc("status")["guards"]
+            os.kill(glend.pid, signal.SIGSTOP)
+            for pid in guards:
+                os.kill(pid, signal.SIGKILL)
+            os.kill(glend.pid, signal.SIGCONT)
+            wait_until(lambda: len(set(glend.rpc("status")["guards"]) -
+                                   set(guards)) == 2, what="new guards")
+        assert "were started again" in glend.log_text()
+        for pid in glend.rpc("status")["guards"]:
+            assert len(os.listdir(f"/proc/{pid}/fd")) == 5 + 2
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                status = dict(line.split(":\t", 1) for line in file)
+            assert int(status["CapEff"], 16) == 1 << 12     # CAP_NET_ADMIN
+            with open(f"/proc/{pid}/maps", encoding="ascii") as file:
+                shared = [line for line in file if line.split()[1][3] == "s"]
+            assert not shared or os.environ.get("SANITIZED"), shared
+        glend.kill9()
+        wait_until(lambda: not leftovers(cable.host), what="undone")
+        ping_anew(cable.far, "10.9.0.1")
+
+
 # Trouble
 
 def test_kernel_drops_are_counted(glend, cable):

@@ -21,6 +21,7 @@ enum { WAIT_MS = 20000 };
 
 static const struct undo nothing = { UNDO_NOTHING, 1, 0, 0 };
 static unsigned n_logs;
+static bool cannot_harden; /* for guards that are started from now on */
 
 static void count_log(const char *text)
 {
@@ -48,9 +49,14 @@ static void wait_logs(struct loop *loop, unsigned n)
 	assert_int_equal(n_logs, n);
 }
 
+static int harden(void)
+{
+	return cannot_harden ? -EPERM : 0;
+}
+
 static int guards_make(struct loop *loop, int hold_fd)
 {
-	const struct guard_config config = { loop, hold_fd, NULL, count_log };
+	const struct guard_config config = { loop, hold_fd, harden, count_log };
 	struct glen_error error;
 
 	n_logs = 0;
@@ -103,24 +109,67 @@ static void a_killed_guard_is_replaced(void **state)
 	close(null);
 }
 
-static void both_killed_is_told_once(void **state)
+static void both_kill(pid_t pids[GUARD_PIDS])
 {
-	struct glen_error error;
-	pid_t pids[GUARD_PIDS];
-	struct loop loop;
-
-	assert_int_equal(loop_init(&loop), 0);
-	assert_int_equal(guards_make(&loop, -1), 0);
 	assert_int_equal(guard_pids(pids), 2);
 	kill(pids[0], SIGKILL);
 	kill(pids[1], SIGKILL);
 	wait_gone(pids[0]);
 	wait_gone(pids[1]);
-	wait_logs(&loop, 1);
-	assert_int_equal(guard_add(-1, &nothing, &error), 0);
-	assert_int_equal(n_logs, 1);
+}
+
+static void both_killed_are_started_again(void **state)
+{
+	struct glen_error error;
+	pid_t pids[GUARD_PIDS], now[GUARD_PIDS];
+	struct loop loop;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), id;
+
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(guards_make(&loop, -1), 0);
+	id = guard_add(null, &nothing, &error);
+	for (unsigned i = 1; i <= 3; i++) {
+		both_kill(pids);
+		/* Noticed by the loop, or by the next one who asks. */
+		if (i < 3)
+			wait_logs(&loop, i);
+		else
+			assert_true(guard_add(null, &nothing, &error) > id);
+		assert_int_equal(n_logs, i);
+		assert_int_equal(guard_pids(now), 2);
+		assert_int_not_equal(now[0], pids[0]);
+		assert_int_not_equal(now[1], pids[1]);
+	}
+	guard_del(id);
+	assert_int_equal(n_logs, 3);
 	guard_stop();
 	loop_fini(&loop);
+	close(null);
+}
+
+static void none_that_starts_is_told_once(void **state)
+{
+	struct glen_error error;
+	pid_t pids[GUARD_PIDS];
+	struct loop loop;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(guards_make(&loop, -1), 0);
+	cannot_harden = true;
+	both_kill(pids);
+	wait_logs(&loop, 1);
+	assert_int_equal(guard_pids(pids), 0);
+	assert_true(guard_add(null, &nothing, &error) > 0);
+	assert_int_equal(n_logs, 1);
+	assert_int_equal(guard_pids(pids), 0);
+	cannot_harden = false;
+	assert_true(guard_add(null, &nothing, &error) > 0);
+	assert_int_equal(n_logs, 2);
+	assert_int_equal(guard_pids(pids), 2);
+	guard_stop();
+	loop_fini(&loop);
+	close(null);
 }
 
 static void the_list_has_an_end(void **state)
@@ -210,7 +259,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_guards_nothing_is_refused),
 		cmocka_unit_test(a_killed_guard_is_replaced),
-		cmocka_unit_test(both_killed_is_told_once),
+		cmocka_unit_test(both_killed_are_started_again),
+		cmocka_unit_test(none_that_starts_is_told_once),
 		cmocka_unit_test(the_list_has_an_end),
 		cmocka_unit_test(the_lock_is_free_when_they_are_done),
 	};
