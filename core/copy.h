@@ -8,8 +8,8 @@
  * copy_bytes    any length; touches exactly the bytes named
  * copy_some     a few, as memcpy(); where the rest is not worth it
  *
- * The vector types let the compiler use what the instruction set has: one
- * register with AVX-512, two with AVX2, four otherwise. copy_bytes() never
+ * A vec is what the instruction set has a register for; wider vector types
+ * would be copied in pieces by way of the stack (gcc 12). copy_bytes() never
  * reads or writes outside [0, len): its source may end at the edge of a
  * mapping, and what lies before it in the destination may be a header that was
  * checked and must not be overwritten from shared memory.
@@ -33,16 +33,35 @@
 #endif
 #endif
 
-typedef uint8_t vec64 __attribute__((vector_size(64), aligned(1), may_alias));
-typedef uint8_t vec32 __attribute__((vector_size(32), aligned(1), may_alias));
+#if defined(__AVX512BW__)
+enum { VEC = 64 };
+#elif defined(__AVX2__)
+enum { VEC = 32 };
+#else
+enum { VEC = 16 };
+#endif
+
+typedef uint8_t vec __attribute__((vector_size(VEC), aligned(1), may_alias));
 typedef uint8_t vec16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint64_t word64 __attribute__((aligned(1), may_alias));
 typedef uint32_t word32 __attribute__((aligned(1), may_alias));
 typedef uint16_t word16 __attribute__((aligned(1), may_alias));
 
+/* n is a constant, and a multiple of VEC. */
+static inline void copy_vecs(void *dst, const void *src, unsigned n)
+{
+	const vec *from = src;
+	vec *to = dst, v[64 / VEC];
+
+	for (unsigned i = 0; i < n / VEC; i++)
+		v[i] = from[i];
+	for (unsigned i = 0; i < n / VEC; i++)
+		to[i] = v[i];
+}
+
 static inline void copy64(void *dst, const void *src)
 {
-	*(vec64 *)dst = *(const vec64 *)src;
+	copy_vecs(dst, src, 64);
 }
 
 #ifdef COPY_ATOMICALLY
@@ -80,11 +99,8 @@ static inline void copy_small(uint8_t *dst, const uint8_t *src, uint32_t len)
 	_mm512_mask_storeu_epi8(dst, m, _mm512_maskz_loadu_epi8(m, src));
 #else
 	if (len >= 32) {
-		vec32 a = *(const vec32 *)src;
-		vec32 z = *(const vec32 *)(src + len - 32);
-
-		*(vec32 *)dst = a;
-		*(vec32 *)(dst + len - 32) = z;
+		copy_vecs(dst, src, 32);
+		copy_vecs(dst + len - 32, src + len - 32, 32);
 	} else if (len >= 16) {
 		vec16 a = *(const vec16 *)src;
 		vec16 z = *(const vec16 *)(src + len - 16);
@@ -163,8 +179,9 @@ static inline void copy_header(uint8_t *dst, const uint8_t *src, uint32_t len,
 	if (len >= 64) {
 		copy64(dst, src);
 	} else if (overread) {
-		*(vec64 *)dst = *(const vec64 *)src &
-				*(const vec64 *)(mask + 64 - len);
+		for (unsigned i = 0; i < 64; i += VEC)
+			*(vec *)(dst + i) = *(const vec *)(src + i) &
+					    *(const vec *)(mask + 64 - len + i);
 	} else {
 		memset(dst, 0, 64);
 		copy_small(dst, src, len);
