@@ -55,7 +55,7 @@ void client_send_open(struct party_side *p)
 {
 	struct client_sender *c = zalloc(sizeof(*c));
 
-	sender_init(&c->s, port_open(&p->opts, p->opts.port), p->opts.frame,
+	sender_init(&c->s, port_open(&p->opts, p->opts.port), 0, p->opts.frame,
 		    p->opts.batch, p->opts.fill);
 	c->quota = p->opts.quota ? p->opts.quota : p->opts.slots;
 	p->state = c;
@@ -74,9 +74,9 @@ void client_recv_open(struct party_side *p)
 {
 	struct receiver *r = zalloc(sizeof(*r));
 
-	receiver_init(r, port_open(&p->opts, p->opts.port));
+	receiver_init(r, port_open(&p->opts, p->opts.port), 0);
 	/* The bridge learns where the receiver is. */
-	if (!send_one(r->port, FRAME_B, FRAME_A))
+	if (!send_one(r->port, FRAME_B, FRAME_A, 0))
 		party_die("a fresh ring is full");
 	p->state = r;
 	p->n_roles = 1;
@@ -114,7 +114,7 @@ static unsigned step_ping(void *state)
 	struct ping *ping = state;
 	uint64_t start = share_now();
 
-	if (!send_one(ping->port, FRAME_A, FRAME_B) || !take(ping->port))
+	if (!send_one(ping->port, FRAME_A, FRAME_B, 0) || !take(ping->port))
 		party_die("the port is closed: %s",
 			  glen_port_error(ping->port));
 	share_sample(ping->side, share_now() - start);
@@ -140,7 +140,7 @@ static void *pong_main(void *arg)
 	struct glen_port *port = arg;
 
 	while (take(port))
-		if (!send_one(port, FRAME_B, FRAME_A))
+		if (!send_one(port, FRAME_B, FRAME_A, 0))
 			party_die("the ring to the switch is full");
 	party_die("the port is closed: %s", glen_port_error(port));
 }
@@ -151,7 +151,7 @@ void client_pong_open(struct party_side *p)
 	struct glen_port *port = port_open(&p->opts, p->opts.port);
 	pthread_t id;
 
-	if (!send_one(port, FRAME_B, FRAME_A))
+	if (!send_one(port, FRAME_B, FRAME_A, 0))
 		party_die("a fresh ring is full");
 	if (pthread_create(&id, NULL, pong_main, port))
 		party_die("cannot start a thread");

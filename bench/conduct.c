@@ -61,10 +61,10 @@ static void slice(struct share *s, unsigned i, unsigned ms, unsigned skip_ms)
 	atomic_store(&side->n_samples, 0);
 	share_give(s, i + 1);
 	share_sleep_ms(skip_ms);
-	n0 = atomic_load(&side->packets);
+	n0 = share_counted(side);
 	t0 = share_now();
 	share_sleep_ms(ms - skip_ms);
-	n1 = atomic_load(&side->packets);
+	n1 = share_counted(side);
 	t1 = share_now();
 	stop(s);
 	own_ns = atomic_load(&side->own_ns);

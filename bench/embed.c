@@ -77,14 +77,15 @@ static void settle(struct embed *e)
 
 static void announce(struct embed *e, unsigned port, uint32_t src)
 {
-	while (!send_one(e->r[port].port, src, FRAME_A))
+	while (!send_one(e->r[port].port, src, FRAME_A, e->s.vnet))
 		settle(e);
 }
 
 static void ports_open(struct embed *e, const struct party_opts *o)
 {
 	struct glen_port_config config = { .slots = o->slots,
-					   .buf_size = o->buf };
+					   .buf_size = o->buf,
+					   .vnet_hdr_len = o->vnet };
 	struct glen_error error = { 0 };
 	struct glen_port *port;
 	char name[16];
@@ -96,7 +97,7 @@ static void ports_open(struct embed *e, const struct party_opts *o)
 		snprintf(name, sizeof(name), "p%u", i);
 		if (glen_switch_port_open(e->sw, &port, name, &config, &error))
 			party_die("cannot open port %u: %s", i, error.text);
-		receiver_init(&e->r[i], port);
+		receiver_init(&e->r[i], port, 0);
 	}
 }
 
@@ -168,7 +169,9 @@ void embed_open(struct party_side *p)
 	if (glen_switch_create(&e->sw, "bench", o->module, options, &error))
 		party_die("cannot make a switch: %s", error.text);
 	ports_open(e, o);
-	sender_init(&e->s, e->r[0].port, o->frame, o->batch, o->fill);
+	sender_init(&e->s, e->r[0].port, 0, o->frame, o->batch, o->fill);
+	if (o->vnet)
+		sender_tso(&e->s, o->vnet);
 	stations_make(e, o);
 	p->state = e;
 	roles_make(p);

@@ -130,6 +130,7 @@ static const struct kind kinds[] = {
 	{ "memcpy", memcpy_open },    { "send", client_send_open },
 	{ "recv", client_recv_open }, { "ping", client_ping_open },
 	{ "pong", client_pong_open }, { "idle", client_idle_open },
+	{ "cores", cores_open },
 };
 
 static const struct {
@@ -146,6 +147,10 @@ static const struct {
 	{ "spread", offsetof(struct party_opts, spread) },
 	{ "fill", offsetof(struct party_opts, fill) },
 	{ "quota", offsetof(struct party_opts, quota) },
+	{ "cores", offsetof(struct party_opts, cores) },
+	{ "senders", offsetof(struct party_opts, senders) },
+	{ "rings", offsetof(struct party_opts, rings) },
+	{ "vnet", offsetof(struct party_opts, vnet) },
 };
 
 static void option_read(struct party_opts *o, char *text)
@@ -189,6 +194,9 @@ static void side_read(struct party_side *p, struct share *share, char *text)
 		.ports = 2,
 		.addrs = 1,
 		.fill = FRAME_MAX,
+		.cores = 1,
+		.senders = 1,
+		.rings = 1,
 	};
 	kind = strchr(word, ':');
 	p->id = (unsigned)atoi(word);
@@ -220,16 +228,18 @@ static inline void relax(void)
 /* One turn of one role. */
 static void role_run(const struct party_side *p, const struct role *r)
 {
+	void *state = r->state ? r->state : p->state;
+
 	while (share_runs(p->share, p->id)) {
 		unsigned n = 0, last = 0;
 
 		for (const party_step *s = r->steps;
 		     s < r->steps + STEPS_MAX && *s; s++) {
-			last = (*s)(p->state);
+			last = (*s)(state);
 			n |= last;
 		}
 		if (r->counts && last)
-			share_count(p->side, last);
+			share_count(p->side, r->who, last);
 		if (n || r->blocks)
 			continue;
 		if (r->yield)
@@ -274,15 +284,16 @@ static void threads_start(struct party_side *p)
 static void *rate_print(void *arg)
 {
 	struct party_side *p = arg;
-	uint64_t t0, n0;
+	uint64_t t0, n0, ns;
 
 	share_give(p->share, p->id + 1);
 	share_sleep_ms(200);
 	t0 = share_now();
-	n0 = p->side->packets;
+	n0 = share_counted(p->side);
 	share_sleep_ms(2000);
-	printf("%.2f ns per packet\n",
-	       (double)(share_now() - t0) / (double)(p->side->packets - n0));
+	ns = share_now() - t0;
+	n0 = share_counted(p->side) - n0;
+	printf("%.2f ns per packet\n", (double)ns / (double)n0);
 	share_give(p->share, TURN_QUIT);
 	return NULL;
 }

@@ -26,16 +26,18 @@ enum {
 typedef unsigned (*party_step)(void *state);
 
 struct role {
-	int cpu;     /* to pin to; -1: anywhere */
-	bool yield;  /* shares its processor: give way when idle */
-	bool blocks; /* its steps sleep by themselves when idle */
-	bool counts; /* what the last step returns has been received */
+	int cpu;      /* to pin to; -1: anywhere */
+	bool yield;   /* shares its processor: give way when idle */
+	bool blocks;  /* its steps sleep by themselves when idle */
+	bool counts;  /* what the last step returns has been received */
+	unsigned who; /* if it counts: a number of its own, from 0 on */
+	void *state;  /* of the steps; NULL: the side's */
 	party_step steps[STEPS_MAX];
 };
 
 /* What may be chosen on the command line; every kind takes what it needs. */
 struct party_opts {
-	const char *layout; /* one, two, three, rtt */
+	const char *layout; /* one, two, three, rtt; pairs, fan-in */
 	const char *port;   /* "switch:port" */
 	const char *module; /* of an embedded switch */
 	unsigned frame, batch, slots, buf, cpu;
@@ -44,6 +46,10 @@ struct party_opts {
 	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
 	unsigned fill;	 /* bytes of each frame that the sender writes */
 	unsigned quota;	 /* packets before a client gives way; 0: slots */
+	unsigned cores;	 /* with a worker each */
+	unsigned senders;
+	unsigned rings; /* per port */
+	unsigned vnet;	/* bytes of virtio_net_hdr: packets are TCP, for TSO */
 };
 
 struct party_side {
@@ -63,6 +69,7 @@ __attribute__((format(printf, 1, 2), noreturn)) void party_die(
 /* The kinds of sides; each exits on failure. */
 void embed_open(struct party_side *p);	/* embed.c */
 void memcpy_open(struct party_side *p); /* embed.c */
+void cores_open(struct party_side *p);	/* cores.c */
 void client_send_open(struct party_side *p);
 void client_recv_open(struct party_side *p);
 void client_ping_open(struct party_side *p);

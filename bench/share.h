@@ -19,7 +19,7 @@
  *
  * All of it lies in one mapped file. Nobody but conduct writes the turn word,
  * so a party pays one load of a line of its own cache per batch. A counter has
- * one writer, the side's receiver, and only grows.
+ * one writer, a receiver of the side's, and only grows.
  *
  * A side that blocks instead of polling may measure its own window (own_ns) or
  * store the duration of single rounds (sample_ns); conduct then takes those.
@@ -39,6 +39,7 @@
 
 enum {
 	SIDES_MAX = 16,
+	RECEIVERS_MAX = 2,     /* threads of a side that count */
 	SAMPLES_MAX = 1 << 16, /* more rounds in a slice are not recorded */
 	/* Values of the turn word; side i runs while it is i + 1. */
 	TURN_NONE = 0,
@@ -46,8 +47,10 @@ enum {
 };
 
 struct side {
-	/* What the receiver got so far; written by it alone. */
-	_Alignas(64) _Atomic uint64_t packets;
+	/* What the receivers got so far; each writes its own. */
+	struct {
+		_Alignas(64) _Atomic uint64_t packets;
+	} received[RECEIVERS_MAX];
 	/* A window measured by the side itself; own_ns 0: it has none. */
 	_Alignas(64) _Atomic uint64_t own_packets;
 	_Atomic uint64_t own_ns;
@@ -141,12 +144,21 @@ static inline void share_leave(struct share *s)
 	atomic_fetch_sub(&s->n_busy, 1);
 }
 
-static inline void share_count(struct side *side, uint32_t n)
+static inline void share_count(struct side *side, unsigned who, uint32_t n)
 {
-	uint64_t old = atomic_load_explicit(&side->packets,
-					    memory_order_relaxed);
+	_Atomic uint64_t *packets = &side->received[who].packets;
+	uint64_t old = atomic_load_explicit(packets, memory_order_relaxed);
 
-	atomic_store_explicit(&side->packets, old + n, memory_order_relaxed);
+	atomic_store_explicit(packets, old + n, memory_order_relaxed);
+}
+
+static inline uint64_t share_counted(struct side *side)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < RECEIVERS_MAX; i++)
+		n += atomic_load(&side->received[i].packets);
+	return n;
 }
 
 static inline void share_sample(struct side *side, uint64_t ns)

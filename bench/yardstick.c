@@ -89,7 +89,7 @@ static void slice_run(struct side *side)
 		post(hop[0]);
 		await(hop[3]);
 		share_sample(side, share_now() - start);
-		share_count(side, 1);
+		share_count(side, 0, 1);
 	}
 }
 

@@ -166,10 +166,10 @@ static __attribute__((noinline)) void poller_register(void)
 	pthread_setspecific(poller_key, &poller_key);
 }
 
-unsigned engine_poll(struct engine *e)
+unsigned engine_poll_worker(struct engine *e, unsigned i)
 {
 	static __thread bool registered;
-	struct worker *w = e->workers[0];
+	struct worker *w = e->workers[i];
 	unsigned used;
 
 	if (!registered) {
@@ -183,6 +183,11 @@ unsigned engine_poll(struct engine *e)
 		worker_events(w, 0);
 	rcu_offline();
 	return used;
+}
+
+unsigned engine_poll(struct engine *e)
+{
+	return engine_poll_worker(e, 0);
 }
 
 unsigned engine_n_workers(const struct engine *e)

@@ -103,6 +103,8 @@ int engine_start(struct engine *engine, struct glen_error *error);
 void engine_stop(struct engine *engine);
 /* Runs worker 0 for one turn in the calling thread (embedded). */
 unsigned engine_poll(struct engine *engine);
+/* The same for worker i of those there are; one thread at a time each. */
+unsigned engine_poll_worker(struct engine *engine, unsigned i);
 unsigned engine_n_workers(const struct engine *engine);
 struct vswitch *engine_switches(struct engine *engine);
 /* Once a second: ageing, link states, ... */
