@@ -77,10 +77,10 @@ class Process:
 class Testpmd(Process):
     """A dpdk-testpmd; its one forwarding thread runs on processor cpu."""
 
-    def __init__(self, folder, name, cpu, vdevs, args, n_ports):
+    def __init__(self, folder, name, cpu, vdevs, args, n_ports, prefix=()):
         run = os.path.join(folder, name)
         os.mkdir(run)
-        argv = ["stdbuf", "-oL", "dpdk-testpmd",
+        argv = [*prefix, "stdbuf", "-oL", "dpdk-testpmd",
                 "--lcores", f"0@{min(1, os.cpu_count() - 1)},1@{cpu}",
                 "--main-lcore", "0", "--no-huge", "-m", "512", "--no-pci",
                 "--no-telemetry", "--file-prefix", name]
