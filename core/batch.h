@@ -8,7 +8,7 @@
  * A batch belongs to one worker and describes up to BATCH_MAX packets that
  * came from one ingress ring:
  *
- *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[]
+ *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[], buf[]
  *   gather()          copies each packet's first hdr_want bytes to hdr[] and
  *                     cuts them off the segments; fills hdr_len[]
  *   module's lookup() reads hdr[], len[]; fills verdict[]
@@ -109,6 +109,8 @@ struct batch {
 	bool offloads;	/* some off[] is not zero */
 	bool identity;	/* all seg0[i] are i and all n_seg[i] are 1: who writes
 			 * others clears it */
+	bool has_buf;	/* buf[] says which buffers the segments lie in */
+	bool took;	/* tx() took some of those, and left others */
 	uint32_t most;	/* no packet is longer; gather() sets it */
 	uint32_t slots; /* driver's own: ring entries to release */
 	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
@@ -120,6 +122,7 @@ struct batch {
 	struct glen_batch view;	       /* what the module sees of it */
 	struct glen_copy copy[BATCH_COPIES];
 	struct seg seg[BATCH_SEGS];
+	uint32_t buf[BATCH_SEGS]; /* of its port's region; if has_buf */
 	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_SIZE];
 };
 

@@ -125,6 +125,9 @@ struct delivery {
 	struct extra_table *extras; /* edits and mirrors of ports, or NULL */
 	struct capture *capture;    /* not told yet of this batch, or NULL */
 	unsigned judged; /* verdicts below are final, drops are counted */
+	/* Whose buffers packets of b may leave with; NULL: copies only. */
+	const struct region_member *from;
+	bool several; /* not those of the group that is being sent */
 };
 
 /* Sends what tx() did not drop of list to where the port is mirrored. */
@@ -148,6 +151,8 @@ static void send_list(struct delivery *d, struct egress *e,
 
 	ctx.worker = w;
 	ctx.counters = &e->counters[w->index];
+	ctx.from = d->several ? NULL : d->from;
+	ctx.taker = d->b;
 	ctx.capture = rcu_load(&port->capture);
 	ctx.track = ctx.capture || mirror != GLEN_MIRROR_NONE;
 	if (__builtin_expect(ctx.track, 0))
@@ -436,6 +441,8 @@ static void send_group(struct delivery *d, const struct group *g)
 		x = fabric_port(d->extras, g->egress->port->index);
 	if (x && x->mirror[GLEN_MIRROR_OUT] != GLEN_MIRROR_NONE)
 		mirror = mirror_of(d, x->mirror[GLEN_MIRROR_OUT]);
+	d->several = g->several || mirror != GLEN_MIRROR_NONE || g->edited ||
+		     (x && x->edits);
 	if (__builtin_expect(g->edited || (x && x->edits), 0))
 		send_edited(d, g, x, mirror);
 	else if (g->first == g->last)
@@ -467,7 +474,7 @@ static inline unsigned group_get(struct worker *w,
 	w->group_of[id] = w->epoch << 16 | g;
 	w->groups[g].egress = snap->egress[id];
 	w->groups[g].n = 0;
-	w->groups[g].edited = false;
+	w->groups[g].edited = w->groups[g].several = false;
 	__builtin_prefetch(w->groups[g].egress);
 	return g;
 }
@@ -475,7 +482,7 @@ static inline unsigned group_get(struct worker *w,
 /* Packets [first, first + n) go to egress ring id. There is room for a run. */
 static inline void add_run(struct worker *w, const struct switch_snap *snap,
 			   uint32_t id, unsigned first, unsigned n,
-			   const struct glen_edit *edit)
+			   const struct glen_edit *edit, bool several)
 {
 	struct group *g = &w->groups[group_get(w, snap, id)];
 	unsigned r = w->n_runs++;
@@ -490,6 +497,7 @@ static inline void add_run(struct worker *w, const struct switch_snap *snap,
 	g->last = r;
 	g->n += n;
 	g->edited |= edit != NULL;
+	g->several |= several;
 }
 
 /* What the module calls reason: one of its own, or one of the core's. */
@@ -588,7 +596,7 @@ static void add_by_flow(struct delivery *d, const struct dest *to,
 		unsigned ring = ring_by_flow(d->b, i, to->n_out);
 
 		run_room(d, at);
-		add_run(d->w, d->snap, to->egress0 + ring, i, 1, edit);
+		add_run(d->w, d->snap, to->egress0 + ring, i, 1, edit, true);
 	}
 }
 
@@ -613,7 +621,7 @@ static unsigned add_set(struct delivery *d, const struct port_set *set,
 			continue;
 		}
 		run_room(d, at);
-		add_run(d->w, snap, to->egress0, first, n, edit);
+		add_run(d->w, snap, to->egress0, first, n, edit, true);
 	}
 	return targets;
 }
@@ -678,7 +686,7 @@ static inline void make_runs(struct delivery *d)
 			while (next < n && b->verdict[next] == v)
 				next++;
 		run_room(d, i);
-		add_run(w, snap, to->egress0 + ring, i, next - i, NULL);
+		add_run(w, snap, to->egress0 + ring, i, next - i, NULL, false);
 	}
 }
 
@@ -709,7 +717,7 @@ static __attribute__((noinline)) void add_copies(struct delivery *d)
 		else if (ring >= dest->n_out)
 			ring = ring_by_flow(b, i, dest->n_out);
 		run_room(d, b->n);
-		add_run(d->w, d->snap, dest->egress0 + ring, i, 1, NULL);
+		add_run(d->w, d->snap, dest->egress0 + ring, i, 1, NULL, true);
 		copies++;
 	}
 	count_add(&d->in->counters->replicated, copies);
@@ -728,6 +736,9 @@ void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		.capture = rcu_load(&in->port->capture),
 	};
 
+	if (__builtin_expect(b->has_buf, 0) && !b->view.edited &&
+	    !b->view.n_copies && !b->multi_seg && !b->offloads)
+		d.from = in->member;
 	groups_reset(w);
 	make_runs(&d);
 	if (__builtin_expect(b->view.n_copies != 0, 0))

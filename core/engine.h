@@ -13,6 +13,7 @@ struct engine {
 	 * drain ports; its index is n_workers. */
 	struct worker *workers[WORKERS_MAX + 1];
 	struct vswitch *switches;
+	struct region *regions;
 	unsigned n_switches;
 	unsigned next_worker; /* of the next ring */
 	/* balance.c's: when it looked last, and whether twice already. */

@@ -43,6 +43,7 @@
 #include "include/glen/glen.h"
 
 struct loop;
+struct region_member;
 struct vswitch;
 struct worker;
 struct port;
@@ -90,16 +91,19 @@ struct ingress {
 	void *drv;		    /* const: the driver's state of this ring */
 	struct counters *counters;  /* const: [0] the worker's, [1] control's */
 	uint16_t ring;		    /* const: ring number */
-	int in_fd;		    /* const while in use: edges wake the ring;
+	const struct region_member *member; /* const: rx() fills batch.buf with
+					     * buffers of its region that tx()
+					     * may take; NULL: none */
+	int in_fd;		/* const while in use: edges wake the ring;
 				 * -1: poll only. Control thread only */
-	struct worker *worker;	    /* control thread; NULL: not started */
-	uint16_t worker_idx;	    /* const while with a worker: its index */
-	bool armed;		    /* not in the worker's poll list */
-	uint64_t idle_since_ns;	    /* when rx first brought nothing; 0: busy */
-	uint64_t armed_at_ns;	    /* for the adaptive spin budget */
-	uint32_t spin_ns;	    /* how long to poll before arming */
-	uint32_t burst;		    /* mean of entries taken at once, lately */
-	_Atomic uint32_t where;	    /* in its worker's set, if it is there */
+	struct worker *worker;	/* control thread; NULL: not started */
+	uint16_t worker_idx;	/* const while with a worker: its index */
+	bool armed;		/* not in the worker's poll list */
+	uint64_t idle_since_ns; /* when rx first brought nothing; 0: busy */
+	uint64_t armed_at_ns;	/* for the adaptive spin budget */
+	uint32_t spin_ns;	/* how long to poll before arming */
+	uint32_t burst;		/* mean of entries taken at once, lately */
+	_Atomic uint32_t where; /* in its worker's set, if it is there */
 	/* The control thread's, for core/balance.c. */
 	struct ring_seen seen;
 	float load;    /* share of a processor in the last second */
@@ -134,6 +138,13 @@ struct tx_ctx {
 	struct worker *worker;
 	struct counters *counters; /* of this worker and egress ring */
 	struct capture *capture;   /* NULL: nobody captures on this port */
+	/*
+	 * Packets come from this member of a region, in buffers that
+	 * batch.buf names: tx() may take them and leave others there, in
+	 * taker->buf, which is the same batch (core/region.h). NULL: copy.
+	 */
+	const struct region_member *from;
+	struct batch *taker;
 	bool track; /* somebody wants to know which packets were dropped */
 	uint64_t dropped[BATCH_MAX / 64]; /* bit i: packet i was dropped; kept
 					   * only if track */

@@ -79,7 +79,8 @@ struct group {
 	uint32_t n;	/* packets */
 	uint16_t first; /* run, if n */
 	uint16_t last;
-	bool edited; /* some run has an edit */
+	bool edited;  /* some run has an edit */
+	bool several; /* some packets go to other groups as well */
 };
 
 /* Neighbouring packets of a batch that go to the same group. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/balance.h"
+#include "core/region.h"
 #include "core/settings.h"
 #include "ctl/config.h"
 #include "lib/error.h"
@@ -127,9 +128,13 @@ static int check_common(struct check *c, const char *key, json_t *value)
 int config_check_reserved(json_t *params, struct glen_error *error)
 {
 	static const char *const known[] = {
-		"mtu",	 "mac",	     "isolated",   "workers",	   "rings",
-		"slots", "buf_size", "extra_bufs", "vnet_hdr_len", NULL
+		"mtu",		"mac",	  "isolated",	  "workers",
+		"rings",	"slots",  "buf_size",	  "extra_bufs",
+		"vnet_hdr_len", "region", "region_token", "region_bufs",
+		"swap",		NULL
 	};
+	struct region_wish wish;
+	bool swap;
 	struct config_where where;
 	struct check c = { NULL, &where, error };
 	long rings, slots, buf_size, extra, vnet;
@@ -165,6 +170,8 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 		err = error_set(error, -EINVAL,
 				"vnet_hdr_len must be 0, 10 or 12, not %ld",
 				vnet);
+	err = err ?: region_read(params, &wish, error);
+	err = err ?: params_bool(params, "swap", false, &swap, error);
 	return err   ?:
 		       layout_init(&layout, rings, slots, buf_size, extra,
 				   error);

@@ -230,6 +230,8 @@ static json_t *config_params(const struct glen_port_config *c)
 			 c->mac[5]);
 		json_object_set_new(o, "mac", json_string(mac));
 	}
+	if (o)
+		port_region_params(o, c);
 	return o;
 }
 
@@ -252,9 +254,13 @@ static int map_user(struct embedded *e, const char *full,
 	if (!info)
 		return error_set(error, -ENOMEM, "out of memory");
 	e->port->ops->attach_info(e->port, info, fds, &n_fds);
-	json_decref(info);
-	err = port_map_local(&e->user, full, &shm->layout, shm->base, fds[0],
+	/* Of a shared region there is no mapping with window and buffers. */
+	err = port_map_local(&e->user, full, &shm->layout,
+			     shm->member.region ? NULL : shm->base, fds[0],
 			     fds[1], fds[2], fds[3], on_close, e);
+	if (!err)
+		port_region_result(e->user, info);
+	json_decref(info);
 	if (err)
 		return error_set(error, err, "cannot map port %s: %s", full,
 				 strerror(-err));

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core/balance.h"
+#include "core/region.h"
 #include "ctl/config.h"
 #include "ctl/missing.h"
 #include "lib/error.h"
@@ -517,6 +518,12 @@ static int worker_show(struct control *ctl, json_t *params, json_t **result,
 	return done(balance_show(ctl->engine), result, error);
 }
 
+static int method_region_list(struct control *ctl, json_t *params,
+			      json_t **result, struct glen_error *error)
+{
+	return done(region_list(ctl->engine), result, error);
+}
+
 static int config_get(struct control *ctl, json_t *params, json_t **result,
 		      struct glen_error *error)
 {
@@ -580,6 +587,7 @@ static const struct method methods[] = {
 	{ "port.list", switch_key, port_list },
 	{ "port.set", NULL, method_port_set },
 	{ "port.show", port_key, method_port_show },
+	{ "region.list", no_keys, method_region_list },
 	{ "stats", stats_keys, stats },
 	{ "switch.add", switch_module_keys, switch_add },
 	{ "switch.del", switch_key, switch_del },

@@ -73,21 +73,41 @@ int layout_init(struct layout *l, uint32_t rings, uint32_t slots,
 	l->window_size = align_up(l->rings_off + 2 * l->rings * l->ring_size,
 				  LAYOUT_PAGE);
 	l->bufs_off = align_up(l->window_size, LAYOUT_ALIGN);
-	l->bufs_size = align_up((uint64_t)l->n_bufs * l->buf_size,
-				LAYOUT_PAGE) +
-		       LAYOUT_PAGE;
+	l->bufs_size = layout_bufs_size(l->n_bufs, l->buf_size);
 	l->size = l->bufs_off + l->bufs_size;
 	return 0;
 }
 
-static void write_ring(const struct layout *l, char *base, unsigned i, bool rx)
+uint64_t layout_bufs_size(uint32_t n_bufs, uint32_t buf_size)
+{
+	return align_up((uint64_t)n_bufs * buf_size, LAYOUT_PAGE) + LAYOUT_PAGE;
+}
+
+int layout_share(struct layout *l, uint32_t n_bufs, uint64_t bufs_off,
+		 struct glen_error *error)
+{
+	if (n_bufs <= LAYOUT_BUFS_RESERVED || bufs_off < l->window_size ||
+	    bufs_off % LAYOUT_ALIGN || bufs_off > 1ULL << 32)
+		return error_set(error, -EINVAL,
+				 "a region of %u buffers, %llu bytes from the "
+				 "port's window: that cannot be",
+				 n_bufs, (unsigned long long)bufs_off);
+	l->n_bufs = n_bufs;
+	l->first_extra = 0;
+	l->bufs_off = bufs_off;
+	l->bufs_size = layout_bufs_size(n_bufs, l->buf_size);
+	l->size = l->bufs_off + l->bufs_size;
+	return 0;
+}
+
+static void write_ring(const struct layout *l, char *base, unsigned i, bool rx,
+		       const uint32_t *ids)
 {
 	uint64_t off = rx ? layout_rx_ring(l, i) : layout_tx_ring(l, i);
 	struct netmap_ring *ring = (void *)(base + off);
-	uint32_t first = LAYOUT_BUFS_RESERVED +
-			 ((rx ? l->rings : 0) + i) * l->slots;
+	uint32_t first = ((rx ? l->rings : 0) + i) * l->slots;
 
-	memset(ring, 0, sizeof(*ring));
+	memset(ring, 0, l->ring_size);
 	ring->buf_ofs = (int64_t)(l->bufs_off - off);
 	ring->num_slots = l->slots;
 	ring->nr_buf_size = l->buf_size;
@@ -95,11 +115,17 @@ static void write_ring(const struct layout *l, char *base, unsigned i, bool rx)
 	ring->dir = rx;
 	ring->tail = rx ? 0 : l->slots - 1;
 	for (uint32_t s = 0; s < l->slots; s++)
-		ring->slot[s] = (struct netmap_slot){ .buf_idx = first + s };
+		ring->slot[s].buf_idx = ids ? ids[first + s] :
+					      LAYOUT_BUFS_RESERVED + first + s;
 }
 
-void layout_write(const struct layout *l, void *base, const char *ifname)
+void layout_write(const struct layout *l, void *base, const char *ifname,
+		  const uint32_t *ids)
 {
+	uint32_t extra = ids && l->extra_bufs ?
+				 ids[layout_own_bufs(l) - l->extra_bufs] :
+				 l->first_extra;
+
 	struct nm_csb_atok *atok = (void *)((char *)base + LAYOUT_ATOK_OFF);
 	struct nm_csb_ktoa *ktoa = (void *)((char *)base + LAYOUT_KTOA_OFF);
 	struct netmap_if *nifp = (void *)((char *)base + LAYOUT_NIFP_OFF);
@@ -110,14 +136,14 @@ void layout_write(const struct layout *l, void *base, const char *ifname)
 	nifp->ni_flags = NI_PRIV_MEM;
 	nifp->ni_tx_rings = l->rings;
 	nifp->ni_rx_rings = l->rings;
-	nifp->ni_bufs_head = l->extra_bufs ? l->first_extra : 0;
+	nifp->ni_bufs_head = l->extra_bufs ? extra : 0;
 	for (unsigned i = 0; i < l->rings; i++) {
 		nifp->ring_ofs[i] = (ssize_t)(layout_tx_ring(l, i) -
 					      LAYOUT_NIFP_OFF);
 		nifp->ring_ofs[l->rings + i] = (ssize_t)(layout_rx_ring(l, i) -
 							 LAYOUT_NIFP_OFF);
-		write_ring(l, base, i, false);
-		write_ring(l, base, i, true);
+		write_ring(l, base, i, false, ids);
+		write_ring(l, base, i, true, ids);
 	}
 	memset(atok, 0, 2 * l->rings * sizeof(*atok));
 	memset(ktoa, 0, 2 * l->rings * sizeof(*ktoa));
@@ -126,8 +152,8 @@ void layout_write(const struct layout *l, void *base, const char *ifname)
 }
 
 /*
- * Reserves the region's whole range, so that the window and the buffers have
- * the distance that the rings' offsets say, and maps both into it. The buffers
+ * Reserves the whole range, so that the window and the buffers have the
+ * distance that the rings' offsets say, and maps both into it. The buffers
  * start at a multiple of LAYOUT_ALIGN so that huge pages can back them.
  */
 int layout_map(const struct layout *l, int window_fd, int bufs_fd, char **out,

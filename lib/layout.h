@@ -22,6 +22,9 @@
  * are reserved as in netmap. TX ring r's slot i starts with buffer
  * 2 + r * slots + i; RX rings follow, then the extra buffers.
  *
+ * Where several ports share a region (core/region.h), each window has a place
+ * of its own in front of the buffers, and slots may name any of those.
+ *
  * Both sides compute the layout with layout_init() from the same few numbers;
  * neither reads it from shared memory.
  */
@@ -46,13 +49,14 @@ struct layout {
 	uint32_t extra_bufs;
 	/* Computed. */
 	uint32_t n_bufs;      /* with the reserved ones */
-	uint32_t first_extra; /* index of the first extra buffer */
+	uint32_t first_extra; /* index of the first extra buffer; 0: the
+			       * region is shared, they may be any */
 	uint64_t ring_size;   /* bytes from one ring to the next */
 	uint64_t rings_off;   /* of TX ring 0, from the window's start */
 	uint64_t window_size;
-	uint64_t bufs_off;  /* of buffer 0, from the region's start */
+	uint64_t bufs_off;  /* of buffer 0, from the window's start */
 	uint64_t bufs_size; /* bytes of the buffers' memfd */
-	uint64_t size;	    /* of the region's address range */
+	uint64_t size;	    /* from the window's start to the buffers' end */
 };
 
 /*
@@ -63,7 +67,23 @@ int layout_init(struct layout *l, uint32_t rings, uint32_t slots,
 		uint32_t buf_size, uint32_t extra_bufs,
 		struct glen_error *error);
 
-/* Byte offset of a ring from the region's start. */
+/* Bytes of the memfd for so many buffers. */
+uint64_t layout_bufs_size(uint32_t n_bufs, uint32_t buf_size);
+
+/*
+ * The port shares a region of n_bufs buffers, the first one bufs_off behind the
+ * port's window. -EINVAL if that makes no sense.
+ */
+int layout_share(struct layout *l, uint32_t n_bufs, uint64_t bufs_off,
+		 struct glen_error *error);
+
+/* Buffers that the port begins with: of its rings, and the extra ones. */
+static inline uint32_t layout_own_bufs(const struct layout *l)
+{
+	return 2 * l->rings * l->slots + l->extra_bufs;
+}
+
+/* Byte offset of a ring from the window's start. */
 static inline uint64_t layout_tx_ring(const struct layout *l, unsigned i)
 {
 	return l->rings_off + i * l->ring_size;
@@ -76,15 +96,18 @@ static inline uint64_t layout_rx_ring(const struct layout *l, unsigned i)
 
 /*
  * Writes netmap_if, ring headers, slots and CSB lines of a fresh window at
- * base (the region's start). Only the maker of a region calls it. The list of
- * extra buffers lies in the buffers themselves: the client chains them, so that
- * it pays for their memory.
+ * base (its start). Only the maker of a window calls it. ids: the buffers of TX
+ * rings, RX rings and the extra ones, layout_own_bufs() of them; NULL: those of
+ * a region of one port. The list of extra buffers lies in the buffers
+ * themselves: the client chains them, so that it pays for their memory; in a
+ * shared region the maker does.
  */
-void layout_write(const struct layout *l, void *base, const char *ifname);
+void layout_write(const struct layout *l, void *base, const char *ifname,
+		  const uint32_t *ids);
 
 /*
- * Reserves the region's whole range of addresses and maps the window and the
- * buffers into it. The caller checked their sizes and seals, keeps both
+ * Reserves the range of addresses from window to buffers and maps both into
+ * it. The caller checked their sizes and seals, keeps both
  * descriptors, and unmaps l->size bytes at *base. -errno with a sentence.
  */
 int layout_map(const struct layout *l, int window_fd, int bufs_fd, char **base,

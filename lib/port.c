@@ -115,6 +115,8 @@ static void link_extra(struct glen_port *port)
 	char *buf = port->base + l->bufs_off +
 		    (size_t)l->first_extra * l->buf_size;
 
+	if (!l->first_extra)
+		return;
 	for (uint32_t i = l->first_extra; i < l->n_bufs; i++) {
 		uint32_t next = i + 1 < l->n_bufs ? i + 1 : 0;
 
@@ -165,6 +167,29 @@ void port_local_command(struct glen_port *port, port_command_fn command)
 	port->command = command;
 }
 
+void port_region_params(json_t *params, const struct glen_port_config *c)
+{
+	if (c->region)
+		json_object_set_new(params, "region", json_string(c->region));
+	if (c->region_token)
+		json_object_set_new(params, "region_token",
+				    json_string(c->region_token));
+	if (c->region_bufs)
+		json_object_set_new(params, "region_bufs",
+				    json_integer(c->region_bufs));
+	if (c->swap)
+		json_object_set_new(params, "swap", json_true());
+}
+
+void port_region_result(struct glen_port *port, json_t *result)
+{
+	const char *token = json_string_value(
+		json_object_get(result, "region_token"));
+
+	snprintf(port->region_token, sizeof(port->region_token), "%s",
+		 token ? token : "");
+}
+
 /* The parameters of port.open; what is 0 is left to glend's defaults. */
 static json_t *open_params(const char *name, const struct glen_port_config *c)
 {
@@ -195,6 +220,7 @@ static json_t *open_params(const char *name, const struct glen_port_config *c)
 			 c->mac[5]);
 		json_object_set_new(params, "mac", json_string(mac));
 	}
+	port_region_params(params, c);
 	return params;
 }
 
@@ -203,7 +229,8 @@ static int read_result(json_t *result, struct layout *l, char *token,
 		       size_t token_size, struct glen_error *error)
 {
 	const char *text;
-	int rings, slots, buf_size, extra_bufs;
+	int rings, slots, buf_size, extra_bufs, n_bufs = 0, err;
+	json_int_t bufs_off = 0;
 
 	if (json_unpack(result, "{s:s, s:i, s:i, s:i, s:i}", "token", &text,
 			"rings", &rings, "slots", &slots, "buf_size", &buf_size,
@@ -213,8 +240,15 @@ static int read_result(json_t *result, struct layout *l, char *token,
 		return error_set(error, -EPROTO,
 				 "glend's answer to port.open is incomplete");
 	strcpy(token, text);
-	return layout_init(l, (uint32_t)rings, (uint32_t)slots,
-			   (uint32_t)buf_size, (uint32_t)extra_bufs, error);
+	err = layout_init(l, (uint32_t)rings, (uint32_t)slots,
+			  (uint32_t)buf_size, (uint32_t)extra_bufs, error);
+	if (err || !json_object_get(result, "region_token"))
+		return err;
+	if (json_unpack(result, "{s:i, s:I}", "n_bufs", &n_bufs, "bufs_off",
+			&bufs_off))
+		return error_set(error, -EPROTO,
+				 "glend's answer to port.open is incomplete");
+	return layout_share(l, (uint32_t)n_bufs, (uint64_t)bufs_off, error);
 }
 
 static void close_fd(int fd)
@@ -272,6 +306,7 @@ static int attach(struct glen_port **port, const char *name, struct rpc *rpc,
 	p->link.rpc = *rpc;
 	p->link.path = strdup(path);
 	strcpy(p->link.token, token);
+	port_region_result(p, result);
 	if (!err && n != N_FDS)
 		err = error_set(error, -EPROTO,
 				"glend sent %u descriptors, not 4; does this "
@@ -363,6 +398,11 @@ struct netmap_ring *glen_port_rx_ring(const struct glen_port *port, unsigned i)
 unsigned glen_port_rings(const struct glen_port *port)
 {
 	return port->n_rings;
+}
+
+const char *glen_port_region_token(const struct glen_port *port)
+{
+	return port->region_token[0] ? port->region_token : NULL;
 }
 
 const char *glen_port_name(const struct glen_port *port)

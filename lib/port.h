@@ -115,8 +115,9 @@ struct glen_port {
 
 	char name[GLEN_NAME_MAX + 1]; /* const */
 	struct layout layout;	      /* const */
-	char *base;		      /* of the region; const */
+	char *base;		      /* of the window; const */
 	bool mapped_by_us;	      /* const: base is ours to unmap */
+	char region_token[33];	      /* const; "": not shared */
 	int window_fd, bufs_fd;	      /* kept for port.resume; -1 if local */
 	struct waiter waiter; /* of glen_wait(), glen_arm(), glen_port_fd() */
 	uint32_t spin_max_ns; /* const: of this machine */
@@ -142,6 +143,11 @@ int port_map_local(struct glen_port **port, const char *name,
 		   const struct layout *l, char *base, int window_fd,
 		   int bufs_fd, int kick_fd, int call_fd,
 		   void (*on_close)(void *arg), void *arg);
+
+/* port.open's parameters for a region, from config to params. */
+void port_region_params(json_t *params, const struct glen_port_config *config);
+/* Copies region_token from port.open's result, if it has one. */
+void port_region_result(struct glen_port *port, json_t *result);
 
 /* What glen_port_stats() calls for a local port, with on_close's arg. */
 void port_local_stats(struct glen_port *port, port_stats_fn stats);

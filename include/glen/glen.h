@@ -91,6 +91,20 @@ struct glen_port_config {
 	bool isolated;		/* no packets to or from isolated ports */
 	uint8_t mac[6];		/* announced in port show; all zero: none */
 	int connect_timeout_ms; /* wait for glend to listen; 0 = do not wait */
+	/*
+	 * A region that the port shares with others of one trust group: all of
+	 * them can read and write all of its buffers. The first port makes it;
+	 * others need its token. NULL: the port has a region of its own.
+	 */
+	const char *region;
+	const char *region_token; /* see glen_port_region_token(); whoever
+				   * makes the region may choose it, NULL: at
+				   * random */
+	unsigned region_bufs;	  /* buffers of all; 0 = 65536, or the region's.
+				   * Memory is taken as it is used */
+	bool swap; /* in the region, packets between ports that say so change
+		    * owner with their buffers and are not copied: after a sync
+		    * a TX slot may name another buffer (NS_BUF_CHANGED) */
 };
 
 /* Counters of a port, added up over its rings. "in": into the switch. */
@@ -137,6 +151,13 @@ struct netmap_if *glen_port_nifp(const struct glen_port *port);
 struct netmap_ring *glen_port_tx_ring(const struct glen_port *port, unsigned i);
 struct netmap_ring *glen_port_rx_ring(const struct glen_port *port, unsigned i);
 unsigned glen_port_rings(const struct glen_port *port);
+
+/*
+ * The token that lets other ports into this port's shared region, 32 hex
+ * digits, borrowed until close; NULL if the port has a region of its own. A
+ * secret: whoever has it can read and change all packets in the region.
+ */
+const char *glen_port_region_token(const struct glen_port *port);
 
 /* "switch:port", borrowed until close. */
 const char *glen_port_name(const struct glen_port *port);

@@ -57,8 +57,9 @@ static void shm_close(struct port *port)
 {
 	struct shm_port *shm = port->drv;
 
+	region_leave(&shm->member);
 	if (shm->base)
-		munmap(shm->base, shm->layout.size);
+		munmap(shm->base, shm->map_size);
 	close_fd(&shm->window_fd);
 	close_fd(&shm->bufs_fd);
 	close_fd(&shm->kick_fd);
@@ -87,11 +88,31 @@ static int memfd(const char *what, uint64_t size, struct glen_error *error)
 	return fd;
 }
 
+/* Only the window: the buffers are mapped once for all members. */
+static int map_window(struct shm_port *shm, struct glen_error *error)
+{
+	void *map = mmap(NULL, shm->layout.window_size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, shm->window_fd, 0);
+
+	if (map == MAP_FAILED)
+		return error_set(error, -errno, "cannot map the window: %s",
+				 error_reason(errno));
+	shm->base = map;
+	shm->map_size = shm->layout.window_size;
+	shm->window = map;
+	shm->bufs = shm->member.region->bufs;
+	return 0;
+}
+
 static int map_all(struct shm_port *shm, struct glen_error *error)
 {
-	int err = layout_map(&shm->layout, shm->window_fd, shm->bufs_fd,
-			     &shm->base, error);
+	int err;
 
+	if (shm->member.region)
+		return map_window(shm, error);
+	shm->map_size = shm->layout.size;
+	err = layout_map(&shm->layout, shm->window_fd, shm->bufs_fd, &shm->base,
+			 error);
 	if (err)
 		return err;
 	shm->window = (uint8_t *)shm->base;
@@ -116,6 +137,8 @@ static void save(struct shm_port *shm)
 			s->dev[i] = st.st_dev;
 			s->ino[i] = st.st_ino;
 		}
+	region_save(&shm->member, &s->region);
+	s->swap = shm->swap;
 	while (getrandom(s->token, sizeof(s->token), 0) !=
 	       (ssize_t)sizeof(s->token))
 		;
@@ -139,16 +162,120 @@ static int open_call(int fd)
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
-/* A new region. */
-static int make(struct shm_port *shm, struct glen_error *error)
+static struct shm_port *shm_of(struct region_member *m)
+{
+	return (void *)((char *)m - offsetof(struct shm_port, member));
+}
+
+/* region_member's: names all buffers in the port's rings. */
+static void scan(struct region_member *m)
+{
+	struct shm_port *shm = shm_of(m);
+
+	for (unsigned i = 0; i < shm->layout.rings; i++)
+		for (uint32_t s = 0; s < shm->layout.slots; s++) {
+			region_seen(m,
+				    slot_buf(slot_load(&shm->in[i].slots[s])));
+			region_seen(m,
+				    slot_buf(slot_load(&shm->out[i].slots[s])));
+		}
+}
+
+static void fresh(struct region_member *m, uint32_t fresh)
+{
+	struct shm_port *shm = shm_of(m);
+
+	shm->saved->region.fresh = fresh;
+}
+
+/* The port shares the buffers of its region. */
+static int share(struct shm_port *shm, struct glen_error *error)
+{
+	const struct region_member *m = &shm->member;
+	struct layout *l = &shm->layout;
+	int err = layout_init(l, l->rings, l->slots, m->region->buf_size,
+			      l->extra_bufs, error);
+
+	return err   ?:
+		       layout_share(l, m->region->n_bufs, region_bufs_off(m),
+				    error);
+}
+
+static int join(struct shm_port *shm, const struct region_wish *wish,
+		struct glen_error *error)
+{
+	int err = region_join(shm->port->sw->engine, wish, &shm->member, error);
+
+	return err ? err : share(shm, error);
+}
+
+static int rejoin(struct shm_port *shm, int bufs_fd, struct glen_error *error)
+{
+	int err = region_rejoin(shm->port->sw->engine, &shm->saved->region,
+				bufs_fd, &shm->member, error);
+
+	return err ? err : share(shm, error);
+}
+
+/* Chains the extra buffers, whose numbers are any. */
+static void chain_extra(struct shm_port *shm, const uint32_t *ids, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t next = i + 1 < n ? ids[i + 1] : 0;
+
+		memcpy(shm->bufs + (size_t)ids[i] * shm->layout.buf_size, &next,
+		       sizeof(next));
+	}
+}
+
+/* Fills the window of a port that shares a region with buffers of that. */
+static int furnish(struct shm_port *shm, struct glen_error *error)
+{
+	const struct layout *l = &shm->layout;
+	uint32_t n = layout_own_bufs(l);
+	uint32_t *ids = malloc(n * sizeof(*ids));
+	int err;
+
+	if (!ids)
+		return error_set(error, -ENOMEM, "out of memory");
+	err = region_take(&shm->member, n, ids, error);
+	if (!err) {
+		layout_write(l, shm->window, shm->port->name, ids);
+		chain_extra(shm, ids + n - l->extra_bufs, l->extra_bufs);
+	}
+	free(ids);
+	return err;
+}
+
+/* The memory of a region of one port; its member has one already. */
+static int make_bufs(struct shm_port *shm, struct glen_error *error)
+{
+	if (shm->member.region)
+		shm->bufs_fd = fcntl(shm->member.region->bufs_fd,
+				     F_DUPFD_CLOEXEC, 0);
+	else
+		return memfd("glen-buffers", shm->layout.bufs_size, error);
+	return shm->bufs_fd >= 0 ?
+		       shm->bufs_fd :
+		       error_set(error, -errno, "dup: %s", error_reason(errno));
+}
+
+/* A new window, and a new region unless it shares one. */
+static int make(struct shm_port *shm, const struct region_wish *wish,
+		struct glen_error *error)
 {
 	struct port *port = shm->port;
-	int call[2], err;
+	int call[2], err = 0;
+
+	if (wish->name)
+		err = join(shm, wish, error);
+	if (err)
+		return err;
 
 	shm->window_fd = memfd("glen-window", shm->layout.window_size, error);
 	if (shm->window_fd < 0)
 		return shm->window_fd;
-	shm->bufs_fd = memfd("glen-buffers", shm->layout.bufs_size, error);
+	shm->bufs_fd = make_bufs(shm, error);
 	if (shm->bufs_fd < 0)
 		return shm->bufs_fd;
 	shm->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -168,9 +295,12 @@ static int make(struct shm_port *shm, struct glen_error *error)
 	err = map_all(shm, error);
 	if (err)
 		return err;
-	layout_write(&shm->layout, shm->window, port->name);
+	if (wish->name)
+		err = furnish(shm, error);
+	else
+		layout_write(&shm->layout, shm->window, port->name, NULL);
 	save(shm);
-	return 0;
+	return err;
 }
 
 static bool is_eventfd(int fd)
@@ -225,6 +355,11 @@ static int resume(struct shm_port *shm, struct port_args *args,
 				 "%u descriptors came with port.resume; %d are "
 				 "needed",
 				 args->n_fds, FD_N);
+	if (s->region.name[0]) {
+		err = rejoin(shm, args->fds[FD_BUFS], error);
+		if (err)
+			return err;
+	}
 	if (!is_ours(s, 0, args->fds[FD_WINDOW], shm->layout.window_size) ||
 	    !is_ours(s, 1, args->fds[FD_BUFS], shm->layout.bufs_size) ||
 	    !is_eventfd(args->fds[FD_KICK]))
@@ -269,6 +404,8 @@ static void init_in(struct shm_port *shm, unsigned i)
 	r->n_bufs = l->n_bufs;
 	r->buf_size = l->buf_size;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
+	r->swap = shm->swap;
+	shm->port->in[i].member = shm->swap ? &shm->member : NULL;
 	r->cur = r->seen = r->saved->tx_cur & r->mask;
 	/* Not a value that the client answered for an earlier glend. */
 	r->arm_value = (uint32_t)worker_clock();
@@ -298,6 +435,9 @@ static void init_out(struct shm_port *shm, unsigned i)
 	r->n_bufs = l->n_bufs;
 	r->buf_size = l->buf_size;
 	r->slot_max = l->buf_size < UINT16_MAX ? l->buf_size : UINT16_MAX;
+	r->region = shm->member.region;
+	r->member = shm->member.id;
+	r->swap = shm->swap;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
 	tail = r->saved->rx_published & r->mask;
 	head = shm_load32(&r->atok->head) & r->mask;
@@ -310,12 +450,33 @@ static void init_out(struct shm_port *shm, unsigned i)
 	shm->port->out[i].drv = r;
 }
 
+/* What regards a region that several ports share. */
+static int options_region(struct shm_port *shm, json_t *params,
+			  struct region_wish *wish, struct glen_error *error)
+{
+	bool swap;
+	int err = region_read(params, wish, error);
+
+	err = err   ?:
+		      params_bool(params, "swap", shm->saved->swap, &swap,
+				  error);
+	shm->swap = !err && swap;
+	if (!err && swap && !wish->name)
+		err = error_set(error, -EINVAL,
+				"swap=true means nothing without region=NAME");
+	if (!err && swap && shm->vnet_hdr_len)
+		err = error_set(error, -EINVAL,
+				"a port with vnet headers cannot swap");
+	return err;
+}
+
 static int options(struct shm_port *shm, json_t *params, const char **token,
-		   struct glen_error *error)
+		   struct region_wish *wish, struct glen_error *error)
 {
 	static const char *const known[] = {
 		"rings",	"slots", "buf_size", "extra_bufs",
-		"vnet_hdr_len", "token", NULL
+		"vnet_hdr_len", "token", "region",   "region_token",
+		"region_bufs",	"swap",	 NULL
 	};
 	const struct shm_saved *s = shm->saved;
 	long rings, slots, buf_size, extra, vnet = 0;
@@ -342,9 +503,47 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 				"vnet_hdr_len %ld: only 0, 10 and 12 exist",
 				vnet);
 	shm->vnet_hdr_len = vnet;
+	err = err ?: options_region(shm, params, wish, error);
+	wish->buf_size = buf_size;
 	return err   ?:
 		       layout_init(&shm->layout, rings, slots, buf_size, extra,
 				   error);
+}
+
+/* After a restart: takes the buffers that the port's slots name. One that
+ * another port has too is exchanged for a copy. */
+static int adopt(struct shm_port *shm, struct netmap_slot *slots,
+		 struct glen_error *error)
+{
+	struct region_member *m = &shm->member;
+	uint32_t size = shm->layout.buf_size, copy;
+
+	for (uint32_t i = 0; i < shm->layout.slots; i++) {
+		uint64_t w = slot_load(&slots[i]);
+		int err;
+
+		if (region_seen(m, slot_buf(w)))
+			continue;
+		err = region_take(m, 1, &copy, error);
+		if (err)
+			return err;
+		memcpy(shm->bufs + (size_t)copy * size,
+		       shm->bufs + (size_t)slot_buf(w) * size, size);
+		slot_store(&slots[i],
+			   slot_word(copy, slot_len(w),
+				     slot_flags(w) | NS_BUF_CHANGED));
+	}
+	return 0;
+}
+
+static int adopt_all(struct shm_port *shm, struct glen_error *error)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < shm->layout.rings; i++)
+		err = adopt(shm, shm->in[i].slots, error) ?:
+			      adopt(shm, shm->out[i].slots, error);
+	return err;
 }
 
 static int shm_open_port(struct port *port, struct port_args *args,
@@ -352,6 +551,7 @@ static int shm_open_port(struct port *port, struct port_args *args,
 {
 	size_t size = (sizeof(struct shm_port) + 63) & ~63UL;
 	struct shm_port *shm = aligned_alloc(64, size);
+	struct region_wish wish = { 0 };
 	const char *token = NULL;
 	int err;
 
@@ -365,10 +565,13 @@ static int shm_open_port(struct port *port, struct port_args *args,
 	if (!args->resume)
 		memset(shm->saved, 0, sizeof(*shm->saved));
 	port->drv = shm;
-	err = options(shm, args->params, &token, error);
+	shm->member.port = port;
+	shm->member.scan = scan;
+	shm->member.fresh = fresh;
+	err = options(shm, args->params, &token, &wish, error);
 	if (!err)
 		err = args->resume ? resume(shm, args, token, error) :
-				     make(shm, error);
+				     make(shm, &wish, error);
 	if (err)
 		goto err_close;
 	port->n_in = port->n_out = shm->layout.rings;
@@ -377,6 +580,10 @@ static int shm_open_port(struct port *port, struct port_args *args,
 		init_in(shm, i);
 		init_out(shm, i);
 	}
+	if (args->resume && shm->member.region)
+		err = adopt_all(shm, error);
+	if (err)
+		goto err_close;
 	return 0;
 err_close:
 	if (args->resume) {
@@ -401,6 +608,10 @@ static void shm_show(struct port *port, json_t *o)
 	json_object_set_new(o, "extra_bufs",
 			    json_integer(shm->layout.extra_bufs));
 	json_object_set_new(o, "vnet_hdr_len", json_integer(shm->vnet_hdr_len));
+	if (!shm->member.region)
+		return;
+	json_object_set_new(o, "region", json_string(shm->member.region->name));
+	json_object_set_new(o, "swap", json_boolean(shm->swap));
 }
 
 static void shm_attach_info(struct port *port, json_t *o, int *fds,
@@ -414,6 +625,14 @@ static void shm_attach_info(struct port *port, json_t *o, int *fds,
 	json_object_set_new(o, "token", json_string(token));
 	json_object_set_new(o, "rings", json_integer(shm->layout.rings));
 	shm_show(port, o);
+	if (shm->member.region) {
+		region_token_text(shm->member.region, token);
+		json_object_set_new(o, "region_token", json_string(token));
+		json_object_set_new(o, "n_bufs",
+				    json_integer(shm->layout.n_bufs));
+		json_object_set_new(o, "bufs_off",
+				    json_integer(shm->layout.bufs_off));
+	}
 	*n_fds = 0;
 	if (shm->window_fd < 0)
 		return;
@@ -444,7 +663,10 @@ const struct port_ops shm_port_ops = {
 	.summary = "a process, through rings and buffers in shared memory",
 	.options = "rings=N (1..16), slots=N (16..4096 per ring)\n"
 		   "buf_size=BYTES (64..65536, a multiple of 64)\n"
-		   "extra_bufs=N, vnet_hdr_len=0|10|12\n",
+		   "extra_bufs=N, vnet_hdr_len=0|10|12\n"
+		   "region=NAME (buffers shared with its other ports)\n"
+		   "region_token=TEXT (32 hex digits), region_bufs=N\n"
+		   "swap=true|false (packets move by reference in it)\n",
 	.open = shm_open_port,
 	.close = shm_close,
 	.show = shm_show,

@@ -134,7 +134,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 
 /* Returns the number of slots described, 0 if some need rx_slow(). */
 static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
-			       uint32_t n)
+			       uint32_t n, bool swap)
 {
 	const struct netmap_slot *slots = r->slots;
 	const uint8_t *bufs = r->bufs;
@@ -153,10 +153,13 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 		b->seg[i].ptr = p;
 		b->seg[i].len = len;
 		b->len[i] = len;
+		if (swap)
+			b->buf[i] = buf;
 	}
 	if (odd)
 		return 0;
 	batch_one_seg_each(b, n);
+	b->has_buf = swap;
 	return n;
 }
 
@@ -174,8 +177,10 @@ static unsigned shm_rx(struct ingress *in, struct batch *b)
 	}
 	if (!n)
 		return 0;
-	if (!r->vnet_hdr_len && !r->discard)
-		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX);
+	if (__builtin_expect(r->swap && !r->discard, 0))
+		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX, true);
+	else if (!r->vnet_hdr_len && !r->discard)
+		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX, false);
 	if (!used)
 		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS);
 	b->overread = true;
@@ -192,10 +197,28 @@ static __attribute__((noinline)) void call_tx(struct ingress *in,
 	shm_call(r->shm);
 }
 
+/* Shows the client which buffers it has instead of those that were taken. */
+static __attribute__((noinline)) void give_back(struct shm_in *r,
+						const struct batch *b)
+{
+	for (uint32_t k = 0; k < b->slots; k++) {
+		struct netmap_slot *slot = &r->slots[(r->cur + k) & r->mask];
+		uint64_t w = slot_load(slot);
+
+		if (slot_buf(w) != b->buf[k])
+			slot_store(slot,
+				   slot_word(b->buf[k], slot_len(w),
+					     slot_flags(w) | NS_BUF_CHANGED));
+	}
+}
+
 static void shm_rx_done(struct ingress *in, struct batch *b)
 {
 	struct shm_in *r = in->drv;
 	uint32_t value, left;
+
+	if (__builtin_expect(b->took, 0))
+		give_back(r, b);
 
 	r->cur = (r->cur + b->slots) & r->mask;
 	shm_store32(&r->saved->tx_cur, r->cur);
@@ -390,6 +413,66 @@ static inline bool write_simple(const struct shm_out *r, const struct batch *b,
 	return true;
 }
 
+/*
+ * What write_simple() does in a region that several ports share. Packets that
+ * lie in buffers of the same region are not copied: the slot gets the packet's
+ * buffer, and the packet's sender the slot's. Only the private header goes back
+ * to where it came from, if a module rewrote it.
+ */
+static inline bool take(const struct shm_out *r, const struct batch *b,
+			unsigned i, uint32_t *buf, struct batch *taker,
+			unsigned from)
+{
+	struct region *region = r->region;
+	uint32_t k = b->seg0[i], theirs = taker->buf[k];
+	uint32_t h = b->hdr_len[i];
+	uint8_t *start = r->bufs + (size_t)theirs * r->buf_size;
+
+	if (b->seg[k].ptr != start + h || region_held(region, theirs))
+		return false;
+	if (memcmp(start, b->hdr[i], h))
+		memcpy(start, b->hdr[i], h);
+	taker->buf[k] = *buf;
+	region_own(region, *buf, from);
+	region_own(region, theirs, r->member);
+	*buf = theirs;
+	return true;
+}
+
+static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
+						   const struct tx_ctx *ctx,
+						   const struct batch *b,
+						   const uint16_t *list,
+						   unsigned n, uint32_t start,
+						   uint64_t *bytes)
+{
+	bool swap = r->swap && ctx->from && ctx->from->region == r->region;
+	unsigned from = swap ? ctx->from->id : 0;
+	uint64_t sum = 0;
+
+	if (swap)
+		ctx->taker->took = true;
+	for (unsigned k = 0; k < n; k++, start++) {
+		struct netmap_slot *slot = &r->slots[start & r->mask];
+		uint32_t buf = slot_buf(slot_load(slot));
+		uint16_t flags = 1 << NS_PORT_SHIFT;
+		unsigned i = list[k];
+		uint32_t len = b->len[i];
+
+		if (bad_buf(buf, r->n_bufs) || region_held(r->region, buf))
+			return false;
+		if (swap && take(r, b, i, &buf, ctx->taker, from))
+			flags |= NS_BUF_CHANGED;
+		else
+			write_packet(r->bufs + (size_t)buf * r->buf_size, b, i,
+				     len);
+		sum += len;
+		slot_store(slot, slot_word(buf, len, flags));
+	}
+	*bytes = sum;
+	return true;
+}
+
 /* Where the next byte of a packet of several slots goes. */
 struct cursor {
 	struct shm_out *r;
@@ -404,7 +487,8 @@ static bool cursor_open(struct cursor *c)
 {
 	c->buf = slot_buf(slot_load(&c->r->slots[c->slot & c->r->mask]));
 	c->used = 0;
-	return !bad_buf(c->buf, c->r->n_bufs);
+	return !bad_buf(c->buf, c->r->n_bufs) &&
+	       !(c->r->region && region_held(c->r->region, c->buf));
 }
 
 static void cursor_close(struct cursor *c)
@@ -511,12 +595,15 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 						  DROP_OUT_NO_ROOM);
 	if (!fit)
 		return;
-	good = simple ? write_simple(r, b, list, fit, start, &bytes) :
-			write_any(r, b, list, fit, start, &bytes);
+	if (__builtin_expect(simple && r->region, 0))
+		good = write_shared(r, ctx, b, list, fit, start, &bytes);
+	else
+		good = simple ? write_simple(r, b, list, fit, start, &bytes) :
+				write_any(r, b, list, fit, start, &bytes);
 	if (!good) {
 		abandon(r, lease);
 		port_break(e->port, "an RX slot names a buffer that does not "
-				    "exist");
+				    "exist or that a NIC has");
 		for (unsigned k = 0; k < fit; k++)
 			tx_drop(ctx, list[k], DROP_OUT_GONE);
 		return;

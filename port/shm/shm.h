@@ -24,6 +24,9 @@
  * buffer that its port holds" is a range check; a client that names a buffer
  * twice mixes up its own packets and nobody else's.
  *
+ * In a region that several ports share (core/region.h) a buffer is the group's:
+ * the range is checked, and that no driver has it.
+ *
  * Ingress (the client's TX ring): cur is ours; [cur, head) is new. One worker
  * only. A chain of NS_MOREFRAG slots is one packet; a chain whose end has not
  * been published yet waits, unless it is too long already.
@@ -40,6 +43,7 @@
 
 #include "core/lease.h"
 #include "core/port.h"
+#include "core/region.h"
 #include "lib/layout.h"
 
 enum { SHM_TOKEN_SIZE = 16 };
@@ -57,6 +61,8 @@ struct shm_saved {
 	uint8_t token[SHM_TOKEN_SIZE];
 	uint64_t dev[4], ino[4]; /* window, buffers */
 	struct shm_saved_ring ring[GLEN_RINGS_MAX];
+	struct region_saved region;
+	uint32_t swap;
 };
 
 struct shm_port;
@@ -76,6 +82,7 @@ struct shm_in {
 	uint32_t arm_value; /* last kern_need_kick that was not 0 */
 	uint32_t kicked;    /* last appl_need_kick we answered */
 	bool discard;	    /* in the middle of a chain too long */
+	bool swap;	    /* packets may leave with their buffers */
 };
 
 /* Egress: the client's RX ring. */
@@ -89,6 +96,9 @@ struct shm_out {
 	uint32_t mask;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
 	uint32_t slot_max;		   /* bytes: a length has 16 bits */
+	bool swap;			   /* takes packets' buffers */
+	uint16_t member;		   /* number in region */
+	struct region *region;		   /* NULL: its own */
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
 	uint32_t consumed;
 	uint32_t kicked;
@@ -98,9 +108,12 @@ struct shm_port {
 	struct port *port;
 	struct layout layout;
 	uint32_t vnet_hdr_len;
-	char *base;		 /* mapping of layout.size */
-	uint8_t *window;	 /* = base */
-	uint8_t *bufs;		 /* in it */
+	char *base;	 /* mapping of map_size */
+	size_t map_size; /* of the layout, or the window only */
+	uint8_t *window; /* = base */
+	uint8_t *bufs;	 /* in it, or the shared region's */
+	struct region_member member;
+	uint32_t swap;
 	int window_fd, bufs_fd;	 /* until the client has them; else -1 */
 	int kick_fd;		 /* eventfd: the client writes, epoll sees */
 	int call_fd;		 /* pipe, our end */

@@ -40,19 +40,22 @@ def no_port_drops(glend):
                for p in ("s:a", "s:b"))
 
 
-@pytest.mark.parametrize("idle", ["wait", "poll", "busy"])
-def test_clients_resume(glend, idle, scaled):
+@pytest.mark.parametrize("idle,region", [
+    ("wait", None), ("poll", None), ("busy", None), ("wait", "group"),
+    ("busy", "group")])
+def test_clients_resume(glend, idle, region, scaled):
     """
     What lay in the rings is still there. It may come twice, if glend died after
     it had delivered a batch and before it noted that; and it is dropped, and
     counted, if it is for a client that has not resumed yet. Nothing else is
-    lost.
+    lost. The same where packets move by reference, in a region of both.
     """
+    more = {"region": region} if region else {}
     deaths = scaled(DEATHS, 5)
     slowest = 0.0
     dropped = 0
     with Peer(glend, "check", "s:a", "s:b", idle=idle,
-              window=WINDOW) as traffic:
+              window=WINDOW, **more) as traffic:
         await_traffic(glend, ["s:a", "s:b"])
         for _ in range(deaths):
             dropped += no_port_drops(glend)

@@ -46,7 +46,7 @@ enum {
 enum idle { IDLE_WAIT, IDLE_BUSY, IDLE_POLL };
 
 static struct {
-	const char *socket;
+	const char *socket, *region;
 	unsigned window, slots, rings, pps;
 	uint32_t len_max; /* default: takes three slots */
 	enum idle idle;
@@ -359,12 +359,20 @@ static struct glen_port *open_port(const char *name)
 	struct glen_port_config c = { .socket = opt.socket,
 				      .slots = opt.slots,
 				      .rings = opt.rings,
-				      .connect_timeout_ms = 5000 };
+				      .connect_timeout_ms = 5000,
+				      .region = opt.region,
+				      .swap = opt.region };
+	static char token[33]; /* of the region that the first port made */
 	struct glen_error error;
 	struct glen_port *port;
 
-	if (!glen_port_open(&port, name, &c, &error))
+	if (opt.region && token[0])
+		c.region_token = token;
+	if (!glen_port_open(&port, name, &c, &error)) {
+		if (opt.region)
+			strcpy(token, glen_port_region_token(port));
 		return port;
+	}
 	fprintf(stderr, "%s: %s\n", name, error.text);
 	exit(2);
 }
@@ -373,6 +381,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: peer [--socket PATH] [--window N] [--slots N] "
 			"[--len-max N] [--rings N] [--pps N] "
+			"[--region NAME] "
 			"[--idle wait|busy|poll] [--wait-ms N] [--from BYTE] "
 			"[--to BYTE] check PORT PORT | "
 			"flood|hold|drain|bounce PORT\n");
@@ -388,6 +397,8 @@ static char **parse(char **arg)
 			usage();
 		else if (!strcmp(arg[0], "--socket"))
 			opt.socket = arg[1];
+		else if (!strcmp(arg[0], "--region"))
+			opt.region = arg[1];
 		else if (!strcmp(arg[0], "--window"))
 			opt.window = value;
 		else if (!strcmp(arg[0], "--len-max"))

@@ -77,7 +77,7 @@ static inline void fake_init(struct fake *f, unsigned rings, unsigned slots,
 	assert_true(f->kick_fd >= 0);
 	f->atok = (void *)(f->window + LAYOUT_ATOK_OFF);
 	f->ktoa = (void *)(f->window + LAYOUT_KTOA_OFF);
-	layout_write(&f->l, f->window, "fake");
+	layout_write(&f->l, f->window, "fake", NULL);
 }
 
 static inline void fake_fini(struct fake *f)

@@ -147,7 +147,7 @@ static void writes_what_the_macros_read(void **state)
 	assert_non_null(base);
 	assert_non_null(seen);
 	memset(base, 0xa5, l.window_size);
-	layout_write(&l, base, "a-name-that-is-too-long");
+	layout_write(&l, base, "a-name-that-is-too-long", NULL);
 	nifp = NETMAP_IF(base, LAYOUT_NIFP_OFF);
 	assert_string_equal(nifp->ni_name, "a-name-that-is-");
 	assert_int_equal(nifp->ni_version, NETMAP_API);

@@ -60,6 +60,9 @@ enum opt {
 	OPT_NO_ANNOUNCE,
 	OPT_WAIT,
 	OPT_ISOLATED,
+	OPT_REGION,
+	OPT_REGION_TOKEN,
+	OPT_SWAP,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -72,6 +75,9 @@ static const struct option long_options[] = {
 	{ "buf-size", required_argument, NULL, OPT_BUF_SIZE },
 	{ "vnet-hdr", required_argument, NULL, OPT_VNET_HDR },
 	{ "isolated", no_argument, NULL, OPT_ISOLATED },
+	{ "region", required_argument, NULL, OPT_REGION },
+	{ "region-token", required_argument, NULL, OPT_REGION_TOKEN },
+	{ "swap", no_argument, NULL, OPT_SWAP },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "flows", required_argument, NULL, OPT_FLOWS },
 	{ "first-flow", required_argument, NULL, OPT_FIRST_FLOW },
@@ -114,6 +120,9 @@ static const struct {
 	{ OPT_SOCKET, OPENS },
 	{ OPT_WAIT, OPENS },
 	{ OPT_ISOLATED, OPENS },
+	{ OPT_REGION, OPENS },
+	{ OPT_REGION_TOKEN, OPENS },
+	{ OPT_SWAP, OPENS },
 	{ OPT_FIRST_FLOW, SENDS },
 	{ OPT_SIZE, SENDS | MODE_PING },
 	{ OPT_RATE, SENDS },
@@ -218,6 +227,15 @@ static int set_port_option(struct gen_opts *o, int opt, const char *arg,
 		return r;
 	case OPT_ISOLATED:
 		o->config.isolated = true;
+		return 0;
+	case OPT_REGION:
+		o->config.region = arg;
+		return 0;
+	case OPT_REGION_TOKEN:
+		o->config.region_token = arg;
+		return 0;
+	case OPT_SWAP:
+		o->config.swap = true;
 		return 0;
 	}
 	return 1;

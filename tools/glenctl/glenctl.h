@@ -66,6 +66,7 @@ extern const struct command port_commands[];
 extern const struct command module_commands[];
 extern const struct command driver_commands[];
 extern const struct command worker_commands[];
+extern const struct command region_commands[];
 extern const struct command fdb_commands[];
 extern const struct command vlan_commands[];
 extern const struct command tuple3_commands[];

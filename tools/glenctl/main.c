@@ -20,6 +20,8 @@ static const struct command commands[] = {
 	{ "driver", "", "kinds of ports", NULL, NULL, driver_commands },
 	{ "worker", "", "threads that move packets", NULL, NULL,
 	  worker_commands },
+	{ "region", "", "buffers that ports share", NULL, NULL,
+	  region_commands },
 	{ "fdb", "", "MAC addresses a switch has learned", NULL, NULL,
 	  fdb_commands },
 	{ "vlan", "", "VLANs and mirrors of ports", NULL, NULL, vlan_commands },

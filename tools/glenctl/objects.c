@@ -508,3 +508,58 @@ const struct command worker_commands[] = {
 	  worker_show_help, worker_show_run, NULL },
 	{ NULL },
 };
+
+static const char region_list_help[] =
+	"Shows the regions that ports share: how many buffers they have, how many\n"
+	"no port has now, and how many nobody can use any more (they were on their\n"
+	"way when glend was killed; they come back when the region's last port\n"
+	"goes). A region of one port is not shown.\n"
+	"\nExamples:\n"
+	"  glenctl region list\n"
+	"  glenctl port add vale0:eth0 xdp region=nf region_token=$TOKEN\n"
+	"  glenctl region list --json | jq '.[] | select(.free < 1000)'\n";
+
+static int region_list_run(struct ctl *ctl, int argc, char **argv)
+{
+	static const char *const titles[] = { "REGION", ">BUFFERS", ">BYTES",
+					      ">FREE",	">LOST",    "PORTS",
+					      NULL };
+	json_t *regions, *r, *ports, *port;
+	struct table t;
+	size_t i, k;
+	int ret;
+
+	ret = no_options(ctl, argc, argv, 0, 0);
+	if (!ret)
+		ret = call(ctl, "region.list", NULL, CALL_TIMEOUT_MS, &regions);
+	if (ret)
+		return ret;
+	if (ctl->json)
+		return print_json(regions);
+	table_init(&t, titles);
+	json_array_foreach(regions, i, r) {
+		ports = json_object_get(r, "ports");
+		json_array_foreach(ports, k, port) {
+			static const char *const keys[] = { "bufs", "buf_size",
+							    "free", "lost",
+							    NULL };
+
+			table_add(&t, "%s", k ? "" : get_str(r, "region"));
+			for (unsigned c = 0; keys[c]; c++)
+				table_add(&t, k ? "" : "%llu",
+					  (unsigned long long)get_u64(r,
+								      keys[c]));
+			table_add(&t, "%s", json_string_value(port));
+		}
+	}
+	table_print(&t, stdout, 0, 0);
+	table_fini(&t);
+	json_decref(regions);
+	return EXIT_OK;
+}
+
+const struct command region_commands[] = {
+	{ "list", "", "regions that ports share, and their buffers",
+	  region_list_help, region_list_run, NULL },
+	{ NULL },
+};
