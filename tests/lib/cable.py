@@ -56,6 +56,20 @@ class Cable:
         self.close()
 
 
+def add_tap(glend, netns, quiet=True, switch="sw0", **options):
+    """Another port of the switch: interface t in a namespace."""
+    ns = netns()
+    if quiet:
+        ns.no_ipv6()
+    glend.rpc("port.add", port=f"{switch}:t", driver="tap", netns=ns.name,
+              **options)
+    return ns
+
+
+def mac_of(ns, ifname):
+    return ns.links()[ifname]["address"]
+
+
 def ping(ns, address, *args, count=3):
     text = ns.run(["ping", "-c", str(count), "-i", "0.05", "-W", "5", *args,
                    address])

@@ -16,8 +16,8 @@ from scapy.all import Dot1AD, Dot1Q, Ether, raw
 import glen
 from glen import Glend, RpcError, wait_until
 from gso import NOBODY, big_packet, check_segments
-from cable import (FAR4, FAR6, HOST4, HOST6, Cable, counters, iperf, leftovers,
-                 ping, ping_anew)
+from cable import (FAR4, FAR6, HOST4, HOST6, Cable, add_tap, counters, iperf,
+                   leftovers, mac_of, ping, ping_anew)
 
 pytestmark = pytest.mark.skipif(bool(glen.why_no_root()),
                                 reason=str(glen.why_no_root()))
@@ -30,27 +30,9 @@ def driver(request):
     return request.param
 
 
-@pytest.fixture
-def cable():
-    with Cable() as made:
-        yield made
-
-
 def add_pair(glend, cable, driver="packet", **options):
     return glend.rpc("port.add", port="sw0:eth0", driver=driver, host=True,
                      netns=cable.host.name, **options)
-
-
-def add_tap(glend, netns, quiet=True, **options):
-    ns = netns()
-    if quiet:
-        ns.no_ipv6()
-    glend.rpc("port.add", port="sw0:t", driver="tap", netns=ns.name, **options)
-    return ns
-
-
-def mac_of(ns, ifname):
-    return ns.links()[ifname]["address"]
 
 
 def ports(glend):

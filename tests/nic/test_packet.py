@@ -12,35 +12,17 @@ from scapy.all import Dot1AD, Dot1Q, Ether, IP, UDP, Raw, raw, rdpcap
 import glen
 from glen import Glend, RpcError, wait_until
 from gso import NOBODY, big_packet, check_segments, checksums_hold
-from cable import FAR4, FAR6, Cable, counters, iperf, leftovers, ping, ping_anew
+from cable import (FAR4, FAR6, Cable, add_tap, counters, iperf, leftovers,
+                   mac_of, ping, ping_anew)
 
 pytestmark = pytest.mark.skipif(bool(glen.why_no_root()),
                                 reason=str(glen.why_no_root()))
 TOOLS = glen.why_missing("iperf3", "ss", "tc", "ethtool")
 
 
-@pytest.fixture
-def cable():
-    with Cable() as made:
-        yield made
-
-
 def add_nic(glend, cable, **options):
     return glend.rpc("port.add", port="sw0:eth0", driver="packet",
                      netns=cable.host.name, **options)
-
-
-def add_tap(glend, netns, quiet=True, **options):
-    """Another port of the switch: interface t in a namespace."""
-    ns = netns()
-    if quiet:
-        ns.no_ipv6()
-    glend.rpc("port.add", port="sw0:t", driver="tap", netns=ns.name, **options)
-    return ns
-
-
-def mac_of(ns, ifname):
-    return ns.links()[ifname]["address"]
 
 
 def frame(src, dst=NOBODY):

@@ -224,6 +224,9 @@ def test_multi_queue(netns):
         tcp(b, a, a.ip)
         ping(a, b.ip)
         glend.check_identity()
+        rings = glend.rpc("stats", port=f"sw0:{a.far}", rings=True)["ports"][
+            0]["rings"]
+        assert len([r for r in rings if r["in"]["packets"]]) > 1, rings
         bed.glend.rpc("port.del", port=f"sw0:{a.far}")
         with pytest.raises(RpcError, match="4 receive queues, not 5"):
             bed.port(a, queues=5)
@@ -231,8 +234,19 @@ def test_multi_queue(netns):
         assert bed.show(a)["nic_queues"] == 4
 
 
-def test_busy_polling(bed):
-    a, b = bed.two(busy_poll=64)
+def test_the_kernel_is_woken_to_send(bed):
+    """Need-wakeup: in copy mode each batch asks for it, and no more."""
+    a, b = bed.two()
+    ping(a, b.ip)
+    tcp(a, b, b.ip)
+    out = bed.glend.port_stats(f"sw0:{b.far}")["out"]
+    assert 0 < out["kicks"] <= out["packets"], out
+
+
+@pytest.mark.parametrize("queues", [1, 4])
+def test_busy_polling(bed, queues):
+    a, b = bed.two({"queues": queues}, busy_poll=64)
+    assert bed.show(a)["busy_poll"] == 64
     ping(a, b.ip)
     tcp(a, b, b.ip)
     bed.glend.check_identity()
