@@ -7,9 +7,9 @@
  *
  * A flood loses packets; then every sender's order must be kept and every
  * packet counted. A worker is stopped in the middle of a copy by making a page
- * of its sender's buffers inaccessible to the switch: it faults half way through
- * a packet, with its room in the RX ring reserved, and the handler waits until
- * the test lets it go on. No timing decides anything: PATIENCE_MS is for those
+ * of its sender's buffers inaccessible to the switch: it faults half way
+ * through a packet, with its room in the RX ring reserved, and the handler
+ * waits until the test lets it go on. No timing decides anything: PATIENCE_MS is for those
  * that would wait for ever.
  */
 #include "raw_client.h"
@@ -213,11 +213,11 @@ static void others_send(unsigned first)
 	for (uint32_t k = 0; k < EACH; k++)
 		for (unsigned i = first; i < n_senders; i++)
 			for (unsigned to = 0; to < 2; to++)
-				while (!client_send(
-					senders[i].client, 0,
-					(struct sent){ .verdict = TO(to),
-						       .flow = i,
-						       .seq = k }))
+				while (!client_send(senders[i].client, 0,
+						    (struct sent){
+							    .verdict = TO(to),
+							    .flow = i,
+							    .seq = k }))
 					wait_a_little(until);
 	for (unsigned i = first; i < n_senders; i++)
 		while (!is_taken(&senders[i]))
@@ -334,10 +334,16 @@ static void others_pass_a_stopped_copy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FLOOD(1), FLOOD(2), FLOOD(3), FLOOD(4), FLOOD(5), FLOOD(6),
-		FLOOD(7), FLOOD(8), cmocka_unit_test_setup_teardown(
-			others_pass_a_stopped_copy, rig_setup,
-			stopped_teardown),
+		FLOOD(1),
+		FLOOD(2),
+		FLOOD(3),
+		FLOOD(4),
+		FLOOD(5),
+		FLOOD(6),
+		FLOOD(7),
+		FLOOD(8),
+		cmocka_unit_test_setup_teardown(others_pass_a_stopped_copy,
+						rig_setup, stopped_teardown),
 	};
 
 	return cmocka_run_group_tests_name("fan_in", tests, NULL, NULL);
