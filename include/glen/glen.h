@@ -19,7 +19,7 @@
  *
  * There are two ways to use a port, and one ring must stick to one of them:
  *   - netmap's way: glen_port_tx_ring()/glen_port_rx_ring() and the macros of
- *     net/netmap_user.h, with glen_txsync()/glen_rxsync() in place of the
+ *     net/netmap_ring.h, with glen_txsync()/glen_rxsync() in place of the
  *     ioctls;
  *   - the simple way: glen_send() and glen_recv()/glen_release(), which copy
  *     to and point into the rings.
@@ -47,7 +47,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <net/netmap_user.h>
+#include <net/netmap_ring.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,7 +3,7 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <net/netmap_user.h>
+#include <net/netmap_ring.h>
 #include <stdlib.h>
 #include <string.h>
 

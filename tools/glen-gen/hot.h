@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <net/netmap_user.h>
+#include <net/netmap_ring.h>
 
 #include "payload.h"
 
