@@ -9,8 +9,8 @@
  * packet counted. A worker is stopped in the middle of a copy by making a page
  * of its sender's buffers inaccessible to the switch: it faults half way
  * through a packet, with its room in the RX ring reserved, and the handler
- * waits until the test lets it go on. No timing decides anything: PATIENCE_MS is for those
- * that would wait for ever.
+ * waits until the test lets it go on. No timing decides anything: PATIENCE_MS
+ * is for those that would wait for ever.
  */
 #include "raw_client.h"
 
