@@ -67,7 +67,7 @@ help:
 	@echo "make demo       one minute of real traffic through a private glend"
 	@echo "make check      all test suites; the last line is the result"
 	@echo "make check SUITE=unit"
-	@echo "                some of them: style unit clang cross install fuzz netns nic module peer fault vhost vm soak asan tsan"
+	@echo "                some of them: style unit clang cross install fuzz netns nic module peer fault vhost httpd vm soak asan tsan"
 	@echo "make bench      all benchmarks; results also in $(BUILD)/bench.json"
 	@echo "make bench BENCH='glend-60 rtt'"
 	@echo "                some of them"

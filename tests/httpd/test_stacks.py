@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# test_stacks.py - stacks at both ends, several on one address, deaths.
+import subprocess
+import time
+
+import pytest
+
+from glen import binary, wait_until
+from httpd import (ADDRESS, Httpd, Load, cpu_seconds, load, wait_traffic)
+
+N_REQUESTS = 1_000_000
+
+
+def clean(result, n):
+    report, code = result
+    assert (report["requests"], report["failed"], code) == (n, 0, 0), report
+
+
+def test_a_million_requests(switch, scaled):
+    n = scaled(N_REQUESTS)
+    with Httpd(switch, "s:www", "--slots", 4096) as server:
+        clean(load(switch, "s:load", "--slots", 4096, "--requests", n,
+                   "--connections", 128, "--path", "/bytes/64", "--check"), n)
+        large = max(n // 1000, 1)
+        clean(load(switch, "s:load", "--slots", 4096, "--requests", large,
+                   "--connections", 16, "--path", "/bytes/300000",
+                   "--check"), large)
+        code, out, _ = server.stop()
+    assert code == 0
+    assert f"{n + large} requests on " in out
+    assert ", 0 connections broken off" in out
+    switch.check_identity()
+
+
+def test_one_of_two_is_killed(switch, scaled):
+    n = scaled(100_000)
+    with Httpd(switch, "s:www1", "--port", 80) as first, \
+            Httpd(switch, "s:www2", "--port", 81):
+        with Load(switch, "s:load1", "--duration", 1000, "--timeout", 1,
+                  server=f"{ADDRESS}:80") as doomed, \
+                Load(switch, "s:load2", "--requests", n, "--check",
+                     address="10.0.0.4", server=f"{ADDRESS}:81") as other:
+            wait_traffic(switch, "s:www1")
+            wait_traffic(switch, "s:www2")
+            first.process.kill()
+            wait_traffic(switch, "s:www2")
+            clean(other.result(), n)
+            doomed.process.terminate()
+            report, code = doomed.result()
+        assert code == 1 and report["requests"] and report["failed"]
+        # The claim is free again, and so is the name of the port.
+        with Httpd(switch, "s:www1", "--port", 80):
+            clean(load(switch, "s:load1", "--requests", 100,
+                       server=f"{ADDRESS}:80"), 100)
+    switch.check_identity()
+
+
+def test_a_claim_is_taken(switch):
+    with Httpd(switch, "s:www1"):
+        with pytest.raises(RuntimeError) as refusal:
+            Httpd(switch, "s:www2")
+        assert "s:www1" in str(refusal.value) or "www1" in str(refusal.value)
+        with Httpd(switch, "s:www2", "--port", 8080):
+            pass
+
+
+def test_glend_is_restarted_under_load(switch, scaled):
+    n = scaled(50_000)
+    with Httpd(switch, "s:www"), \
+            Load(switch, "s:load", "--requests", n, "--check", "--timeout",
+                 60) as running:
+        for _ in range(3):
+            wait_traffic(switch, "s:www", 100)
+            switch.restart()
+        clean(running.result(), n)
+        wait_until(lambda: switch.rpc("tuple3.show", switch="s")["count"] ==
+                   1, what="only the server's claim")
+
+
+def test_on_a_learning_bridge(glend):
+    with Httpd(glend, "l:www"):
+        clean(load(glend, "l:load", "--requests", 1000, "--check"), 1000)
+    glend.check_identity()
+
+
+def test_errors_are_counted(switch):
+    with Httpd(switch, "s:www"):
+        report, code = load(switch, "s:load", "--requests", 10, "--path",
+                            "/missing")
+        assert code == 1 and report["errors"]["status"] == 10
+        report, code = load(switch, "s:load", "--requests", 10, "--timeout",
+                            1, server=f"{ADDRESS}:99")
+        assert code == 1 and report["errors"]["connect"] == 10
+
+
+def test_sleeps_when_idle(switch):
+    with Httpd(switch, "s:www") as server:
+        clean(load(switch, "s:load", "--requests", 100), 100)
+        before = cpu_seconds(server.pid)
+        time.sleep(2)
+        assert cpu_seconds(server.pid) - before <= 0.04
+
+
+def test_its_port_is_taken_away(switch):
+    with Httpd(switch, "s:www") as server:
+        switch.rpc("port.del", port="s:www")
+        server.process.wait(10)
+        code, _, err = server.stop()
+        assert code == 1 and "glen-httpd: " in err and len(err) > 20
+        server.process.returncode = 0
+
+
+@pytest.mark.parametrize("args, word", [
+    ((), "--attach"),
+    (("--attach", "s:a"), "--address"),
+    (("--attach", "s:a", "--address", "10.0.0"), "10.0.0"),
+    (("--attach", "s:a", "--address", "10.0.0.1/33"), "33"),
+    (("--attach", "s:a", "--address", "10.0.0.1", "--port", "0"), "--port"),
+    (("--attach", "s:a", "--address", "10.0.0.1", "--root", "/missing"),
+     "/missing"),
+    (("--attach", "s:a", "--address", "10.0.0.1", "--gateway", "10.1.0.1"),
+     "10.1.0.1"),
+    (("--attach", "s:a", "--address", "10.0.0.1", "--mac",
+      "01:00:00:00:00:00"), "--mac"),
+    (("--attach", "s:a", "--address", "10.0.0.1", "--slots", "100"), "100"),
+])
+def test_bad_options(args, word):
+    done = subprocess.run([binary("glen-httpd"), *args], text=True,
+                          capture_output=True, timeout=20)
+    assert done.returncode == 2 and word in done.stderr
