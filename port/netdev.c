@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
@@ -150,6 +152,45 @@ unsigned netdev_mtu(const struct netdev *dev)
 	struct ifreq ifr;
 
 	return query(dev, SIOCGIFMTU, &ifr) ? 0 : (unsigned)ifr.ifr_mtu;
+}
+
+/* IFLA_XDP_ATTACHED among the attributes of an interface; 0: there is none. */
+static unsigned xdp_attached(const struct nlmsghdr *nh)
+{
+	const struct rtattr *rta = IFLA_RTA(NLMSG_DATA(nh));
+	int left = IFLA_PAYLOAD(nh);
+
+	while (RTA_OK(rta, left) && (rta->rta_type & ~NLA_F_NESTED) != IFLA_XDP)
+		rta = RTA_NEXT(rta, left);
+	if (!RTA_OK(rta, left))
+		return 0;
+	left = RTA_PAYLOAD(rta);
+	for (rta = RTA_DATA(rta); RTA_OK(rta, left); rta = RTA_NEXT(rta, left))
+		if (rta->rta_type == IFLA_XDP_ATTACHED && RTA_PAYLOAD(rta))
+			return *(const uint8_t *)RTA_DATA(rta);
+	return 0;
+}
+
+static void xdp_look(const struct nlmsghdr *nh, void *arg)
+{
+	unsigned *attached = arg;
+
+	if (nh->nlmsg_type == RTM_NEWLINK)
+		*attached = xdp_attached(nh);
+}
+
+bool netdev_has_generic_xdp(const struct netdev *dev)
+{
+	struct {
+		struct nlmsghdr nh;
+		struct ifinfomsg ifi;
+	} r = { .nh = { .nlmsg_len = NLMSG_LENGTH(sizeof(r.ifi)),
+			.nlmsg_type = RTM_GETLINK },
+		.ifi = { .ifi_index = (int)dev->ifindex } };
+	unsigned attached = 0;
+
+	return !undo_query(dev->sock, &r.nh, xdp_look, &attached) &&
+	       (attached == XDP_ATTACHED_SKB || attached == XDP_ATTACHED_MULTI);
 }
 
 uint64_t netdev_netns_ino(const struct netdev *dev)

@@ -66,6 +66,8 @@ int netdev_call(struct netdev *dev, int (*function)(void *arg), void *arg,
 
 /* Its present name; -ENODEV: it was deleted or moved to another namespace. */
 int netdev_ifname(const struct netdev *dev, char *ifname);
+/* An XDP program sits behind its driver (generic mode). */
+bool netdev_has_generic_xdp(const struct netdev *dev);
 /* Flags IFF_*; 0 if it is gone. */
 unsigned netdev_flags(const struct netdev *dev);
 /* 0 if it is gone. */
@@ -100,6 +102,14 @@ struct bpf_insn;
 int netdev_prog_attach(struct netdev *dev, bool egress,
 		       const struct bpf_insn *insns, unsigned n_insns,
 		       struct netdev_prog *prog, struct glen_error *error);
+/*
+ * The same on the way in, always as a filter; packets for which the program
+ * returns -1 come in at interface to next, and generic XDP programs there let
+ * them pass (act_mirred; a program's own redirect they take for new ones).
+ */
+int netdev_prog_redirect(struct netdev *dev, const struct netdev *to,
+			 const struct bpf_insn *insns, unsigned n_insns,
+			 struct netdev_prog *prog, struct glen_error *error);
 /* Before netdev_close(). One that is not attached (netdev_prog_none()) is
  * fine. */
 void netdev_prog_detach(struct netdev *dev, struct netdev_prog *prog);

@@ -8,6 +8,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +40,14 @@ struct attach_job {
 	struct netdev_prog *prog;
 	int prog_fd;
 	bool egress;
+	unsigned to; /* interface whose way in is next; 0: the program says */
 	struct glen_error *error;
 };
 
 struct tc_request {
 	struct nlmsghdr nh;
 	struct tcmsg tc;
-	char attrs[128];
+	char attrs[256];
 };
 
 static int bpf(int cmd, union bpf_attr *attr)
@@ -91,7 +93,7 @@ static int attach_link(struct attach_job *job)
 	union bpf_attr attr;
 	int fd;
 
-	if (getenv("GLEN_NO_TCX"))
+	if (job->to || getenv("GLEN_NO_TCX"))
 		return -EINVAL;
 	memset(&attr, 0, sizeof(attr));
 	attr.link_create.prog_fd = job->prog_fd;
@@ -104,8 +106,8 @@ static int attach_link(struct attach_job *job)
 	return 0;
 }
 
-static void attr_put(struct tc_request *r, unsigned type, const void *data,
-		     size_t len)
+static struct rtattr *attr_put(struct tc_request *r, unsigned type,
+			       const void *data, size_t len)
 {
 	struct rtattr *rta = (void *)((char *)r + NLMSG_ALIGN(r->nh.nlmsg_len));
 
@@ -115,6 +117,13 @@ static void attr_put(struct tc_request *r, unsigned type, const void *data,
 		memcpy(RTA_DATA(rta), data, len);
 	r->nh.nlmsg_len = NLMSG_ALIGN(r->nh.nlmsg_len) +
 			  RTA_ALIGN(rta->rta_len);
+	return rta;
+}
+
+/* What came since is in the attribute. */
+static void attr_end(struct tc_request *r, struct rtattr *rta)
+{
+	rta->rta_len = (char *)r + r->nh.nlmsg_len - (char *)rta;
 }
 
 static void tc_init(struct tc_request *r, unsigned type, unsigned flags,
@@ -215,6 +224,23 @@ static void clsact_put(struct netdev *dev, struct clsact *c)
 	free(c);
 }
 
+/* The filter's action: into another interface, as if it came in there. */
+static void action_put(struct tc_request *r, unsigned ifindex)
+{
+	const struct tc_mirred to = { .action = TC_ACT_STOLEN,
+				      .eaction = TCA_INGRESS_REDIR,
+				      .ifindex = ifindex };
+	struct rtattr *actions = attr_put(r, TCA_BPF_ACT, NULL, 0);
+	struct rtattr *first = attr_put(r, 1, NULL, 0), *options;
+
+	attr_put(r, TCA_ACT_KIND, "mirred", 7);
+	options = attr_put(r, TCA_ACT_OPTIONS, NULL, 0);
+	attr_put(r, TCA_MIRRED_PARMS, &to, sizeof(to));
+	attr_end(r, options);
+	attr_end(r, first);
+	attr_end(r, actions);
+}
+
 static int add_filter(struct attach_job *job)
 {
 	struct netdev_prog *prog = job->prog;
@@ -233,12 +259,14 @@ static int add_filter(struct attach_job *job)
 	r.tc.tcm_parent = parent;
 	r.tc.tcm_handle = UNDO_FILTER_HANDLE;
 	r.tc.tcm_info = TC_H_MAKE(UNDO_FILTER_PRIO << 16, htons(ETH_P_ALL));
-	nest = (void *)((char *)&r + NLMSG_ALIGN(r.nh.nlmsg_len));
-	attr_put(&r, TCA_OPTIONS, NULL, 0);
+	nest = attr_put(&r, TCA_OPTIONS, NULL, 0);
 	attr_put(&r, TCA_BPF_FD, &fd, sizeof(fd));
 	attr_put(&r, TCA_BPF_NAME, "glen", 5);
-	attr_put(&r, TCA_BPF_FLAGS, &flags, sizeof(flags));
-	nest->rta_len = (char *)&r + r.nh.nlmsg_len - (char *)nest;
+	if (job->to)
+		action_put(&r, job->to);
+	else
+		attr_put(&r, TCA_BPF_FLAGS, &flags, sizeof(flags));
+	attr_end(&r, nest);
 	prog->filter_id = guard_this(job, &prog->filter);
 	err = prog->filter_id < 0 ? prog->filter_id :
 				    undo_request(job->dev->sock, &r.nh);
@@ -251,8 +279,11 @@ static int add_filter(struct attach_job *job)
 		return error_set(job->error, -EBUSY,
 				 "another port has the traffic of %s already",
 				 job->dev->ifname);
-	return error_set(job->error, err, "cannot add a filter to %s: %s",
-			 job->dev->ifname, strerror(-err));
+	return error_set(job->error, err, "cannot add a filter to %s: %s%s",
+			 job->dev->ifname, strerror(-err),
+			 job->to && err == -ENOENT ?
+				 " (CONFIG_NET_ACT_MIRRED)" :
+				 "");
 }
 
 /* In the interface's namespace. */
@@ -272,11 +303,12 @@ static int attach(void *arg)
 	return err ? err : add_filter(job);
 }
 
-int netdev_prog_attach(struct netdev *dev, bool egress,
-		       const struct bpf_insn *insns, unsigned n_insns,
-		       struct netdev_prog *prog, struct glen_error *error)
+static int load_and_attach(struct attach_job job, const struct bpf_insn *insns,
+			   unsigned n_insns)
 {
-	struct attach_job job = { dev, prog, -1, egress, error };
+	struct netdev *dev = job.dev;
+	struct netdev_prog *prog = job.prog;
+	struct glen_error *error = job.error;
 	int err;
 
 	netdev_prog_none(prog);
@@ -288,6 +320,28 @@ int netdev_prog_attach(struct netdev *dev, bool egress,
 	if (err)
 		netdev_prog_detach(dev, prog);
 	return err;
+}
+
+int netdev_prog_attach(struct netdev *dev, bool egress,
+		       const struct bpf_insn *insns, unsigned n_insns,
+		       struct netdev_prog *prog, struct glen_error *error)
+{
+	return load_and_attach((struct attach_job){ .dev = dev,
+						    .prog = prog,
+						    .egress = egress,
+						    .error = error },
+			       insns, n_insns);
+}
+
+int netdev_prog_redirect(struct netdev *dev, const struct netdev *to,
+			 const struct bpf_insn *insns, unsigned n_insns,
+			 struct netdev_prog *prog, struct glen_error *error)
+{
+	return load_and_attach((struct attach_job){ .dev = dev,
+						    .prog = prog,
+						    .to = to->ifindex,
+						    .error = error },
+			       insns, n_insns);
 }
 
 void netdev_prog_detach(struct netdev *dev, struct netdev_prog *prog)

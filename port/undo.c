@@ -153,13 +153,19 @@ static int request_send(int sock, struct nlmsghdr *request)
 	return send(sock, request, request->nlmsg_len, 0) < 0 ? -errno : 0;
 }
 
-int undo_request(int sock, struct nlmsghdr *request)
+int undo_query(int sock, struct nlmsghdr *request,
+	       void (*each)(const struct nlmsghdr *nh, void *arg), void *arg)
 {
 	int err;
 
 	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 	err = request_send(sock, request);
-	return err ? err : answers(sock, request->nlmsg_seq, NULL, NULL);
+	return err ? err : answers(sock, request->nlmsg_seq, each, arg);
+}
+
+int undo_request(int sock, struct nlmsghdr *request)
+{
+	return undo_query(sock, request, NULL, NULL);
 }
 
 struct tc_request {

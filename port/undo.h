@@ -76,5 +76,8 @@ const char *undo_setting_name(enum netdev_setting what);
 /* Sends a route netlink request; number and NLM_F_ACK are added here. Returns
  * what the kernel answered, 0 or -errno. */
 int undo_request(int sock, struct nlmsghdr *request);
+/* The same; each() sees what it answers before. */
+int undo_query(int sock, struct nlmsghdr *request,
+	       void (*each)(const struct nlmsghdr *nh, void *arg), void *arg);
 
 #endif

@@ -19,6 +19,10 @@
  * netdev_mark() goes with it, so that a packet port on eth0 neither drops it
  * for the stack nor takes it into the switch again.
  *
+ * A generic XDP program on eth0, an xdp port's or another, would see what
+ * bpf_redirect() puts there. If there is one when the port is made, a filter
+ * with the action mirred does it, which such programs let pass.
+ *
  * What a packet port sends out of eth0 carries the mark too, and the program on
  * the way out lets it pass. AF_XDP sends behind that program.
  *
@@ -45,8 +49,12 @@
 #include "port/netdev.h"
 #include "port/tap/tap.h"
 
-/* Numbers of bpf_redirect() and its flag; the headers have an enum with all. */
-enum { HELPER_REDIRECT = BPF_FUNC_redirect, TO_INGRESS = BPF_F_INGRESS };
+/* Numbers of functions of the kernel and a flag; the headers have an enum with all. */
+enum {
+	HELPER_REDIRECT = BPF_FUNC_redirect,
+	HELPER_CHANGE_TYPE = BPF_FUNC_skb_change_type,
+	TO_INGRESS = BPF_F_INGRESS,
+};
 
 /* Packets that wait for glend; a TAP's default is 1000 for any speed. */
 enum { QUEUE_LEN = 4096, HELPER_MTU = 65521 };
@@ -160,6 +168,59 @@ static int open_here(void *arg)
 	return err < 0 ? err : 0;
 }
 
+/* Some bytes as a BPF program loads them. */
+static int32_t mac_part(const uint8_t *mac, size_t n)
+{
+	uint16_t half;
+	int32_t word;
+
+	memcpy(&half, mac, sizeof(half));
+	if (n == sizeof(half))
+		return half;
+	memcpy(&word, mac, sizeof(word));
+	return word;
+}
+
+/*
+ * The same where a generic XDP program is on the NIC: it would have what
+ * bpf_redirect() brings. The stack goes on with its verdict at the TAP, whose
+ * MAC is another one: what is for the NIC's is for the host.
+ */
+static int inject_past_xdp(struct host *h, struct glen_error *error)
+{
+	const int16_t mark_at = offsetof(struct __sk_buff, mark);
+	const int16_t data_at = offsetof(struct __sk_buff, data);
+	const int16_t end_at = offsetof(struct __sk_buff, data_end);
+	const int32_t mark = (int32_t)netdev_mark();
+	const int32_t mac = mac_part(h->dev.mac, 4);
+	const int32_t mac_tail = mac_part(h->dev.mac + 4, 2);
+	const struct bpf_insn insns[] = {
+		/* skb->mark = mark */
+		{ BPF_ALU | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, mark },
+		{ BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2, mark_at, 0 },
+		/* if (its first 6 bytes are the MAC) */
+		{ BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, data_at, 0 },
+		{ BPF_LDX | BPF_MEM | BPF_W, BPF_REG_3, BPF_REG_1, end_at, 0 },
+		{ BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_4, BPF_REG_2, 0, 0 },
+		{ BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_4, 0, 0, 6 },
+		{ BPF_JMP | BPF_JGT | BPF_X, BPF_REG_4, BPF_REG_3, 6, 0 },
+		{ BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_2, 0, 0 },
+		{ BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_4, 0, 4, mac },
+		{ BPF_LDX | BPF_MEM | BPF_H, BPF_REG_4, BPF_REG_2, 4, 0 },
+		{ BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_4, 0, 2, mac_tail },
+		/* bpf_skb_change_type(skb, PACKET_HOST) */
+		{ BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 0 },
+		{ BPF_JMP | BPF_CALL, 0, 0, 0, HELPER_CHANGE_TYPE },
+		/* return -1: the filter matches */
+		{ BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1 },
+		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
+	};
+
+	return netdev_prog_redirect(&h->helper, &h->dev, insns,
+				    sizeof(insns) / sizeof(*insns), &h->inject,
+				    error);
+}
+
 /* What glend writes into the TAP goes on as if it had come in at the NIC. */
 static int inject_attach(struct host *h, struct glen_error *error)
 {
@@ -177,6 +238,8 @@ static int inject_attach(struct host *h, struct glen_error *error)
 		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
 	};
 
+	if (netdev_has_generic_xdp(&h->dev))
+		return inject_past_xdp(h, error);
 	return netdev_prog_attach(&h->helper, false, insns,
 				  sizeof(insns) / sizeof(*insns), &h->inject,
 				  error);

@@ -206,6 +206,9 @@ static int attach_modes(struct job *job)
 	if (mode == XDP_MODE_GENERIC)
 		return attach_mode(job, false);
 	job->error = error;
+	/* The host's side was made for the mode that there was. */
+	if (x->options.host && !job->first)
+		return attach_mode(job, !x->prog.generic);
 	err = attach_mode(job, true);
 	/* Where somebody else is, or rights are missing, generic mode would
 	 * fare no better. */
@@ -214,11 +217,6 @@ static int attach_modes(struct job *job)
 	    x->options.zero_copy == XDP_ZC_ON)
 		return err;
 	snprintf(x->note, sizeof(x->note), "%s", error->text);
-	if (x->options.host)
-		return error_set(error, err,
-				 "host=true needs native mode; where there is "
-				 "none, use the driver packet: %.200s",
-				 x->note);
 	return attach_mode(job, false);
 }
 

@@ -54,8 +54,7 @@ static int words_read(json_t *params, struct xdp_config *o,
 	return 0;
 }
 
-/* With its host's side the port has all that the interface receives, before it
- * is a socket buffer: see xdp.h. */
+/* With its host's side the port has all that the interface receives. */
 static int host_read(json_t *params, struct xdp_config *o,
 		     struct glen_error *error)
 {
@@ -63,10 +62,6 @@ static int host_read(json_t *params, struct xdp_config *o,
 
 	if (err || !o->host)
 		return err;
-	if (o->mode == XDP_MODE_GENERIC)
-		return error_set(error, -EINVAL,
-				 "host=true needs native mode: where there is "
-				 "none, use the driver packet");
 	if (o->filter)
 		return error_set(error, -EINVAL,
 				 "filter leaves packets to the host, and "

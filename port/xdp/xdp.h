@@ -53,10 +53,9 @@
  * the tag (kernel 6.8) and puts it in.
  *
  * The host's side (host=true, port/tap/host.c). What it injects on the
- * interface enters the stack behind the driver, past a program in native mode;
- * one in generic mode would take it to the switch again, so there is no pair
- * then. What glend sends by AF_XDP passes no program of tc, so the one that
- * catches what the host sends does not see it.
+ * interface enters the stack behind the driver, past a native program, and in
+ * a way that a generic one lets pass. What glend sends by AF_XDP passes no
+ * program of tc, so the one that catches what the host sends does not see it.
  *
  * Life. The program is held by a bpf_link, promiscuous mode by a socket: both
  * go when glend does, however it ends. A port whose interface is missing or

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from scapy.all import Dot1AD, Dot1Q, Ether, raw
+from scapy.all import ICMP, IP, Dot1AD, Dot1Q, Ether, raw
 
 import glen
 from glen import Glend, RpcError, wait_until
@@ -214,6 +214,42 @@ def test_segments_of_the_host(glend, cable, driver, kind):
     check_segments([Ether(f) for f in got], kind, payload, None)
     longest = glend.port_stats("sw0:eth0^")["in"]
     assert longest["packets"] == 1 and longest["bytes"] == len(big)
+
+
+@pytest.mark.skipif(bool(TOOLS), reason=str(TOOLS))
+def test_generic_xdp(glend, netns):
+    """The program lets pass what the host gets from the switch, and what is
+    not for the host's MAC is not for the host."""
+    with Cable(quiet=False) as cable:
+        cable.far.run("ethtool -K far tso off gso off")
+        shown = add_pair(glend, cable, "xdp", mode="generic")
+        assert (shown["mode"], shown["host"]) == ("generic", True)
+        t = add_tap(glend, netns, address="10.9.0.3/24")
+        for ns, others in ((cable.host, (FAR4, FAR6, "10.9.0.3")),
+                           (cable.far, (HOST4, HOST6)), (t, (HOST4, FAR4))):
+            for address in others:
+                ping(ns, address)
+        before = glend.port_stats("sw0:eth0")["in"]["packets"]
+        ping(cable.far, HOST4, count=40)
+        came = glend.port_stats("sw0:eth0")["in"]["packets"] - before
+        assert 40 <= came < 60, came
+        for args in ([], ["-R"]):
+            report = iperf(cable.far, cable.host, FAR4, *args)
+            assert report["end"]["sum_received"]["bytes"] > 1 << 20
+        for ns in (cable.far, cable.host):
+            bad = ns.run("nstat -az TcpInCsumErrors")
+            assert re.search(r"TcpInCsumErrors\s+0\s", bad), bad
+        asks = IP(src="10.9.0.3", dst=HOST4) / ICMP() / b"whose?"
+        with t.wire("t") as out:
+            for mac, answers in ((cable.host_mac, 1), (NOBODY, 0)):
+                out.send(raw(Ether(src=mac_of(t, "t"), dst=mac) / asks))
+                got = out.recv_n(1, 1, want=lambda f: b"whose?" in f and
+                                 f[34:35] == b"\0")
+                assert len(got) == answers
+        glend.check_identity()
+        glend.kill9()
+        wait_until(lambda: not leftovers(cable.host), what="undone")
+        ping_anew(cable.far, HOST4)
 
 
 # Life

@@ -325,7 +325,6 @@ def test_refusals(bed):
             ({"ring": 1000}, "power of 2"),
             ({"zero_copy": "require"}, "no zero-copy"),
             ({"zero_copy": "require", "mode": "generic"}, "needs native"),
-            ({"host": True, "mode": "generic"}, "use the driver packet"),
             ({"host": True, "filter": "arp"}, "use one of them"),
             ({"mac": "02:00:00:00:00:01"}, "ip link set changes it"),
             ({"colour": "red"}, "colour")]:
@@ -344,16 +343,6 @@ def test_refusals(bed):
     assert bed.xdp_of(a)
     bed.sw.run(f"ip link set dev {a.far} xdp off", check=False)
     assert bed.xdp_of(a), "the program is the port's alone"
-
-
-def test_host_side_where_there_is_no_native_xdp(bed):
-    bed.sw.run("ip link add bridge type bridge")
-    bed.sw.run("ip link set dev bridge up")
-    with pytest.raises(RpcError, match="needs native.*packet: driver bridge"):
-        bed.glend.rpc("port.add", port="sw0:bridge", driver="xdp", host=True,
-                      netns=bed.sw.name)
-    assert "xdp" not in bed.sw.links()["bridge"]
-    assert not bed.glend.rpc("port.list")
 
 
 def test_without_privileges(netns):
