@@ -49,7 +49,8 @@
 #include "port/netdev.h"
 #include "port/tap/tap.h"
 
-/* Numbers of functions of the kernel and a flag; the headers have an enum with all. */
+/* Functions of the kernel by number, and a flag; the headers have an enum with
+ * all. */
 enum {
 	HELPER_REDIRECT = BPF_FUNC_redirect,
 	HELPER_CHANGE_TYPE = BPF_FUNC_skb_change_type,
