@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/batch.h"
+#include "core/bytes.h"
 #include "lib/error.h"
 
 enum {
@@ -236,11 +237,6 @@ unsigned guard_hdr(const struct guard *g)
 
 /* Judging */
 
-static unsigned load16(const uint8_t *p)
-{
-	return p[0] << 8 | p[1];
-}
-
 static const struct guard_mac *owned_mac(const struct guard *g,
 					 const uint8_t *mac)
 {
@@ -289,7 +285,7 @@ static enum guard_result check_arp(const struct look *l, unsigned at)
 	if (memcmp(arp, ethernet_ipv4, 6) || !owned_mac(l->g, arp + 8))
 		return GUARD_ND;
 	if (!memcmp(arp + 14, zero, 4) && l->own->ipv4)
-		return load16(arp + 6) == 1 ? GUARD_PASS : GUARD_ND;
+		return load_be16(arp + 6) == 1 ? GUARD_PASS : GUARD_ND;
 	return owned_v4(l, arp + 14) ? GUARD_PASS : GUARD_ND;
 }
 
@@ -299,11 +295,12 @@ static enum guard_result check_dhcp(const struct look *l, unsigned at)
 	const uint8_t *ip = l->hdr + at;
 	unsigned udp = at + 4 * (ip[0] & 15);
 
-	if (ip[9] != PROTO_UDP || load16(ip + 6) & 0x3fff)
+	if (ip[9] != PROTO_UDP || load_be16(ip + 6) & 0x3fff)
 		return GUARD_IP;
 	if (udp + 4 > l->have)
 		return GUARD_OTHER;
-	return load16(l->hdr + udp) == 68 && load16(l->hdr + udp + 2) == 67 ?
+	return load_be16(l->hdr + udp) == 68 &&
+			       load_be16(l->hdr + udp + 2) == 67 ?
 		       GUARD_PASS :
 		       GUARD_IP;
 }
@@ -400,7 +397,7 @@ static enum guard_result check_chain(const struct look *l, unsigned ip,
 			return GUARD_OTHER;
 		if (next == NEXT_FRAGMENT) {
 			/* Not the first: no headers in it to judge. */
-			if (load16(h + 2) & 0xfff8)
+			if (load_be16(h + 2) & 0xfff8)
 				return unspecified ? GUARD_IP : GUARD_PASS;
 			fragment = true;
 			at += 8;
@@ -426,9 +423,9 @@ static enum guard_result check_ipv6(const struct look *l, unsigned at)
 	unspecified = !memcmp(ip + 8, zero, 16);
 	if (!unspecified && !owned_v6(l, ip + 8))
 		return GUARD_IP;
-	end = at + IPV6_LEN + load16(ip + 4);
+	end = at + IPV6_LEN + load_be16(ip + 4);
 	/* Length 0: a jumbogram, or a packet that is to be segmented. */
-	if (end > l->len || !load16(ip + 4))
+	if (end > l->len || !load_be16(ip + 4))
 		end = l->len;
 	return check_chain(l, at, end, unspecified);
 }
@@ -437,7 +434,7 @@ enum guard_result guard_check(const struct guard *g, const uint8_t *hdr,
 			      unsigned hdr_len, uint32_t len)
 {
 	struct look l = { g, hdr, hdr_len, len, owned_mac(g, hdr + 6) };
-	unsigned at = ETH_LEN, type = load16(hdr + 12);
+	unsigned at = ETH_LEN, type = load_be16(hdr + 12);
 
 	if (!l.own)
 		return GUARD_MAC;
@@ -446,7 +443,7 @@ enum guard_result guard_check(const struct guard *g, const uint8_t *hdr,
 	for (unsigned n = 0; n < TAGS_MAX && at + TAG_LEN <= hdr_len &&
 			     (type == TYPE_VLAN || type == TYPE_SERVICE);
 	     n++) {
-		type = load16(hdr + at + 2);
+		type = load_be16(hdr + at + 2);
 		at += TAG_LEN;
 	}
 	switch (type) {

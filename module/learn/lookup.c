@@ -2,8 +2,7 @@
 // learn/lookup.c - verdicts of the learning bridge (hot).
 #include "module/learn/learn.h"
 
-#include <string.h>
-
+#include "core/bytes.h"
 #include "core/port.h"
 
 /*
@@ -39,22 +38,6 @@ struct look {
 };
 
 enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
-
-static inline uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline uint16_t load16(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
 
 /* The VLAN id's bits of a key, for a packet with a tag. */
 static __attribute__((noinline)) uint64_t vlan_bits(const struct table *t,

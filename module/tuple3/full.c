@@ -252,7 +252,7 @@ static uint32_t ip(const struct t3_look *l, struct glen_batch *b, unsigned i)
 
 uint32_t t3_full(const struct t3_look *l, struct glen_batch *b, unsigned i)
 {
-	switch (t3_be16(glen_batch_hdr(b, i) + 12)) {
+	switch (load_be16(glen_batch_hdr(b, i) + 12)) {
 	case TYPE_ARP:
 		return arp(l, b, i);
 	case TYPE_IPV4:

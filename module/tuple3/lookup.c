@@ -36,7 +36,7 @@ static inline unsigned be16(uint16_t v)
 static inline bool l4_is_there(const uint8_t *l4, unsigned protocol,
 			       unsigned l4_len)
 {
-	unsigned udp_len = be16(t3_load16(l4 + 4));
+	unsigned udp_len = be16(load16(l4 + 4));
 
 	if (protocol == T3_TCP)
 		return l4_len >= TCP_LEN;
@@ -46,7 +46,7 @@ static inline bool l4_is_there(const uint8_t *l4, unsigned protocol,
 static inline void put_ports(const uint8_t *l4, uint64_t meta,
 			     struct t3_key *src, struct t3_key *dst)
 {
-	uint32_t ports = t3_load32(l4);
+	uint32_t ports = load32(l4);
 
 	src->meta = meta | (ports & 0xffff);
 	dst->meta = meta | ports >> 16;
@@ -56,16 +56,16 @@ static inline void put_ports(const uint8_t *l4, uint64_t meta,
 static inline bool take_ipv4(const uint8_t *ip, uint32_t room,
 			     struct t3_key *src, struct t3_key *dst)
 {
-	unsigned total = be16(t3_load16(ip + 2)), protocol = ip[9];
+	unsigned total = be16(load16(ip + 2)), protocol = ip[9];
 
 	/* No options, no fragment. */
-	if (ip[0] != 0x45 || t3_load16(ip + 6) & 0xff3f || total > room ||
+	if (ip[0] != 0x45 || load16(ip + 6) & 0xff3f || total > room ||
 	    total < IPV4_LEN || t3_sum(ip, IPV4_LEN) != 0xffff ||
 	    !l4_is_there(ip + IPV4_LEN, protocol, total - IPV4_LEN))
 		return false;
 	src->a0 = dst->a0 = 0;
-	src->a1 = t3_load32(ip + 12);
-	dst->a1 = t3_load32(ip + 16);
+	src->a1 = load32(ip + 12);
+	dst->a1 = load32(ip + 16);
 	put_ports(ip + IPV4_LEN, META_V4 | protocol << 16, src, dst);
 	return true;
 }
@@ -73,15 +73,15 @@ static inline bool take_ipv4(const uint8_t *ip, uint32_t room,
 static inline bool take_ipv6(const uint8_t *ip, uint32_t room,
 			     struct t3_key *src, struct t3_key *dst)
 {
-	unsigned l4_len = be16(t3_load16(ip + 4)), protocol = ip[6];
+	unsigned l4_len = be16(load16(ip + 4)), protocol = ip[6];
 
 	if (ip[0] >> 4 != 6 || IPV6_LEN + l4_len > room ||
 	    !l4_is_there(ip + IPV6_LEN, protocol, l4_len))
 		return false;
-	src->a0 = t3_load64(ip + 8);
-	src->a1 = t3_load64(ip + 16);
-	dst->a0 = t3_load64(ip + 24);
-	dst->a1 = t3_load64(ip + 32);
+	src->a0 = load64(ip + 8);
+	src->a1 = load64(ip + 16);
+	dst->a0 = load64(ip + 24);
+	dst->a1 = load64(ip + 32);
 	put_ports(ip + IPV6_LEN, META_V6 | protocol << 16, src, dst);
 	return true;
 }
@@ -92,7 +92,7 @@ static inline void extract(const struct t3_array *t, const struct glen_batch *b,
 	const uint8_t *h = glen_batch_hdr(b, at);
 
 	for (unsigned i = 0; i < n; i++, h += b->hdr_stride) {
-		uint16_t type = t3_load16(h + 12);
+		uint16_t type = load16(h + 12);
 		uint32_t room = b->len[at + i] - ETH_LEN;
 		struct t3_key src = { 0 }, dst = { 0 };
 		bool simple = false;

@@ -25,17 +25,17 @@ static int parse_ipv4(struct t3_packet *p, uint32_t room)
 	if (p->have < IPV4_LEN || ip[0] >> 4 != 4)
 		return T3_BAD_IP;
 	p->l4 = (ip[0] & 15) * 4;
-	p->len = t3_be16(ip + 2);
+	p->len = load_be16(ip + 2);
 	if (p->l4 < IPV4_LEN || p->len < p->l4 || p->len > room)
 		return T3_BAD_IP;
 	if (p->l4 > p->have)
 		return T3_HEADERS;
 	if (t3_sum(ip, p->l4) != 0xffff)
 		return T3_BAD_CSUM;
-	flags = t3_be16(ip + 6);
+	flags = load_be16(ip + 6);
 	p->fragment = flags & 0x3fff;
 	p->later = flags & 0x1fff;
-	p->id = t3_load16(ip + 4);
+	p->id = load16(ip + 4);
 	p->protocol = ip[9];
 	p->src = t3_key4(ip + 12);
 	p->dst = t3_key4(ip + 16);
@@ -75,8 +75,8 @@ static int walk_ipv6(struct t3_packet *p)
 			if (p->fragment)
 				return T3_HEADERS;
 			p->fragment = true;
-			p->later = t3_be16(h + 2) & 0xfff8;
-			p->id = t3_load32(h + 4);
+			p->later = load_be16(h + 2) & 0xfff8;
+			p->id = load32(h + 4);
 		} else {
 			p->options = true;
 		}
@@ -94,7 +94,7 @@ static int parse_ipv6(struct t3_packet *p, uint32_t room)
 
 	if (p->have < IPV6_LEN || ip[0] >> 4 != 6)
 		return T3_BAD_IP;
-	p->len = IPV6_LEN + t3_be16(ip + 4);
+	p->len = IPV6_LEN + load_be16(ip + 4);
 	if (p->len > room)
 		return T3_BAD_IP;
 	p->l4 = IPV6_LEN;
@@ -116,12 +116,12 @@ static int parse_ports(struct t3_packet *p)
 	if (p->l4 + UDP_LEN > p->have)
 		return T3_HEADERS;
 	if (p->protocol == T3_UDP) {
-		udp_len = t3_be16(l4 + 4);
+		udp_len = load_be16(l4 + 4);
 		if (udp_len < UDP_LEN || (udp_len > l4_len && !p->fragment))
 			return T3_BAD_L4;
 	}
-	p->src.meta |= p->protocol << 16 | t3_load16(l4);
-	p->dst.meta |= p->protocol << 16 | t3_load16(l4 + 2);
+	p->src.meta |= p->protocol << 16 | load16(l4);
+	p->dst.meta |= p->protocol << 16 | load16(l4 + 2);
 	return -1;
 }
 
@@ -131,7 +131,7 @@ int t3_parse(const uint8_t *hdr, unsigned have, uint32_t len,
 	int drop;
 
 	*p = (struct t3_packet){ .ip = hdr + ETH_LEN, .have = have - ETH_LEN };
-	if (t3_be16(hdr + 12) == TYPE_IPV4)
+	if (load_be16(hdr + 12) == TYPE_IPV4)
 		drop = parse_ipv4(p, len - ETH_LEN);
 	else
 		drop = parse_ipv6(p, len - ETH_LEN);
@@ -157,7 +157,7 @@ static bool is_error(const struct t3_packet *p)
 static unsigned inner_ipv4(const uint8_t *ip, unsigned have, unsigned *protocol)
 {
 	if (have < IPV4_LEN || ip[0] >> 4 != 4 || (ip[0] & 15) < 5 ||
-	    t3_be16(ip + 6) & 0x1fff)
+	    load_be16(ip + 6) & 0x1fff)
 		return 0;
 	*protocol = ip[9];
 	return (ip[0] & 15) * 4;
@@ -171,7 +171,7 @@ static unsigned inner_ipv6(const uint8_t *ip, unsigned have, unsigned *protocol)
 	if (*protocol != NEXT_FRAGMENT)
 		return IPV6_LEN;
 	if (have < IPV6_LEN + FRAGMENT_LEN ||
-	    t3_be16(ip + IPV6_LEN + 2) & 0xfff8)
+	    load_be16(ip + IPV6_LEN + 2) & 0xfff8)
 		return 0;
 	*protocol = ip[IPV6_LEN];
 	return IPV6_LEN + FRAGMENT_LEN;
@@ -194,7 +194,7 @@ bool t3_parse_error(const struct t3_packet *p, struct t3_key *src,
 		return false;
 	*src = v6 ? t3_key6(ip + 8) : t3_key4(ip + 12);
 	*dst = v6 ? t3_key6(ip + 24) : t3_key4(ip + 16);
-	src->meta |= protocol << 16 | t3_load16(ip + at);
-	dst->meta |= protocol << 16 | t3_load16(ip + at + 2);
+	src->meta |= protocol << 16 | load16(ip + at);
+	dst->meta |= protocol << 16 | load16(ip + at + 2);
 	return true;
 }

@@ -11,8 +11,8 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
+#include "core/bytes.h"
 #include "module/tuple3/table.h"
 
 enum {
@@ -28,43 +28,14 @@ enum {
 	META_V6 = 6 << 24,
 };
 
-static inline uint16_t t3_load16(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline uint32_t t3_load32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline uint64_t t3_load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static inline unsigned t3_be16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
 static inline struct t3_key t3_key4(const uint8_t *addr)
 {
-	return (struct t3_key){ 0, t3_load32(addr), META_V4 };
+	return (struct t3_key){ 0, load32(addr), META_V4 };
 }
 
 static inline struct t3_key t3_key6(const uint8_t *addr)
 {
-	return (struct t3_key){ t3_load64(addr), t3_load64(addr + 8), META_V6 };
+	return (struct t3_key){ load64(addr), load64(addr + 8), META_V6 };
 }
 
 /* The one's complement sum of an IPv4 header; 0xffff if it is right. */
@@ -73,7 +44,7 @@ static inline unsigned t3_sum(const uint8_t *ip, unsigned len)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < len; i += 4)
-		sum += t3_load32(ip + i);
+		sum += load32(ip + i);
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);

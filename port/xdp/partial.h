@@ -17,13 +17,9 @@
 #include <string.h>
 
 #include "core/batch.h"
+#include "core/bytes.h"
 
 enum { PARTIAL_EXT_MAX = 4 };
-
-static inline uint32_t partial_be16(const uint8_t *p)
-{
-	return p[0] << 8 | p[1];
-}
 
 /* Sum of n 16-bit words as they lie in memory. */
 static inline uint64_t partial_sum(const uint8_t *p, unsigned n)
@@ -81,9 +77,9 @@ static inline bool partial_ipv4(const uint8_t *pkt, uint32_t len, uint32_t at,
 	if (at + 20 > len)
 		return false;
 	head = (ip[0] & 15) * 4;
-	total = partial_be16(ip + 2);
+	total = load_be16(ip + 2);
 	if (ip[0] >> 4 != 4 || head < 20 || total < head ||
-	    at + total > whole || (partial_be16(ip + 6) & 0x3fff))
+	    at + total > whole || (load_be16(ip + 6) & 0x3fff))
 		return false;
 	return partial_l4(pkt, len, at + head, total - head, ip[9],
 			  partial_sum(ip + 12, 4), off);
@@ -98,7 +94,7 @@ static inline bool partial_ipv6(const uint8_t *pkt, uint32_t len, uint32_t at,
 
 	if (pos > len || ip[0] >> 4 != 6)
 		return false;
-	left = partial_be16(ip + 4);
+	left = load_be16(ip + 4);
 	next = ip[6];
 	if (pos + left > whole)
 		return false;
@@ -132,9 +128,9 @@ static inline bool partial_check(const uint8_t *pkt, uint32_t len,
 
 	if (len < 14)
 		return false;
-	type = partial_be16(pkt + 12);
+	type = load_be16(pkt + 12);
 	while ((type == 0x8100 || type == 0x88a8) && at < 22 && at + 4 <= len) {
-		type = partial_be16(pkt + at + 2);
+		type = load_be16(pkt + at + 2);
 		at += 4;
 	}
 	if (type == 0x0800)
