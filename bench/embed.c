@@ -5,6 +5,7 @@
 
 #include <glen/switch.h>
 
+#include "bench/flows.h"
 #include "bench/party.h"
 #include "bench/traffic.h"
 
@@ -126,6 +127,36 @@ static void stations_make(struct embed *e, const struct party_opts *o)
 	settle(e);
 }
 
+/* The sender's packets are of these flows, and the near ends are claimed. */
+static void flows_make(struct embed *e, const struct party_opts *o)
+{
+	struct flows f = { (int)o->ip, o->flows, o->out };
+	struct glen_error error = { 0 };
+
+	if (o->flows > FLOWS_MAX || o->frame < (o->ip == 4 ? 60 : 64))
+		party_die("no %u flows of %u bytes", o->flows, o->frame);
+	if (!flows_send(&e->s, &f))
+		party_die("no memory");
+	if (!strcmp(o->module, "tuple3") &&
+	    flows_claim(e->r[o->out ? 0 : 1].port, &f, &error))
+		party_die("cannot claim: %s", error.text);
+}
+
+/* Options under which the module brings packets of port 0 to port 1. */
+static void module_options(const struct party_opts *o, char *text, size_t size)
+{
+	unsigned entries = 65536;
+
+	while (entries < o->addrs && entries < TABLE_MAX)
+		entries *= 2;
+	if (!strcmp(o->module, "static"))
+		snprintf(text, size, "{\"map\": {\"p0\": \"p1\"}}");
+	else if (!strcmp(o->module, "tuple3"))
+		snprintf(text, size, "{\"uplink\": \"p%u\"}", o->out ? 1 : 0);
+	else
+		snprintf(text, size, "{\"entries\": %u}", entries);
+}
+
 static void roles_make(struct party_side *p)
 {
 	party_step receive = step_receive;
@@ -154,7 +185,6 @@ void embed_open(struct party_side *p)
 {
 	const struct party_opts *o = &p->opts;
 	struct glen_error error = { 0 };
-	unsigned entries = 65536;
 	char options[64];
 	struct embed *e;
 
@@ -163,9 +193,7 @@ void embed_open(struct party_side *p)
 		party_die("cannot make a switch of %u ports", o->ports);
 	memset(e, 0, sizeof(*e));
 	e->n_ports = o->ports;
-	while (entries < o->addrs && entries < TABLE_MAX)
-		entries *= 2;
-	snprintf(options, sizeof(options), "{\"entries\": %u}", entries);
+	module_options(o, options, sizeof(options));
 	if (glen_switch_create(&e->sw, "bench", o->module, options, &error))
 		party_die("cannot make a switch: %s", error.text);
 	ports_open(e, o);
@@ -173,6 +201,8 @@ void embed_open(struct party_side *p)
 	if (o->vnet)
 		sender_tso(&e->s, o->vnet);
 	stations_make(e, o);
+	if (o->flows)
+		flows_make(e, o);
 	p->state = e;
 	roles_make(p);
 }

@@ -187,8 +187,8 @@ def steady(*slices):
     return max(probes) <= PROBE_SPREAD * min(probes)
 
 
-def compare(slices, a, b, measure=rate):
-    """The Ratio of side a to side b."""
+def pairs_of(slices, a, b, measure):
+    """Steady pairs (of a, of b), and how many were not."""
     rounds = {}
     for s in slices:
         rounds.setdefault(s["round"], {})[s["side"]] = s
@@ -201,4 +201,21 @@ def compare(slices, a, b, measure=rate):
             discarded += 1
             continue
         pairs.append((measure(x), measure(y)))
-    return Ratio(pairs, discarded)
+    return pairs, discarded
+
+
+def compare(slices, a, b, measure=rate):
+    """The Ratio of side a to side b."""
+    return Ratio(*pairs_of(slices, a, b, measure))
+
+
+def difference(slices, a, b):
+    """
+    How many ns more a packet takes with side a than with b: median, low and
+    high; None if too few pairs were steady.
+    """
+    pairs, _ = pairs_of(slices, a, b, rate)
+    more = [1e9 / x - 1e9 / y for x, y in pairs if x and y]
+    if len(more) < PAIRS_MIN:
+        return None
+    return (median(more), *interval(more))

@@ -44,6 +44,9 @@ struct party_opts {
 	unsigned ports;	 /* attached, the sender's included */
 	unsigned addrs;	 /* in the address table; half source, half dest. */
 	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
+	unsigned flows;	 /* TCP and UDP over IP, so many; 0: no IP */
+	unsigned ip;	 /* 4 or 6 */
+	unsigned out;	 /* flows: 1: from a claimant; 0: to it */
 	unsigned fill;	 /* bytes of each frame that the sender writes */
 	unsigned quota;	 /* packets before a client gives way; 0: slots */
 	unsigned cores;	 /* with a worker each */

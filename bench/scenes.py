@@ -27,11 +27,14 @@ class Skip(Exception):
 
 
 class Result:
-    """One object of bench.json; slice_ms may be a text with a unit."""
+    """
+    One object of bench.json; slice_ms may be a text with a unit. If it is
+    about a difference, more is (median, low, high) and most the goal.
+    """
 
     def __init__(self, name, ratio, what, to, must=None, aim=None,
                  unit="ns/packet", invert=True, slice_ms=None, note="",
-                 scale=1e9):
+                 scale=1e9, more=(), most=None):
         self.text, self.to, self.note = what, to, note
         self.slice_ms = slice_ms
         self.fields = {
@@ -42,6 +45,9 @@ class Result:
             "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high,
             "slices": ratio.kept, "must": must, "aim": aim,
             "discarded": ratio.discarded, "reference_name": to}
+        if more != ():
+            self.fields.update(zip(("more", "more_low", "more_high"),
+                                   more or (None,) * 3), more_most=most)
 
 
 def cost(value, scale, invert):

@@ -25,6 +25,8 @@ void sender_init(struct sender *s, struct glen_port *port, unsigned i,
 	s->first_dst = FRAME_B;
 	s->n_src = s->n_dst = 1;
 	s->next_src = s->next_dst = 0;
+	s->frames = NULL;
+	s->next_frame = 0;
 	frame_make(s->frame, FRAME_A, FRAME_B);
 }
 
@@ -81,6 +83,12 @@ static inline void head_write(struct sender *s, char *buf)
 		frame_mac(buf + 6, s->first_src + next(&s->next_src, s->n_src));
 }
 
+/* A packet from s->frames. */
+static inline void frame_write(struct sender *s, char *buf)
+{
+	frame_copy(buf, s->frames + 64 * next(&s->next_frame, s->n_frames), 64);
+}
+
 static unsigned send_chains(struct sender *s, uint32_t n)
 {
 	struct netmap_ring *ring = s->ring;
@@ -129,7 +137,10 @@ unsigned sender_step(struct sender *s)
 		struct netmap_slot *slot = &ring->slot[(head + i) & mask];
 		char *buf = NETMAP_BUF(ring, slot->buf_idx);
 
-		frame_copy(buf, s->frame, s->fill);
+		if (s->frames)
+			frame_write(s, buf);
+		else
+			frame_copy(buf, s->frame, s->fill);
 		if (many)
 			head_write(s, buf);
 		slot->len = (uint16_t)s->len;

@@ -22,6 +22,9 @@ struct sender {
 	/* Addresses change from packet to packet if there are several. */
 	uint32_t first_src, n_src, next_src;
 	uint32_t first_dst, n_dst, next_dst;
+	/* Or the first 64 bytes come from these in turn; own, NULL: none. */
+	const char *frames;
+	uint32_t n_frames, next_frame;
 	char frame[FRAME_MAX];
 };
 
