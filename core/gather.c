@@ -30,7 +30,7 @@ static void gather_fast(struct batch *b)
 	}
 }
 
-/* After gather_fast(): the second 64 bytes of packets that have them. */
+/* After gather_fast(), if any packet has them: the second 64 bytes. */
 static void gather_second(struct batch *b)
 {
 	bool overread = b->overread;
@@ -105,20 +105,20 @@ void HOT(gather)(struct ingress *in, struct batch *b, uint32_t max_len)
 	uint32_t least = UINT32_MAX, most = 0;
 	uint64_t bytes = 0;
 
+	for (unsigned i = 0; i < b->n; i++) {
+		uint32_t len = b->len[i];
+
+		least = len < least ? len : least;
+		most = len > most ? len : most;
+	}
 	if (b->multi_seg || (b->hdr_want > 64 && b->hdr_want < HDR_MAX)) {
 		b->identity = false;
 		for (unsigned i = 0; i < b->n; i++)
 			gather_slow(b, i);
 	} else {
 		gather_fast(b);
-		if (b->hdr_want > 64)
+		if (b->hdr_want > 64 && most > 64)
 			gather_second(b);
-	}
-	for (unsigned i = 0; i < b->n; i++) {
-		uint32_t len = b->len[i];
-
-		least = len < least ? len : least;
-		most = len > most ? len : most;
 	}
 	if (least < PACKET_LEN_MIN || most > max_len || most > PACKET_LEN_MAX ||
 	    b->offloads)
