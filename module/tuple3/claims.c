@@ -26,9 +26,31 @@ static void retire(void *arg, void *array)
 	glen_module_defer(t->env, free, array);
 }
 
+/* IPv4 claims and addresses: those that quick.h has as well. */
+static bool is_quick(const struct t3_key *key)
+{
+	return key->meta >> 24 == 4 && (key->meta >> 16 & 0xff) != T3_OWNER;
+}
+
+static uint64_t quick_key(const struct t3_key *key)
+{
+	return t3_quick_key(key->a1, key->meta & 0xffff,
+			    key->meta >> 16 & 0xff);
+}
+
+/* -ENOMEM: nothing changed; not if the key is there already. */
 static int put(struct tuple3 *t, struct t3_entry *e, uint64_t value)
 {
-	return t3_table_put(&t->table, &e->key, value, e, retire, t);
+	/* Of an address it is enough that it is there. */
+	uint64_t port = value >> 32 ? 1 : value;
+	int err = t3_table_put(&t->table, &e->key, value, e, retire, t);
+
+	if (err || !is_quick(&e->key))
+		return err;
+	err = t3_quick_put(&t->quick, quick_key(&e->key), port, retire, t);
+	if (err)
+		t3_table_remove(&t->table, &e->key);
+	return err;
 }
 
 static struct t3_entry *get(const struct tuple3 *t, const struct t3_key *key)
@@ -38,6 +60,8 @@ static struct t3_entry *get(const struct tuple3 *t, const struct t3_key *key)
 
 static void drop_entry(struct tuple3 *t, struct t3_entry *e)
 {
+	if (is_quick(&e->key))
+		t3_quick_remove(&t->quick, quick_key(&e->key));
 	t3_table_remove(&t->table, &e->key);
 	free(e);
 }

@@ -128,6 +128,7 @@ static void tuple3_destroy(void *state)
 	for (unsigned i = 0; i < T3_PORTS; i++)
 		t3_release_all(t, i);
 	t3_table_fini(&t->table);
+	t3_quick_fini(&t->quick);
 	free(t);
 }
 
@@ -143,11 +144,14 @@ static int tuple3_create(const struct glen_module_env *env, json_t *params,
 		return err;
 	t = calloc(1, sizeof(*t));
 	err = t ? t3_table_init(&t->table) : -ENOMEM;
+	err = err ?: t3_quick_init(&t->quick);
 	if (!err && getrandom(seed, sizeof(seed), 0) != sizeof(seed))
 		err = -errno;
 	if (err) {
-		if (t)
+		if (t) {
 			t3_table_fini(&t->table);
+			t3_quick_fini(&t->quick);
+		}
 		free(t);
 		return error_set(error, err, "cannot make module tuple3: %s",
 				 strerror(-err));

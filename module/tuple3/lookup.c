@@ -3,23 +3,37 @@
 #include "module/tuple3/parse.h"
 #include "module/tuple3/tuple3.h"
 
+#if defined(__SSSE3__)
+#include <tmmintrin.h>
+#endif
+
 /*
- * Works in rounds of GROUP packets. First both keys of each packet are taken
- * out of its headers and their slots are prefetched, so a table that is larger
- * than the caches costs bandwidth, not latency; then they are looked up. What
- * is not the simplest kind of packet is left to full.c, in its turn, so that a
- * flow keeps its order.
+ * Works in rounds of GROUP packets, in passes that each keep what they need in
+ * registers. First headers are checked, and both keys of each packet taken out
+ * of them; then their places in the table are found and prefetched, so a table
+ * that is larger than the caches costs bandwidth, not latency; then they are
+ * looked up: those of IPv4 in quick.h, those of IPv6 in table.h. What is not
+ * the simplest kind of packet is left to full.c, in its turn, so that a flow
+ * keeps its order.
  */
 enum { GROUP = 64 };
 
 _Static_assert(GLEN_BATCH_MAX % GROUP == 0, "groups fill a batch");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "words are compared as they are loaded");
+_Static_assert((T3_TCP & 1) != (T3_UDP & 1), "one bit tells them apart");
+
+enum form { FORM_FULL, FORM_IPV4, FORM_IPV6 };
+enum { SRC, DST };
 
 struct group {
-	struct t3_key src[GROUP], dst[GROUP];
-	uint64_t src_hash[GROUP], dst_hash[GROUP];
-	bool simple[GROUP]; /* if false, all else means nothing */
+	uint8_t form[GROUP];
+	/* Of whatever it is; of IPv4 it means something. */
+	_Alignas(16) uint64_t key[GROUP][2];
+	uint32_t at[GROUP][2]; /* their buckets */
+	/* Of IPv6 only. */
+	struct t3_key key6[GROUP][2];
+	uint64_t hash[GROUP][2];
 };
 
 enum {
@@ -27,9 +41,73 @@ enum {
 	LOADED_IPV6 = 0xdd86,
 };
 
-static inline unsigned be16(uint16_t v)
+/* The first 8 bytes of an IPv4 header, as loaded: version, header length, and
+ * the fragment's flag and offset; and what they must be. */
+#define IPV4_PLAIN_MASK 0xff3f0000000000ffULL
+#define IPV4_PLAIN 0x45ULL
+
+static inline uint32_t be16(uint16_t v)
 {
 	return __builtin_bswap16(v);
+}
+
+static inline uint64_t add_carry(uint64_t a, uint64_t b)
+{
+	uint64_t sum = a + b;
+
+	return sum + (sum < b);
+}
+
+/*
+ * The sum of the header in ones' complement is 0, -0 that is. 2^64 - 1 is a
+ * multiple of 65535, so words of any size can be added up; then 65535 divides
+ * the sum, for which the compiler multiplies.
+ */
+static inline bool sum_is_right(const uint8_t *ip)
+{
+	uint64_t sum = add_carry(load64(ip), load64(ip + 12));
+
+	return add_carry(sum, load32(ip + 8)) % 0xffff == 0;
+}
+
+/* The least total length that a packet of the protocol has; of TCP and UDP. */
+static const uint32_t ipv4_least[256] = {
+	[0 ... T3_TCP - 1] = UINT32_MAX,	  [T3_TCP] = IPV4_LEN + TCP_LEN,
+	[T3_TCP + 1 ... T3_UDP - 1] = UINT32_MAX, [T3_UDP] = IPV4_LEN + UDP_LEN,
+	[T3_UDP + 1 ... 255] = UINT32_MAX,
+};
+
+/*
+ * A TCP or UDP packet of len bytes that is right, without options, no fragment.
+ * Headers are GLEN_HDR_MIN bytes, with zeros behind a short packet. Without a
+ * branch on the protocol: they come in any order.
+ */
+static inline bool is_ipv4(const uint8_t *ip, uint32_t len)
+{
+	uint32_t total = be16(load16(ip + 2)), protocol = ip[9];
+	uint32_t udp_len = be16(load16(ip + IPV4_LEN + 4));
+	bool udp_bad = udp_len - UDP_LEN > total - IPV4_LEN - UDP_LEN;
+
+	return (load64(ip) & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
+	       total + ETH_LEN <= len && total >= ipv4_least[protocol] &&
+	       !(udp_bad & protocol) && sum_is_right(ip);
+}
+
+/* Addresses with ports and the protocol's lowest bit; see quick.h. */
+static inline void take_ipv4(const uint8_t *ip, uint64_t key[2])
+{
+#if defined(__SSSE3__)
+	const __m128i order = _mm_setr_epi8(4, 5, 6, 7, 12, 13, 1, -1, 8, 9, 10,
+					    11, 14, 15, 1, -1);
+	__m128i all = _mm_loadu_si128((const __m128i *)(const void *)(ip + 8));
+	__m128i keys = _mm_and_si128(_mm_shuffle_epi8(all, order),
+				     _mm_set1_epi64x(T3_QUICK_KEY));
+
+	_mm_store_si128((__m128i *)(void *)key, keys);
+#else
+	key[SRC] = t3_quick_key(load32(ip + 12), load16(ip + 20), ip[9]);
+	key[DST] = t3_quick_key(load32(ip + 16), load16(ip + 22), ip[9]);
+#endif
 }
 
 /* What TCP or UDP needs of l4_len bytes; false: it has not. */
@@ -43,94 +121,144 @@ static inline bool l4_is_there(const uint8_t *l4, unsigned protocol,
 	return protocol == T3_UDP && udp_len >= UDP_LEN && udp_len <= l4_len;
 }
 
-static inline void put_ports(const uint8_t *l4, uint64_t meta,
-			     struct t3_key *src, struct t3_key *dst)
+static inline bool take_ipv6(const uint8_t *ip, uint32_t len,
+			     struct t3_key key[2])
 {
-	uint32_t ports = load32(l4);
+	uint32_t l4_len = be16(load16(ip + 4)), protocol = ip[6];
+	uint64_t meta = META_V6 | protocol << 16;
+	uint32_t ports = load32(ip + IPV6_LEN);
 
-	src->meta = meta | (ports & 0xffff);
-	dst->meta = meta | ports >> 16;
-}
-
-/* Headers are GLEN_HDR_MIN bytes, with zeros behind a short packet. */
-static inline bool take_ipv4(const uint8_t *ip, uint32_t room,
-			     struct t3_key *src, struct t3_key *dst)
-{
-	unsigned total = be16(load16(ip + 2)), protocol = ip[9];
-
-	/* No options, no fragment. */
-	if (ip[0] != 0x45 || load16(ip + 6) & 0xff3f || total > room ||
-	    total < IPV4_LEN || t3_sum(ip, IPV4_LEN) != 0xffff ||
-	    !l4_is_there(ip + IPV4_LEN, protocol, total - IPV4_LEN))
-		return false;
-	src->a0 = dst->a0 = 0;
-	src->a1 = load32(ip + 12);
-	dst->a1 = load32(ip + 16);
-	put_ports(ip + IPV4_LEN, META_V4 | protocol << 16, src, dst);
-	return true;
-}
-
-static inline bool take_ipv6(const uint8_t *ip, uint32_t room,
-			     struct t3_key *src, struct t3_key *dst)
-{
-	unsigned l4_len = be16(load16(ip + 4)), protocol = ip[6];
-
-	if (ip[0] >> 4 != 6 || IPV6_LEN + l4_len > room ||
+	if (ip[0] >> 4 != 6 || ETH_LEN + IPV6_LEN + l4_len > len ||
 	    !l4_is_there(ip + IPV6_LEN, protocol, l4_len))
 		return false;
-	src->a0 = load64(ip + 8);
-	src->a1 = load64(ip + 16);
-	dst->a0 = load64(ip + 24);
-	dst->a1 = load64(ip + 32);
-	put_ports(ip + IPV6_LEN, META_V6 | protocol << 16, src, dst);
+	key[SRC] = (struct t3_key){ load64(ip + 8), load64(ip + 16),
+				    meta | (ports & 0xffff) };
+	key[DST] = (struct t3_key){ load64(ip + 24), load64(ip + 32),
+				    meta | ports >> 16 };
 	return true;
 }
 
-static inline void extract(const struct t3_array *t, const struct glen_batch *b,
+static inline enum form extract_ipv6(const struct t3_array *t,
+				     const uint8_t *ip, uint32_t len,
+				     struct t3_key key[2], uint64_t hash[2])
+{
+	if (!take_ipv6(ip, len, key))
+		return FORM_FULL;
+	for (unsigned i = 0; i < 2; i++) {
+		hash[i] = t3_hash(t, &key[i]);
+		__builtin_prefetch(t3_place(t, hash[i]));
+	}
+	return FORM_IPV6;
+}
+
+/* True if all are IPv4. */
+static inline bool extract(const struct t3_array *t, const struct glen_batch *b,
 			   unsigned at, unsigned n, struct group *g)
 {
 	const uint8_t *h = glen_batch_hdr(b, at);
+	const uint32_t *len = b->len + at;
+	size_t stride = b->hdr_stride;
+	bool all = true;
 
-	for (unsigned i = 0; i < n; i++, h += b->hdr_stride) {
+	for (size_t i = 0; i < n; i++, h += stride) {
+		const uint8_t *ip = h + ETH_LEN;
 		uint16_t type = load16(h + 12);
-		uint32_t room = b->len[at + i] - ETH_LEN;
-		struct t3_key src = { 0 }, dst = { 0 };
-		bool simple = false;
 
-		if (__builtin_expect(type == LOADED_IPV4, 1))
-			simple = take_ipv4(h + ETH_LEN, room, &src, &dst);
-		else if (type == LOADED_IPV6)
-			simple = take_ipv6(h + ETH_LEN, room, &src, &dst);
-		g->simple[i] = simple;
-		if (__builtin_expect(!simple, 0))
+		take_ipv4(ip, g->key[i]);
+		g->form[i] = FORM_IPV4;
+		if (__builtin_expect(type == LOADED_IPV4 && is_ipv4(ip, len[i]),
+				     1))
 			continue;
-		g->src[i] = src;
-		g->dst[i] = dst;
-		g->src_hash[i] = t3_hash(t, &src);
-		__builtin_prefetch(t3_place(t, g->src_hash[i]));
-		g->dst_hash[i] = t3_hash(t, &dst);
-		__builtin_prefetch(t3_place(t, g->dst_hash[i]));
+		all = false;
+		g->form[i] = FORM_FULL;
+		if (type == LOADED_IPV6)
+			g->form[i] = extract_ipv6(t, ip, len[i], g->key6[i],
+						  g->hash[i]);
+	}
+	return all;
+}
+
+static inline void find_buckets(const struct t3_quick_array *q, struct group *g,
+				unsigned n)
+{
+	const uint64_t seed[2] = { q->seed[0], q->seed[1] };
+	uint64_t mask = q->mask;
+
+	for (size_t i = 0; i < n; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			uint32_t at = t3_quick_at(g->key[i][k], seed, mask);
+
+			g->at[i][k] = at;
+			__builtin_prefetch(t3_quick_bucket(q, at));
+		}
+}
+
+/* Nobody claimed where it goes to. */
+static inline uint32_t unclaimed_ipv4(const struct t3_look *l, uint64_t dst)
+{
+	const struct t3_quick_array *q = l->quick;
+	uint64_t address = dst & T3_QUICK_ADDRESS;
+
+	if (l->ask_local &&
+	    t3_quick_find(q, address, t3_quick_at(address, q->seed, q->mask)))
+		return l->local;
+	return l->away;
+}
+
+static inline uint32_t verdict_ipv4(const struct t3_look *l,
+				    const struct t3_quick_array *q,
+				    const uint64_t key[2], const uint32_t at[2])
+{
+	uint64_t from = t3_quick_find(q, key[SRC], at[SRC]);
+	uint64_t to = t3_quick_find(q, key[DST], at[DST]);
+
+	if (t3_is_spoofed(l, from))
+		return glen_drop(T3_SPOOFED);
+	return to ? glen_to_port((uint32_t)to - 1) :
+		    unclaimed_ipv4(l, key[DST]);
+}
+
+static inline uint32_t verdict_ipv6(const struct t3_look *l,
+				    const struct t3_key key[2],
+				    const uint64_t hash[2])
+{
+	return t3_verdict(l, t3_find(l->table, &key[SRC], hash[SRC]),
+			  t3_find(l->table, &key[DST], hash[DST]), &key[DST]);
+}
+
+/* Some are not IPv4. */
+static __attribute__((noinline)) void mixed(const struct t3_look *l,
+					    struct glen_batch *b, unsigned at,
+					    unsigned n, const struct group *g)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t *verdict = &b->verdict[at + i];
+
+		if (g->form[i] == FORM_IPV4)
+			*verdict = verdict_ipv4(l, l->quick, g->key[i],
+						g->at[i]);
+		else if (g->form[i] == FORM_IPV6)
+			*verdict = verdict_ipv6(l, g->key6[i], g->hash[i]);
+		else
+			*verdict = t3_full(l, b, at + i);
 	}
 }
 
 static void group(const struct t3_look *l, struct glen_batch *b, unsigned at)
 {
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
-	const struct t3_array *t = l->table;
+	const struct t3_quick_array *q = l->quick;
+	uint32_t *verdict = b->verdict + at;
 	struct group g;
+	bool all = extract(l->table, b, at, n, &g);
 
-	extract(t, b, at, n, &g);
-	for (unsigned i = 0; i < n; i++) {
-		uint64_t from, to;
-
-		if (__builtin_expect(!g.simple[i], 0)) {
-			b->verdict[at + i] = t3_full(l, b, at + i);
-			continue;
-		}
-		from = t3_find(t, &g.src[i], g.src_hash[i]);
-		to = t3_find(t, &g.dst[i], g.dst_hash[i]);
-		b->verdict[at + i] = t3_verdict(l, from, to, &g.dst[i]);
+	find_buckets(q, &g, n);
+	if (!all) {
+		mixed(l, b, at, n, &g);
+		return;
 	}
+	for (size_t i = 0; i < n; i++)
+		verdict[i] = verdict_ipv4(l, q, g.key[i], g.at[i]);
 }
 
 /* The source port is isolated: so must no destination be. */
@@ -163,6 +291,7 @@ void HOT(tuple3_lookup)(void *state, const struct glen_lookup *ctx,
 	struct t3_look l = {
 		.t = t,
 		.table = rcu_load(&t->table.array),
+		.quick = rcu_load(&t->quick.array),
 		.ctx = ctx,
 		.own = ctx->src + 1,
 		.claimant = ctx->src != other && ctx->src != uplink,
@@ -170,6 +299,7 @@ void HOT(tuple3_lookup)(void *state, const struct glen_lookup *ctx,
 		.both = (uint32_t)(ways >> 32),
 	};
 
+	l.usual = l.claimant ? l.own : 0;
 	if (ctx->src == uplink && ctx->src == other)
 		l.away = glen_drop(T3_UNCLAIMED);
 	else if (ctx->src == uplink)

@@ -20,6 +20,7 @@
  *
  * Files
  *   table.h    keys to values: the only thing that look-ups need
+ *   quick.h    those of IPv4 in short, for lookup.c alone
  *   parse.h    IP packets to keys
  *   lookup.c   TCP and UDP over IP without options, on workers (hot)
  *   full.c     all the rest: ARP, ND, ICMP, fragments, options (workers)
@@ -51,6 +52,7 @@
 #include "core/port.h"
 #include "core/rcu.h"
 #include "module/tuple3/frag.h"
+#include "module/tuple3/quick.h"
 #include "module/tuple3/table.h"
 
 enum {
@@ -105,6 +107,7 @@ struct t3_options {
 
 struct tuple3 {
 	struct t3_table table;
+	struct t3_quick quick; /* claims and addresses of IPv4, once more */
 	/* default port | uplink port << 16 | verdict to both << 32: a set if
 	 * there are two. Control writes. */
 	_Atomic uint64_t ways;
@@ -129,8 +132,10 @@ struct t3_claim {
 struct t3_look {
 	struct tuple3 *t;
 	const struct t3_array *table;
+	const struct t3_quick_array *quick;
 	const struct glen_lookup *ctx;
 	uint64_t own;	      /* value of the source port's claims */
+	uint64_t usual;	      /* value of most sources: own, or 0 */
 	uint32_t away, local; /* verdicts: see above, "else" and "address" */
 	uint32_t ways;	      /* ways, without the set */
 	uint32_t both;	      /* verdict to default and uplink */
@@ -165,8 +170,13 @@ int t3_ip_text(const struct t3_key *key, char *text, size_t size);
 int t3_command(void *state, const char *method, json_t *params, json_t **result,
 	       struct glen_error *error);
 
-/* What a packet from anywhere to where key leads goes to; from is the value of
- * its source, to that of its destination. */
+/* A packet whose source has the value from may not come from this port: it is
+ * the port's own, or, unless the port is a claimant, nobody's. */
+static inline bool t3_is_spoofed(const struct t3_look *l, uint64_t from)
+{
+	return __builtin_expect(from != l->usual && from != l->own, 0);
+}
+
 static inline bool t3_is_local(const struct t3_look *l,
 			       const struct t3_key *dst)
 {
@@ -175,10 +185,12 @@ static inline bool t3_is_local(const struct t3_look *l,
 	return t3_find(l->table, &key, t3_hash(l->table, &key)) != 0;
 }
 
+/* What becomes of a packet to dst; from is the value of its source, to that of
+ * its destination. */
 static inline uint32_t t3_verdict(const struct t3_look *l, uint64_t from,
 				  uint64_t to, const struct t3_key *dst)
 {
-	if (__builtin_expect(from != l->own && (l->claimant || from), 0))
+	if (t3_is_spoofed(l, from))
 		return glen_drop(T3_SPOOFED);
 	if (to)
 		return glen_to_port((uint32_t)to - 1);
