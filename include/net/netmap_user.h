@@ -6,7 +6,7 @@
  * Macros for walking rings come from net/netmap_ring.h. Here are a copy for
  * packets, and the messages that programs written for netmap print. With
  * NETMAP_WITH_LIBS defined before the include, net/netmap_libs.h adds
- * nm_open() and its family.
+ * nm_open() and its family; new programs had better use libnetmap.h.
  */
 #include <ctype.h>
 #include <stdarg.h>

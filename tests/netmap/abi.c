@@ -8,6 +8,7 @@
 #define NETMAP_WITH_LIBS
 #include <net/netmap_user.h>
 #include <net/netmap_virt.h>
+#include <libnetmap.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -328,7 +329,7 @@ VALUE(PTNET_IO_MASK, 0xff)
 VALUE(PTNETMAP_PTCTL_CREATE, 1)
 VALUE(PTNETMAP_PTCTL_DELETE, 2)
 
-/* What nm_open()'s users see. */
+/* What programs share with libnetmap. */
 TYPE(nm_pkthdr, 56, 8)
 FIELD(nm_pkthdr, ts, 0, 16)
 FIELD(nm_pkthdr, caplen, 16, 4)
@@ -371,6 +372,60 @@ FIELD(nm_desc, if_curcap, 232, 4)
 FIELD(nm_desc, st, 236, 12)
 FIELD(nm_desc, msg, 248, 512)
 
+TYPE(nmport_d, 216, 8)
+FIELD(nmport_d, hdr, 0, 88)
+FIELD(nmport_d, reg, 88, 56)
+FIELD(nmport_d, mem, 144, 8)
+FIELD(nmport_d, ctx, 152, 8)
+FIELD(nmport_d, register_done, 160, 4)
+FIELD(nmport_d, mmap_done, 164, 4)
+FIELD(nmport_d, extmem, 168, 8)
+FIELD(nmport_d, fd, 176, 4)
+FIELD(nmport_d, nifp, 184, 8)
+FIELD(nmport_d, first_tx_ring, 192, 2)
+FIELD(nmport_d, last_tx_ring, 194, 2)
+FIELD(nmport_d, first_rx_ring, 196, 2)
+FIELD(nmport_d, last_rx_ring, 198, 2)
+FIELD(nmport_d, cur_tx_ring, 200, 2)
+FIELD(nmport_d, cur_rx_ring, 202, 2)
+FIELD(nmport_d, clist, 208, 8)
+
+TYPE(nmctx, 48, 8)
+FIELD(nmctx, verbose, 0, 4)
+FIELD(nmctx, error, 8, 8)
+FIELD(nmctx, malloc, 16, 8)
+FIELD(nmctx, free, 24, 8)
+FIELD(nmctx, lock, 32, 8)
+FIELD(nmctx, mem_descs, 40, 8)
+
+TYPE(nmem_d, 48, 8)
+FIELD(nmem_d, mem_id, 0, 2)
+FIELD(nmem_d, refcount, 4, 4)
+FIELD(nmem_d, mem, 8, 8)
+FIELD(nmem_d, size, 16, 8)
+FIELD(nmem_d, is_extmem, 24, 4)
+FIELD(nmem_d, next, 32, 8)
+FIELD(nmem_d, prev, 40, 8)
+
+TYPE(nmreq_opt_key, 16, 8)
+FIELD(nmreq_opt_key, key, 0, 8)
+FIELD(nmreq_opt_key, id, 8, 4)
+FIELD(nmreq_opt_key, flags, 12, 4)
+
+TYPE(nmreq_opt_parser, 304, 16)
+FIELD(nmreq_opt_parser, prefix, 0, 8)
+FIELD(nmreq_opt_parser, parse, 8, 8)
+FIELD(nmreq_opt_parser, default_key, 16, 4)
+FIELD(nmreq_opt_parser, nr_keys, 20, 4)
+FIELD(nmreq_opt_parser, flags, 24, 4)
+FIELD(nmreq_opt_parser, next, 32, 8)
+FIELD(nmreq_opt_parser, keys, 40, 256)
+
+TYPE(nmreq_parse_ctx, 144, 8)
+FIELD(nmreq_parse_ctx, ctx, 0, 8)
+FIELD(nmreq_parse_ctx, token, 8, 8)
+FIELD(nmreq_parse_ctx, keys, 16, 128)
+
 VALUE(NM_OPEN_NO_MMAP, 0x040000)
 VALUE(NM_OPEN_IFNAME, 0x080000)
 VALUE(NM_OPEN_ARG1, 0x100000)
@@ -378,6 +433,12 @@ VALUE(NM_OPEN_ARG2, 0x200000)
 VALUE(NM_OPEN_ARG3, 0x400000)
 VALUE(NM_OPEN_RING_CFG, 0x800000)
 VALUE(NM_MORE_PKTS, 1)
+VALUE(NMREQ_OPT_MAXKEYS, 16)
+VALUE(NMREQ_OPTK_ALLOWEMPTY, 1)
+VALUE(NMREQ_OPTK_MUSTSET, 2)
+VALUE(NMREQ_OPTK_DEFAULT, 4)
+VALUE(NMREQ_OPTF_DISABLED, 1)
+VALUE(NMREQ_OPTF_ALLOWEMPTY, 2)
 /* clang-format on */
 
 int main(void)
