@@ -315,6 +315,7 @@ static inline void nm_bound_rings_(struct nm_desc *d)
 	const struct nmreq *req = &d->req;
 	unsigned int tx = req->nr_tx_rings, rx = req->nr_rx_rings;
 	unsigned int first_tx = 0, first_rx = 0, last_tx = 0, last_rx = 0;
+	unsigned int ring;
 
 	switch (req->nr_flags & NR_REG_MASK) {
 	case NR_REG_SW:
@@ -330,8 +331,10 @@ static inline void nm_bound_rings_(struct nm_desc *d)
 		last_rx = rx;
 		break;
 	case NR_REG_ONE_NIC:
-		first_tx = last_tx = req->nr_ringid & NETMAP_RING_MASK;
-		first_rx = last_rx = first_tx;
+		/* A direction without that ring is bound to its first one. */
+		ring = req->nr_ringid & NETMAP_RING_MASK;
+		first_tx = last_tx = ring < tx ? ring : 0;
+		first_rx = last_rx = ring < rx ? ring : 0;
 		break;
 	default: /* the one ring of a pipe */
 		break;

@@ -243,6 +243,12 @@ static void set_range(uint16_t *first, uint16_t *last, unsigned from,
 	*last = (uint16_t)(n ? from + n - 1 : 0);
 }
 
+/* A direction that has no ring of this number is bound to its first one. */
+static unsigned one_of(unsigned ring, unsigned n)
+{
+	return ring < n ? ring : 0;
+}
+
 /* Computes which rings the registered request has bound. */
 static int set_rings(struct nmport_d *d)
 {
@@ -265,12 +271,13 @@ static int set_rings(struct nmport_d *d)
 		n_rx = reg->nr_host_rx_rings;
 		break;
 	case NR_REG_ONE_NIC:
-		tx_from = rx_from = reg->nr_ringid;
+		tx_from = one_of(reg->nr_ringid, n_tx);
+		rx_from = one_of(reg->nr_ringid, n_rx);
 		n_tx = n_rx = 1;
 		break;
 	case NR_REG_ONE_SW:
-		tx_from = n_tx + reg->nr_ringid;
-		rx_from = n_rx + reg->nr_ringid;
+		tx_from = n_tx + one_of(reg->nr_ringid, reg->nr_host_tx_rings);
+		rx_from = n_rx + one_of(reg->nr_ringid, reg->nr_host_rx_rings);
 		n_tx = n_rx = 1;
 		break;
 	default:

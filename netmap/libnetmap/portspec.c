@@ -164,7 +164,9 @@ int nmreq_register_decode(const char **pmode, struct nmreq_register *reg,
 	new.nr_flags = 0;
 	if (decode_mode(&at, &new, ctx))
 		return -1;
-	while (*at && !(*at == '@' && !isdigit((unsigned char)at[1]))) {
+	/* Up to an option, which begins with @ and no digit. */
+	while (*at &&
+	       !(*at == '@' && at[1] && !isdigit((unsigned char)at[1]))) {
 		if (*at == '/') {
 			at++;
 			if (decode_flags(&at, &new.nr_flags, ctx))
@@ -174,6 +176,10 @@ int nmreq_register_decode(const char **pmode, struct nmreq_register *reg,
 		if (*at != '@')
 			return fail(ctx, EINVAL,
 				    "'%s': there must be /FLAGS or @ here", at);
+		if (!at[1])
+			return fail(ctx, EINVAL,
+				    "after @ comes the number of a region or "
+				    "an option");
 		if (region)
 			return fail(ctx, EINVAL,
 				    "'%s': a region is already given", at);

@@ -50,6 +50,7 @@ static struct {
 		struct nmreq_opt_offsets offsets;
 	} option;
 	unsigned n_options;
+	unsigned rx_rings; /* how many the next port has; 0: two */
 } fake;
 
 /* The region's netmap_if, rings and slots; every slot has a buffer. */
@@ -115,7 +116,8 @@ static int fake_register(int fd, struct nmreq_header *hdr)
 		fake_write_fd(fd);
 	reg->nr_offset = FAKE_NIFP;
 	reg->nr_memsize = FAKE_SIZE;
-	reg->nr_tx_rings = reg->nr_rx_rings = 2;
+	reg->nr_tx_rings = 2;
+	reg->nr_rx_rings = (uint16_t)(fake.rx_rings ? fake.rx_rings : 2);
 	reg->nr_host_tx_rings = reg->nr_host_rx_rings = 1;
 	reg->nr_tx_slots = reg->nr_rx_slots = FAKE_SLOTS;
 	if (!reg->nr_mem_id)
@@ -133,7 +135,8 @@ static int fake_legacy(int fd, struct nmreq *req)
 	fake_write_fd(fd);
 	req->nr_offset = FAKE_NIFP;
 	req->nr_memsize = FAKE_SIZE;
-	req->nr_tx_rings = req->nr_rx_rings = 2;
+	req->nr_tx_rings = 2;
+	req->nr_rx_rings = (uint16_t)(fake.rx_rings ? fake.rx_rings : 2);
 	req->nr_tx_slots = req->nr_rx_slots = FAKE_SLOTS;
 	if (!req->nr_arg2)
 		req->nr_arg2 = FAKE_REGION;

@@ -180,6 +180,19 @@ static void knows_which_rings_are_bound(void **state)
 	}
 }
 
+static void binds_the_first_ring_where_there_is_no_such(void **state)
+{
+	struct nm_desc *d;
+
+	fake.rx_rings = 1;
+	d = nm_open("netmap:a-1", NULL, 0, NULL);
+	assert_int_equal(d->first_tx_ring, 1);
+	assert_int_equal(d->last_tx_ring, 1);
+	assert_int_equal(d->first_rx_ring, 0);
+	assert_int_equal(d->last_rx_ring, 0);
+	nm_close(d);
+}
+
 static void fails_with_errno(void **state)
 {
 	errno = EIO;
@@ -349,6 +362,7 @@ int main(void)
 		cmocka_unit_test(opens_and_closes),
 		cmocka_unit_test(takes_from_the_parent),
 		cmocka_unit_test(knows_which_rings_are_bound),
+		cmocka_unit_test(binds_the_first_ring_where_there_is_no_such),
 		cmocka_unit_test(fails_with_errno),
 		cmocka_unit_test(injects),
 		cmocka_unit_test(dispatches),

@@ -81,6 +81,24 @@ static void knows_which_rings_are_bound(void **state)
 	}
 }
 
+static void binds_the_first_ring_where_there_is_no_such(void **state)
+{
+	struct nmport_d *d;
+
+	fake.rx_rings = 1;
+	d = nmport_open("netmap:a-1");
+	assert_int_equal(d->first_tx_ring, 1);
+	assert_int_equal(d->last_tx_ring, 1);
+	assert_int_equal(d->first_rx_ring, 0);
+	assert_int_equal(d->last_rx_ring, 0);
+	nmport_close(d);
+	d = nmport_open("netmap:a^1"); /* there is one host ring each way */
+	assert_int_equal(d->first_tx_ring, 2);
+	assert_int_equal(d->last_tx_ring, 2);
+	assert_int_equal(d->first_rx_ring, 1);
+	nmport_close(d);
+}
+
 static void refuses_modes_it_does_not_know(void **state)
 {
 	struct nmport_d *d = nmport_prepare("netmap:a");
@@ -424,6 +442,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(opens_and_closes),
 		cmocka_unit_test(knows_which_rings_are_bound),
+		cmocka_unit_test(binds_the_first_ring_where_there_is_no_such),
 		cmocka_unit_test(refuses_modes_it_does_not_know),
 		cmocka_unit_test(says_why_it_failed),
 		cmocka_unit_test(changes_nothing_when_parsing_fails),

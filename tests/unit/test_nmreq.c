@@ -107,7 +107,7 @@ static const struct {
 	{ "@3/x", NR_REG_ALL_NIC, 0, 3, 0x800, "" },
 	{ "*@conf:rings=2", NR_REG_NIC_SW, 0, 9, 0, "@conf:rings=2" },
 	{ "-1/x@4@share=b", NR_REG_ONE_NIC, 1, 4, 0x800, "@share=b" },
-	{ "@", NR_REG_ALL_NIC, 0, 9, 0, "@" },
+	{ "-1@@", NR_REG_ONE_NIC, 1, 9, 0, "@@" },
 };
 
 static const struct {
@@ -128,6 +128,9 @@ static const struct {
 	{ "/zx", "flag z goes with t or r" },
 	{ "@65536", "a region's number is at most 65535" },
 	{ "@1@2", "a region is already given" },
+	{ "@", "after @ comes the number of a region or an option" },
+	{ "/x@", "after @ comes the number of a region or an option" },
+	{ "@1@", "after @ comes the number of a region or an option" },
 	{ "@1x", "'x': there must be /FLAGS or @ here" },
 };
 
