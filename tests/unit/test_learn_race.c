@@ -1,48 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// test_learn_race.c - workers learn while control turns the table over.
+// test_learn_race.c - workers learn while control changes table and settings.
 /*
- * Every address belongs to one port for good, so a verdict is either a flood
- * or that port; anything else means that a value was taken for another
- * address's. The table is small: entries are replaced and moved between their
- * buckets all the time. Build with ThreadSanitizer for the other half of the
- * test.
+ * Every address belongs to one port for good, so a verdict is either a flood,
+ * or that port, or a drop for a reason that settings give; anything else means
+ * that a value was taken for another address's. The table is small: entries are
+ * replaced and moved between their buckets all the time. Of the ports with
+ * settings one is in VLANs and changes its mode, one is another one's mirror
+ * now and then, so the switch becomes aware of VLANs and forgets about them.
+ * Afterwards the table's counts must add up to what is in it.
  */
 #include "unit.h"
-
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/drop.h"
 #include "fake_env.h"
 #include "module/learn/learn.h"
+#include "race.h"
 
 enum {
-	WORKERS = 2,
 	PORTS = 4,
 	ADDRESSES = 4096,
+	FEW = 512,   /* addresses, while settings change */
 	ROUNDS = 96, /* of control */
-};
-
-struct worker_arg {
-	struct learn *learn;
-	unsigned index;
-	unsigned long known, flooded, wrong;
-	uint64_t seed;
+	SETTINGS_ROUNDS = 400,
 };
 
 static const struct glen_module *const ops = &module_learn.ops;
-static atomic_bool stop;
-static _Atomic uint32_t now_s = 1000;
-static _Atomic uint64_t n_batches;
-
-static uint32_t next_random(uint64_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed >> 11;
-}
 
 static void put_mac(uint8_t *mac, uint32_t n)
 {
@@ -52,52 +34,61 @@ static void put_mac(uint8_t *mac, uint32_t n)
 		mac[2 + i] = n >> (24 - 8 * i);
 }
 
-static void one_batch(struct worker_arg *arg, struct batch *b)
+/* A batch of any of so many addresses passes; dst[] is where it goes. */
+static void learn_batch(struct race_worker *w, struct batch *b, uint32_t *dst,
+			uint32_t addresses)
 {
 	struct glen_lookup ctx = {
-		.src = next_random(&arg->seed) % PORTS,
-		.worker = arg->index,
-		.now_s = atomic_load(&now_s),
+		.src = race_draw(&w->seed, PORTS),
+		.worker = w->index,
+		.now_s = atomic_load(&race_now_s),
 	};
-	uint32_t dst[BATCH_MAX];
 
-	b->n = 1 + next_random(&arg->seed) % BATCH_MAX;
+	ctx.now_ns = ctx.now_s * 1000000000ULL;
+	b->n = 1 + race_draw(&w->seed, BATCH_MAX);
 	for (unsigned i = 0; i < b->n; i++) {
-		uint32_t src = next_random(&arg->seed) % ADDRESSES;
+		uint32_t src = race_draw(&w->seed, addresses);
 
-		dst[i] = next_random(&arg->seed) % ADDRESSES;
+		dst[i] = race_draw(&w->seed, addresses);
 		memset(b->hdr[i], 0, HDR_MIN);
 		put_mac(b->hdr[i], dst[i]);
 		put_mac(b->hdr[i] + 6, src / PORTS * PORTS + ctx.src);
+		b->hdr_len[i] = b->len[i] = 60;
 	}
-	module_learn.lookup[isa_now()](arg->learn, &ctx, batch_view(b));
-	for (unsigned i = 0; i < b->n; i++) {
-		if (b->verdict[i] == (VERDICT_FLOOD | FLOOD_ALL))
-			arg->flooded++;
-		else if (b->verdict[i] ==
-			 (VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT |
-			  dst[i] % PORTS))
-			arg->known++;
-		else
-			arg->wrong++;
-	}
+	module_learn.lookup[isa_now()](w->instance, &ctx, batch_view(b));
 }
 
-static void *worker(void *p)
+static uint32_t home_of(uint32_t dst)
 {
-	struct worker_arg *arg = p;
-	struct batch *b = aligned_alloc(64, sizeof(*b));
+	return VERDICT_PORT | RING_ANY << VERDICT_RING_SHIFT | dst % PORTS;
+}
 
-	batch_init(b);
-	urcu_qsbr_register_thread();
-	while (!atomic_load(&stop)) {
-		one_batch(arg, b);
-		atomic_fetch_add(&n_batches, 1);
-		rcu_quiet();
+/* An instance whose table has so many entries. */
+static struct learn *made(unsigned entries, unsigned ageing_s)
+{
+	json_t *options = json_pack("{s:i, s:i}", "entries", (int)entries,
+				    "ageing_s", (int)ageing_s);
+	void *l;
+
+	assert_int_equal(ops->create(fake_env(RACE_WORKERS), options, &l, NULL),
+			 0);
+	json_decref(options);
+	return l;
+}
+
+static void one_batch(struct race_worker *w, struct batch *b)
+{
+	uint32_t dst[BATCH_MAX];
+
+	learn_batch(w, b, dst, ADDRESSES);
+	for (unsigned i = 0; i < b->n; i++) {
+		if (b->verdict[i] == (VERDICT_FLOOD | FLOOD_ALL))
+			w->elsewhere++;
+		else if (b->verdict[i] == home_of(dst[i]))
+			w->there++;
+		else
+			w->wrong++;
 	}
-	urcu_qsbr_unregister_thread();
-	free(b);
-	return NULL;
 }
 
 static void command(struct learn *l, const char *method, json_t *params)
@@ -113,13 +104,13 @@ static void command(struct learn *l, const char *method, json_t *params)
 static void control(struct learn *l, unsigned i, struct glen_module_port *port,
 		    uint64_t *seed)
 {
-	uint32_t n = next_random(seed) % ADDRESSES;
+	uint32_t n = race_draw(seed, ADDRESSES);
 	char name[3] = { 'p', '0' + n % PORTS, 0 }, mac[18];
 	json_t *options;
 
 	snprintf(mac, sizeof(mac), "02:00:00:00:%02x:%02x", n >> 8, n & 255);
-	atomic_fetch_add(&now_s, 1);
-	ops->tick(l, atomic_load(&now_s));
+	atomic_fetch_add(&race_now_s, 1);
+	ops->tick(l, atomic_load(&race_now_s));
 	command(l, "fdb.add",
 		json_pack("{s:s, s:s}", "mac", mac, "port", name));
 	port->index = n % PORTS;
@@ -158,43 +149,118 @@ static bool see(void *arg, const struct table_entry *e)
 
 static void workers_and_control_agree(void **state)
 {
-	json_t *options = json_pack("{s:i, s:i}", "entries", 2048, "ageing_s",
-				    2);
 	struct glen_module_port *port = calloc(1, sizeof(*port));
-	struct worker_arg args[WORKERS] = { 0 };
-	pthread_t threads[WORKERS];
+	struct learn *l = made(2048, 2);
 	struct seen seen = { 0 };
 	uint64_t seed = 4711;
-	void *l;
 
-	assert_int_equal(ops->create(fake_env(WORKERS), options, &l, NULL), 0);
-	json_decref(options);
-	for (unsigned i = 0; i < WORKERS; i++) {
-		args[i] = (struct worker_arg){ .learn = l,
-					       .index = i,
-					       .seed = 88172645463325252 + i };
-		assert_int_equal(pthread_create(&threads[i], NULL, worker,
-						&args[i]),
-				 0);
-	}
+	race_start(l, one_batch);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t before = atomic_load(&n_batches);
-
 		control(l, i, port, &seed);
-		while (atomic_load(&n_batches) < before + 2)
-			sched_yield();
+		race_wait(2);
 	}
-	atomic_store(&stop, true);
-	for (unsigned i = 0; i < WORKERS; i++) {
-		pthread_join(threads[i], NULL);
-		assert_int_equal(args[i].wrong, 0);
-		assert_true(args[i].known > 0);
-		assert_true(args[i].flooded > 0);
+	race_end();
+	table_each(atomic_load(&l->table), 0, 0, see, &seen);
+	assert_int_equal(atomic_load(&atomic_load(&l->table)->used), seen.n);
+	ops->destroy(l);
+	free(port);
+}
+
+static bool is_expected(uint32_t reason)
+{
+	return reason == LEARN_POLICED || reason == LEARN_STORM ||
+	       reason == LEARN_MAC_LIMIT || reason == LEARN_MAC_STATIC ||
+	       reason == LEARN_GUARD_MAC || reason == LEARN_VLAN_UNTAGGED ||
+	       reason == LEARN_VLAN_DEST || reason == LEARN_MIRROR_PORT;
+}
+
+static void settings_batch(struct race_worker *w, struct batch *b)
+{
+	uint32_t dst[BATCH_MAX];
+
+	learn_batch(w, b, dst, FEW);
+	for (unsigned i = 0; i < b->n; i++) {
+		uint32_t v = b->verdict[i];
+
+		if ((v & GLEN_VERDICT_KIND) == VERDICT_FLOOD ||
+		    v == home_of(dst[i]))
+			w->there++;
+		else if ((v & GLEN_VERDICT_KIND) == GLEN_VERDICT_DROP &&
+			 is_expected(v & 0xffff))
+			w->elsewhere++;
+		else
+			w->wrong++;
 	}
-	table_each(atomic_load(&((struct learn *)l)->table), 0, 0, see, &seen);
-	assert_int_equal(
-		atomic_load(&atomic_load(&((struct learn *)l)->table)->used),
-		seen.n);
+}
+
+static const char *const settings[] = {
+	"{\"police_pps\": 1000, \"mac_limit\": 20}",
+	"{\"police_bps\": \"1M\"}",
+	"{\"mac_sticky\": true, \"mac_limit\": 100}",
+	"{\"mac_limit\": 30}",
+	"{\"storm_unknown_pps\": 100, \"storm_broadcast_pps\": 1}",
+	"{\"guard\": [\"02:00:00:00:00:00\", \"02:00:00:00:00:01\"]}",
+	"{\"police_pps\": 500, \"guard\": \"02:00:00:00:00:02\"}",
+	"{\"mode\": \"access\", \"vlan\": 5}",
+	"{\"mode\": \"trunk\", \"allowed\": \"1-9\", \"native\": 5}",
+	"{\"mode\": \"trunk\"}",
+	"{\"mode\": \"qinq\", \"vlan\": 6}",
+	"{\"mirror_to\": \"p1\"}",
+};
+
+enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
+
+static void settings_control(struct learn *l, struct glen_module_port *port,
+			     uint64_t *seed)
+{
+	unsigned what = race_draw(seed, SETTINGS + 6);
+	json_t *s = NULL;
+
+	glen_module_port_get(fake_env(RACE_WORKERS), race_draw(seed, PORTS),
+			     port);
+	port->isolated = false;
+	atomic_fetch_add(&race_now_s, what == 0);
+	ops->tick(l, atomic_load(&race_now_s));
+	if (ops->changed(l))
+		json_decref(ops->port_settings(l, port));
+	if (what == SETTINGS + 1) {
+		ops->port_del(l, port);
+		return;
+	}
+	/* Not to itself. */
+	if (what < SETTINGS && (what != SETTINGS - 1 || port->index != 1))
+		s = json_loads(settings[what], 0, NULL);
+	assert_int_equal(ops->port_set(fake_env(RACE_WORKERS), l, port, s,
+				       NULL),
+			 0);
+	json_decref(s);
+}
+
+static bool count_entry(void *arg, const struct table_entry *e)
+{
+	((unsigned *)arg)[e->port]++;
+	return true;
+}
+
+static void settings_change_under_traffic(void **state)
+{
+	unsigned n[PORTS] = { 0 }, all = 0;
+	struct glen_module_port *port = calloc(1, sizeof(*port));
+	uint64_t seed = 0x123456789abcdef;
+	struct learn *l = made(256, 3);
+
+	race_start(l, settings_batch);
+	for (unsigned i = 0; i < SETTINGS_ROUNDS; i++) {
+		settings_control(l, port, &seed);
+		race_wait(4);
+	}
+	race_end();
+	table_each(atomic_load(&l->table), 0, 0, count_entry, n);
+	for (unsigned i = 0; i < PORTS; i++) {
+		assert_int_equal(table_n_of(atomic_load(&l->table), i), n[i]);
+		all += n[i];
+	}
+	assert_int_equal(atomic_load(&atomic_load(&l->table)->used), all);
 	ops->destroy(l);
 	free(port);
 }
@@ -203,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(workers_and_control_agree),
+		cmocka_unit_test(settings_change_under_traffic),
 	};
 
 	return cmocka_run_group_tests_name("learn_race", tests, NULL, NULL);
