@@ -5,26 +5,31 @@
 #include "core/bytes.h"
 #include "core/port.h"
 
+#if defined(__SSSE3__)
+#include <tmmintrin.h>
+#endif
+
 /*
- * Works in rounds of GROUP packets. First the addresses are taken out of the
- * headers. Neighbours mostly share their source, and often the destination:
- * each run of equal ones becomes one look-up. All buckets are prefetched before
- * the first is read, so a table that is larger than the caches costs
- * bandwidth, not latency. What is not found in its first bucket goes on a list
- * and is finished in a second pass.
+ * Works in rounds of GROUP packets, in passes that each keep what they need in
+ * registers. First the addresses are taken out of the headers. Neighbours
+ * mostly share their source, and often the destination: if all of a group do,
+ * it is one look-up. All buckets are prefetched before the first is read, so a
+ * table that is larger than the caches costs bandwidth, not latency. What is
+ * not found in its first bucket goes on a list and is finished in a second
+ * pass.
  */
 enum { GROUP = 64 };
+enum { DST, SRC }; /* as in the header */
 
 _Static_assert(GLEN_BATCH_MAX % GROUP == 0, "groups fill a batch");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "keys hold the MAC as it is loaded");
 
-/* Runs of packets with the same address. */
-struct runs {
-	unsigned n;
-	uint64_t key[GROUP];
-	uint64_t hash[GROUP];
-	uint16_t start[GROUP + 1]; /* first packet, relative to the group */
+/* The addresses of a group. */
+struct keys {
+	unsigned n[2]; /* 1: all packets have the first key */
+	_Alignas(16) uint64_t key[GROUP][2];
+	uint64_t hash[2][GROUP];
 };
 
 /* What is the same for the whole batch. */
@@ -39,57 +44,66 @@ struct look {
 
 enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
 
-/* The VLAN id's bits of a key, for a packet with a tag. */
-static __attribute__((noinline)) uint64_t vlan_bits(const struct table *t,
-						    const uint8_t *h)
+/* The packet has a tag, whose VLAN id belongs to both keys. */
+static __attribute__((noinline)) void add_vlan(const struct table *t,
+					       const uint8_t *h,
+					       uint64_t key[2])
 {
 	uint64_t vid = __builtin_bswap16(load16(h + 14)) & 0xfff;
 
-	return t->vlan ? vid << KEY_VLAN_SHIFT : 0;
+	if (!t->vlan)
+		return;
+	key[DST] |= vid << KEY_VLAN_SHIFT;
+	key[SRC] |= vid << KEY_VLAN_SHIFT;
 }
 
-/*
- * Addresses of n packets as runs, their hashes, and prefetches. Sources change
- * rarely or always, which a branch predicts; destinations change now and then:
- * those are stored each time, and kept if they begin a new run.
- */
-static inline void extract(const struct table *t, const uint8_t *h,
-			   size_t stride, unsigned n, struct runs *src,
-			   struct runs *dst)
+static inline void take_keys(const uint8_t *h, uint64_t key[2])
 {
-	uint64_t last_s = ~0ULL, last_d = ~0ULL; /* no keys */
-	size_t n_s = 0, n_d = 0;
+#if defined(__SSSE3__)
+	const __m128i order = _mm_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8,
+					    9, 10, 11, -1, -1);
+	__m128i head = _mm_loadu_si128((const __m128i *)(const void *)h);
+
+	_mm_store_si128((__m128i *)(void *)key, _mm_shuffle_epi8(head, order));
+#else
+	key[DST] = load64(h) & KEY_MAC_MASK;
+	key[SRC] = load64(h + 6) & KEY_MAC_MASK;
+#endif
+}
+
+/* The keys of n packets, and whether there are several. */
+static inline void extract(const struct table *t, const uint8_t *h,
+			   size_t stride, unsigned n, struct keys *k)
+{
+	uint64_t differ[2] = { 0, 0 };
 
 	for (size_t i = 0; i < n; i++, h += stride) {
-		uint64_t s = load64(h + 6), d = load64(h) & KEY_MAC_MASK;
-		uint64_t type = s >> 48, hash;
+		uint16_t type = load16(h + 12);
 
-		s &= KEY_MAC_MASK;
+		take_keys(h, k->key[i]);
 		if (__builtin_expect(type == TPID_VLAN || type == TPID_SERVICE,
-				     0)) {
-			uint64_t vid = vlan_bits(t, h);
-
-			s |= vid;
-			d |= vid;
-		}
-		if (s != last_s) {
-			hash = table_hash(t, s);
-			__builtin_prefetch(table_first(t, hash));
-			src->key[n_s] = s;
-			src->hash[n_s++] = hash;
-			last_s = s;
-		}
-		hash = table_hash(t, d);
-		__builtin_prefetch(table_first(t, hash));
-		n_d += d != last_d;
-		dst->key[n_d - 1] = d;
-		dst->hash[n_d - 1] = hash;
-		dst->start[n_d] = i + 1;
-		last_d = d;
+				     0))
+			add_vlan(t, h, k->key[i]);
 	}
-	dst->start[0] = 0;
-	src->n = n_s;
-	dst->n = n_d;
+	for (size_t i = 1; i < n; i++) {
+		differ[DST] |= k->key[i][DST] ^ k->key[0][DST];
+		differ[SRC] |= k->key[i][SRC] ^ k->key[0][SRC];
+	}
+	k->n[DST] = differ[DST] ? n : 1;
+	k->n[SRC] = differ[SRC] ? n : 1;
+}
+
+static inline void find_buckets(const struct table *t, struct keys *k,
+				unsigned which)
+{
+	uint64_t hash, *hashes = k->hash[which];
+	size_t n = k->n[which];
+
+	for (size_t i = 0; i < n; i++) {
+		hash = table_hash(t, k->key[i][which]);
+		hashes[i] = hash;
+		__builtin_prefetch(table_first(t, hash));
+	}
 }
 
 static inline bool may_learn(uint64_t key)
@@ -120,21 +134,24 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 	}
 }
 
-/* Lists the runs whose source is not known just as it is now. */
+/* Lists the sources that are not known just as they are now. */
 static inline unsigned check_sources(const struct look *look,
-				     const struct runs *src, uint8_t *list)
+				     const struct keys *k, uint8_t *list)
 {
 	const struct table *t = look->table;
 	struct bucket *buckets = t->buckets;
 	uint64_t mask = t->mask, fresh = look->fresh;
-	size_t n = 0, n_runs = src->n;
+	size_t n = 0, n_keys = k->n[SRC];
 
-	for (size_t i = 0; i < n_runs; i++) {
-		uint64_t key = src->key[i], hash = src->hash[i];
-		uint64_t val = bucket_find(&buckets[hash & mask], key, hash);
+	for (size_t i = 0; i < n_keys; i++) {
+		uint64_t key = k->key[i][SRC], hash = k->hash[SRC][i];
+		uint64_t want = fresh | (hash & VAL_TAG);
+		const struct bucket *b = &buckets[hash & mask];
+		unsigned match = bucket_match(b, key);
 
-		val &= VAL_PORT | VAL_AGE | VAL_VALID;
-		if (__builtin_expect(val == fresh, 1))
+		if (__builtin_expect(match && (bucket_val(b, match) &
+					       ~VAL_STATIC) == want,
+				     1))
 			continue;
 		if (!may_learn(key))
 			continue;
@@ -144,53 +161,46 @@ static inline unsigned check_sources(const struct look *look,
 	return n;
 }
 
-/* Verdicts from the first buckets; lists the runs that have none yet. */
+/* Verdicts from the first buckets; lists the keys that have none yet. */
 static inline unsigned first_buckets(const struct look *look,
-				     const struct runs *dst, uint32_t *verdict,
+				     const struct keys *k, uint32_t *verdict,
 				     uint8_t *list)
 {
 	const struct table *t = look->table;
 	struct bucket *buckets = t->buckets;
 	uint64_t mask = t->mask, age_limit = look->age_limit;
 	uint32_t now_s = look->now_s;
-	size_t n = 0, n_runs = dst->n;
+	size_t n = 0, n_keys = k->n[DST];
 
-	for (size_t i = 0; i < n_runs; i++) {
-		uint64_t hash = dst->hash[i];
-		uint64_t val = bucket_find(&buckets[hash & mask], dst->key[i],
-					   hash);
-		uint32_t v = glen_to_port(val & VAL_PORT);
-		size_t at = dst->start[i], end = dst->start[i + 1];
+	for (size_t i = 0; i < n_keys; i++) {
+		uint64_t hash = k->hash[DST][i];
+		uint64_t val = bucket_find(&buckets[hash & mask],
+					   k->key[i][DST], hash);
 
-		if (__builtin_expect(!val || !table_alive(val, now_s,
-							  age_limit),
-				     0)) {
-			__builtin_prefetch(table_second(t, hash));
-			list[n++] = i;
-			v = look->flood;
-		}
-		do {
-			verdict[at] = v;
-		} while (__builtin_expect(++at < end, 0));
+		verdict[i] = glen_to_port(val & VAL_PORT);
+		if (__builtin_expect(val && table_alive(val, now_s, age_limit),
+				     1))
+			continue;
+		__builtin_prefetch(table_second(t, hash));
+		list[n++] = i;
+		verdict[i] = look->flood;
 	}
 	return n;
 }
 
-static void second_buckets(const struct look *look, const struct runs *dst,
+static void second_buckets(const struct look *look, const struct keys *k,
 			   uint32_t *verdict, const uint8_t *list, unsigned n)
 {
-	for (unsigned k = 0; k < n; k++) {
-		unsigned i = list[k];
-		uint64_t key = dst->key[i], hash = dst->hash[i];
+	for (unsigned j = 0; j < n; j++) {
+		unsigned i = list[j];
+		uint64_t key = k->key[i][DST], hash = k->hash[DST][i];
 		uint64_t val;
 
 		if (key & KEY_GROUP)
 			continue;
 		val = bucket_find(table_second(look->table, hash), key, hash);
-		if (!val || !table_alive(val, look->now_s, look->age_limit))
-			continue;
-		for (unsigned at = dst->start[i]; at < dst->start[i + 1]; at++)
-			verdict[at] = glen_to_port(val & VAL_PORT);
+		if (val && table_alive(val, look->now_s, look->age_limit))
+			verdict[i] = glen_to_port(val & VAL_PORT);
 	}
 }
 
@@ -213,18 +223,23 @@ static unsigned group(struct learn *state, const struct glen_lookup *ctx,
 		      const struct look *look, struct glen_batch *b,
 		      unsigned at)
 {
-	struct runs src, dst;
+	const struct table *t = look->table;
+	uint32_t *verdict = b->verdict + at;
+	struct keys k;
 	uint8_t list[GROUP];
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
 	unsigned n_list;
 
-	extract(look->table, glen_batch_hdr(b, at), b->hdr_stride, n, &src,
-		&dst);
-	n_list = check_sources(look, &src, list);
+	extract(t, glen_batch_hdr(b, at), b->hdr_stride, n, &k);
+	find_buckets(t, &k, SRC);
+	find_buckets(t, &k, DST);
+	n_list = check_sources(look, &k, list);
 	for (unsigned i = 0; i < n_list; i++)
-		learn(state, ctx, look, src.key[list[i]]);
-	n_list = first_buckets(look, &dst, b->verdict + at, list);
-	second_buckets(look, &dst, b->verdict + at, list, n_list);
+		learn(state, ctx, look, k.key[list[i]][SRC]);
+	n_list = first_buckets(look, &k, verdict, list);
+	second_buckets(look, &k, verdict, list, n_list);
+	for (unsigned i = k.n[DST]; i < n; i++)
+		verdict[i] = verdict[0];
 	return n_list;
 }
 

@@ -235,6 +235,13 @@ static inline unsigned bucket_match(const struct bucket *b, uint64_t key)
 #endif
 }
 
+/* The value in the first of the slots that match tells, one at least. */
+static inline uint64_t bucket_val(const struct bucket *b, unsigned match)
+{
+	return atomic_load_explicit(&b->val[__builtin_ctzll(match)],
+				    memory_order_acquire);
+}
+
 /* The value of key, 0 if it is not in this bucket. */
 static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 				   uint64_t hash)
@@ -244,8 +251,7 @@ static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 
 	if (!match)
 		return 0;
-	val = atomic_load_explicit(&b->val[__builtin_ctz(match)],
-				   memory_order_acquire);
+	val = bucket_val(b, match);
 	/* A free slot (key 0) and a successor's value both fail here. */
 	return (val ^ (hash | VAL_VALID)) & (VAL_TAG | VAL_VALID) ? 0 : val;
 }
