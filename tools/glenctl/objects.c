@@ -545,10 +545,14 @@ static int region_list_run(struct ctl *ctl, int argc, char **argv)
 							    NULL };
 
 			table_add(&t, "%s", k ? "" : get_str(r, "region"));
-			for (unsigned c = 0; keys[c]; c++)
-				table_add(&t, k ? "" : "%llu",
-					  (unsigned long long)get_u64(r,
-								      keys[c]));
+			for (unsigned c = 0; keys[c]; c++) {
+				unsigned long long n = get_u64(r, keys[c]);
+
+				if (k)
+					table_add(&t, "%s", "");
+				else
+					table_add(&t, "%llu", n);
+			}
 			table_add(&t, "%s", json_string_value(port));
 		}
 	}
