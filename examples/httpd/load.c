@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <lwip/priv/tcp_priv.h>
 #include <lwip/timeouts.h>
@@ -76,7 +77,7 @@ static struct {
 	struct conn *conns;
 	char request[1600];
 	size_t request_len;
-	volatile sig_atomic_t ended;
+	volatile sig_atomic_t ended, asked;
 	uint64_t started, done, failed, bytes, errors[N_ERRORS];
 	uint64_t first_ns, last_ns, end_ns;
 	uint32_t buckets[N_BUCKETS];
@@ -367,6 +368,23 @@ static void say_goodbye(void)
 			break;
 }
 
+/* For SIGUSR1. */
+static void report_progress(void)
+{
+	struct timespec cpu;
+
+	load.asked = 0;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	printf("{\"requests\": %llu, \"failed\": %llu, \"bytes\": %llu, "
+	       "\"time_ns\": %llu, \"cpu_ns\": %llu}\n",
+	       (unsigned long long)load.done, (unsigned long long)load.failed,
+	       (unsigned long long)load.bytes,
+	       (unsigned long long)stack_now_ns(),
+	       (unsigned long long)cpu.tv_sec * 1000000000 +
+		       (unsigned long long)cpu.tv_nsec);
+	fflush(stdout);
+}
+
 static int run(void)
 {
 	int err = stack_find(ip_2_ip4(&load.server), (int)load.timeout_ms);
@@ -376,8 +394,11 @@ static int run(void)
 	if (load.duration_ms)
 		load.end_ns = stack_now_ns() + load.duration_ms * 1000000;
 	tick(NULL);
-	while ((more_to_do() || busy()) && (!err || err == -EINTR))
+	while ((more_to_do() || busy()) && (!err || err == -EINTR)) {
 		err = stack_turn(1000);
+		if (load.asked)
+			report_progress();
+	}
 	if (!err || err == -EINTR)
 		say_goodbye();
 	return err == -EINTR ? 0 : err;
@@ -472,8 +493,11 @@ static const char help[] =
 	"Other:\n"
 	"  -h, --help, -V, --version\n"
 	"\n"
-	"Status 0: all was answered as it should be, 1: it was not, 2: bad "
-	"options.\n";
+	"SIGTERM or SIGINT: no more requests, then the report. SIGUSR1: a "
+	"line of JSON\n"
+	"about what was done so far. Status 0: all was answered as it should "
+	"be, 1: it\n"
+	"was not, 2: bad options.\n";
 
 enum {
 	OPT_PATH = 256,
@@ -590,7 +614,10 @@ static void options_read(int argc, char **argv)
 
 static void on_signal(int number)
 {
-	load.ended = 1;
+	if (number == SIGUSR1)
+		load.asked = 1;
+	else
+		load.ended = 1;
 }
 
 int main(int argc, char **argv)
@@ -602,6 +629,7 @@ int main(int argc, char **argv)
 	options_read(argc, argv);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
 	pattern_init();
 	if (open_all(&error)) {
 		fprintf(stderr, "%s: %s\n", program, error.text);

@@ -128,3 +128,12 @@ def test_bad_options(args, word):
     done = subprocess.run([binary("glen-httpd"), *args], text=True,
                           capture_output=True, timeout=20)
     assert done.returncode == 2 and word in done.stderr
+
+
+def test_losses_are_repaired(switch):
+    """A ring too short for all windows: some packets get lost, none wrong."""
+    with Httpd(switch, "s:www"):
+        clean(load(switch, "s:load", "--slots", 64, "--requests", 48,
+                   "--connections", 16, "--path", "/bytes/60000", "--check",
+                   "--timeout", 100), 48)
+    assert switch.check_identity()["switches"][0]["drops"]
