@@ -11,7 +11,6 @@ it:
 """
 import contextlib
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -72,12 +71,6 @@ class Bed:
         """The XDP program on the other end, as ip(8) tells; None: none."""
         link = json.loads(self.sw.run(f"ip -j -d link show dev {ns.far}"))[0]
         return link.get("xdp")
-
-
-def ping(ns, address, *args, count=3):
-    text = ns.run(["ping", "-c", str(count), "-i", "0.01", "-W", "5", *args,
-                   address], check=False)
-    assert re.search(r" 0% packet loss", text), text
 
 
 def unreachable(ns, address):

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test_xdp.py - AF_XDP ports on veths, with real traffic.
-import json
 import os
 import re
 import time
 
 import pytest
-from scapy.all import (ARP, Dot1AD, Dot1Q, Ether, ICMP, IP, IPv6, Raw, TCP,
-                       UDP, raw)
+from scapy.all import Dot1AD, Dot1Q, Ether, IP, Raw, UDP, raw
 
 import glen
 import nic
 from bpf import attach_classifier, program
+from cable import ping
 from glen import Glend, RpcError, wait_until
-from nic import Bed, ping, settled, tcp, unreachable
+from nic import Bed, settled, tcp, unreachable
 
 REASON = glen.why_no_root() or nic.why_not()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=str(REASON))
