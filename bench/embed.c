@@ -127,6 +127,24 @@ static void stations_make(struct embed *e, const struct party_opts *o)
 	settle(e);
 }
 
+/* All ports are access ports of one VLAN. */
+static void vlan_make(struct embed *e)
+{
+	struct glen_error error = { 0 };
+	char params[96], *result;
+
+	for (unsigned i = 0; i < e->n_ports; i++) {
+		snprintf(params, sizeof(params),
+			 "{\"port\": \"bench:p%u\", \"learn\": {\"mode\": "
+			 "\"access\", \"vlan\": 5}}",
+			 i);
+		if (glen_switch_command(e->sw, "port.set", params, &result,
+					&error))
+			party_die("cannot set port %u: %s", i, error.text);
+		free(result);
+	}
+}
+
 /* The sender's packets are of these flows, and the near ends are claimed. */
 static void flows_make(struct embed *e, const struct party_opts *o)
 {
@@ -197,6 +215,8 @@ void embed_open(struct party_side *p)
 	if (glen_switch_create(&e->sw, "bench", o->module, options, &error))
 		party_die("cannot make a switch: %s", error.text);
 	ports_open(e, o);
+	if (o->vlan)
+		vlan_make(e);
 	sender_init(&e->s, e->r[0].port, 0, o->frame, o->batch, o->fill);
 	if (o->vnet)
 		sender_tso(&e->s, o->vnet);

@@ -145,6 +145,7 @@ static const struct {
 	{ "ports", offsetof(struct party_opts, ports) },
 	{ "addrs", offsetof(struct party_opts, addrs) },
 	{ "spread", offsetof(struct party_opts, spread) },
+	{ "vlan", offsetof(struct party_opts, vlan) },
 	{ "flows", offsetof(struct party_opts, flows) },
 	{ "ip", offsetof(struct party_opts, ip) },
 	{ "out", offsetof(struct party_opts, out) },

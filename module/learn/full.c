@@ -20,9 +20,10 @@ struct full {
 	uint32_t ageing_s;
 	unsigned n;
 	uint16_t list[BATCH_MAX];
-	uint64_t vid[BATCH_MAX];    /* the VLAN's bits of keys */
-	const struct vlan_map *map; /* NULL: the switch is not aware */
-	uint8_t form[BATCH_MAX];    /* if it is */
+	uint64_t vid[BATCH_MAX];     /* the VLAN's bits of keys */
+	uint64_t hash[BATCH_MAX][2]; /* of their keys */
+	const struct vlan_map *map;  /* NULL: the switch is not aware */
+	uint8_t form[BATCH_MAX];     /* if it is */
 };
 
 /* Bits: what a packet has in front; none: no tag that tells its VLAN. */
@@ -35,6 +36,7 @@ enum {
 enum { TPID_C = 0x8100, TPID_S = 0x88a8, TAGGED_MIN = 18 };
 
 enum { NONE = LEARN_DROPS }; /* no reason to drop it */
+enum { DST, SRC };
 
 const struct glen_module_drop learn_drops[] = {
 	[LEARN_POLICED] = { "in_policed", "beyond the source port's rate" },
@@ -271,10 +273,29 @@ static void tags(struct full *f)
 	}
 }
 
-/* The value of key, 0 if it is not in the table. */
-static uint64_t find(const struct table *t, uint64_t key)
+static uint64_t key_of(const struct full *f, unsigned i, unsigned which)
 {
-	uint64_t hash = table_hash(t, key);
+	return load48(glen_batch_hdr(f->b, i) + (which == SRC ? 6 : 0)) |
+	       f->vid[i];
+}
+
+/* All buckets are prefetched before the first is read, as in lookup.c. */
+static void hashes(struct full *f)
+{
+	for (unsigned k = 0; k < f->n; k++)
+		for (unsigned which = DST; which <= SRC; which++) {
+			unsigned i = f->list[k];
+			uint64_t hash = table_hash(f->table,
+						   key_of(f, i, which));
+
+			f->hash[i][which] = hash;
+			__builtin_prefetch(table_first(f->table, hash));
+		}
+}
+
+/* The value of key, 0 if it is not in the table. */
+static uint64_t find(const struct table *t, uint64_t key, uint64_t hash)
+{
 	uint64_t val = bucket_find(table_first(t, hash), key, hash);
 
 	return val ? val : bucket_find(table_second(t, hash), key, hash);
@@ -311,11 +332,11 @@ static int learn_source(struct full *f, uint64_t key)
 }
 
 /* What becomes of packets from this address. */
-static int source(struct full *f, uint64_t key)
+static int source(struct full *f, uint64_t key, uint64_t hash)
 {
 	uint64_t fresh = VAL_VALID | f->ctx->src |
 			 (f->ctx->now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT;
-	uint64_t val = find(f->table, key);
+	uint64_t val = find(f->table, key, hash);
 
 	if (key & KEY_GROUP || !(key & KEY_MAC_MASK))
 		return f->port->rule.limit ? LEARN_MAC_LIMIT : NONE;
@@ -334,10 +355,10 @@ static void sources(struct full *f)
 
 	for (unsigned k = 0; k < f->n; k++) {
 		unsigned i = f->list[k];
-		uint64_t key = load48(glen_batch_hdr(f->b, i) + 6) | f->vid[i];
+		uint64_t key = key_of(f, i, SRC);
 
 		if (key != last)
-			what = source(f, key);
+			what = source(f, key, f->hash[i][SRC]);
 		last = key;
 		if (what == NONE)
 			f->list[n++] = i;
@@ -382,8 +403,9 @@ static int refuse(const struct full *f, unsigned i, uint32_t port)
 static uint32_t destination(struct full *f, unsigned i)
 {
 	const struct glen_lookup *ctx = f->ctx;
-	uint64_t key = load48(glen_batch_hdr(f->b, i)) | f->vid[i];
-	uint64_t val = key & KEY_GROUP ? 0 : find(f->table, key);
+	uint64_t key = key_of(f, i, DST);
+	uint64_t val = key & KEY_GROUP ? 0 :
+					 find(f->table, key, f->hash[i][DST]);
 	uint32_t port = val & VAL_PORT;
 	int why;
 
@@ -460,6 +482,7 @@ void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 	if (flags & PORT_POLICE)
 		police(&f);
 	vlans(&f);
+	hashes(&f);
 	sources(&f);
 	destinations(&f);
 	if (flags & PORT_STORM)
