@@ -100,6 +100,8 @@ enum flood_set {
 	FLOOD_SETS,
 };
 
+struct region_member;
+
 struct batch {
 	uint16_t n;	   /* packets */
 	uint16_t n_segs;   /* used entries of seg[] */
@@ -109,10 +111,12 @@ struct batch {
 	bool offloads;	/* some off[] is not zero */
 	bool identity;	/* all seg0[i] are i and all n_seg[i] are 1: who writes
 			 * others clears it */
-	bool has_buf;	/* buf[] says which buffers the segments lie in */
 	bool took;	/* tx() took some of those, and left others */
-	uint32_t most;	/* no packet is longer; gather() sets it */
-	uint32_t slots; /* driver's own: ring entries to release */
+	/* Of a region, whose buffers buf[] names and tx() may take; NULL:
+	 * none. rx() sets it. */
+	const struct region_member *from;
+	uint32_t most;		 /* no packet is longer; gather() sets it */
+	uint32_t slots;		 /* driver's own: ring entries to release */
 	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
 	uint32_t verdict[BATCH_MAX];
 	uint16_t seg0[BATCH_MAX];
@@ -122,7 +126,7 @@ struct batch {
 	struct glen_batch view;	       /* what the module sees of it */
 	struct glen_copy copy[BATCH_COPIES];
 	struct seg seg[BATCH_SEGS];
-	uint32_t buf[BATCH_SEGS]; /* of its port's region; if has_buf */
+	uint32_t buf[BATCH_SEGS]; /* which each segment lies in; if from */
 	_Alignas(64) uint8_t hdr[BATCH_MAX][HDR_SIZE];
 };
 

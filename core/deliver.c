@@ -736,9 +736,9 @@ void HOT(deliver)(struct worker *w, const struct switch_snap *snap,
 		.capture = rcu_load(&in->port->capture),
 	};
 
-	if (__builtin_expect(b->has_buf, 0) && !b->view.edited &&
+	if (__builtin_expect(b->from != NULL, 0) && !b->view.edited &&
 	    !b->view.n_copies && !b->multi_seg && !b->offloads)
-		d.from = in->member;
+		d.from = b->from;
 	groups_reset(w);
 	make_runs(&d);
 	if (__builtin_expect(b->view.n_copies != 0, 0))

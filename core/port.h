@@ -64,6 +64,7 @@ struct counters {
 	uint64_t bytes;	     /* of those, without vnet headers */
 	uint64_t replicated; /* in: extra copies made by floods */
 	uint64_t segments;   /* out: frames made by software segmentation */
+	uint64_t exchanged;  /* out: packets that came with their buffers */
 	uint64_t kicks;	     /* wake-ups sent to the other side */
 	uint64_t drops[DROP_MAX];
 } __attribute__((aligned(64)));
@@ -91,19 +92,16 @@ struct ingress {
 	void *drv;		    /* const: the driver's state of this ring */
 	struct counters *counters;  /* const: [0] the worker's, [1] control's */
 	uint16_t ring;		    /* const: ring number */
-	const struct region_member *member; /* const: rx() fills batch.buf with
-					     * buffers of its region that tx()
-					     * may take; NULL: none */
-	int in_fd;		/* const while in use: edges wake the ring;
+	int in_fd;		    /* const while in use: edges wake the ring;
 				 * -1: poll only. Control thread only */
-	struct worker *worker;	/* control thread; NULL: not started */
-	uint16_t worker_idx;	/* const while with a worker: its index */
-	bool armed;		/* not in the worker's poll list */
-	uint64_t idle_since_ns; /* when rx first brought nothing; 0: busy */
-	uint64_t armed_at_ns;	/* for the adaptive spin budget */
-	uint32_t spin_ns;	/* how long to poll before arming */
-	uint32_t burst;		/* mean of entries taken at once, lately */
-	_Atomic uint32_t where; /* in its worker's set, if it is there */
+	struct worker *worker;	    /* control thread; NULL: not started */
+	uint16_t worker_idx;	    /* const while with a worker: its index */
+	bool armed;		    /* not in the worker's poll list */
+	uint64_t idle_since_ns;	    /* when rx first brought nothing; 0: busy */
+	uint64_t armed_at_ns;	    /* for the adaptive spin budget */
+	uint32_t spin_ns;	    /* how long to poll before arming */
+	uint32_t burst;		    /* mean of entries taken at once, lately */
+	_Atomic uint32_t where;	    /* in its worker's set, if it is there */
 	/* The control thread's, for core/balance.c. */
 	struct ring_seen seen;
 	float load;    /* share of a processor in the last second */

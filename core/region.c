@@ -16,7 +16,10 @@
 #include "lib/error.h"
 #include "lib/layout.h"
 
-enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+enum {
+	SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+	LOST_S = 120, /* then all who resume have resumed */
+};
 
 int region_read(json_t *params, struct region_wish *wish,
 		struct glen_error *error)
@@ -47,7 +50,7 @@ int region_read(json_t *params, struct region_wish *wish,
 	return 0;
 }
 
-static struct region *find(struct engine *engine, const char *name)
+struct region *region_find(struct engine *engine, const char *name)
 {
 	for (struct region *r = engine->regions; r; r = r->link)
 		if (!strcmp(r->name, name))
@@ -122,7 +125,6 @@ static struct region *alloc(const char *name, uint32_t buf_size,
 	r->bufs_size = layout_bufs_size(n_bufs, buf_size);
 	r->bufs_fd = -1;
 	r->next = r->fresh = REGION_RESERVED;
-	r->n_free = n_bufs - REGION_RESERVED;
 	return r;
 }
 
@@ -192,6 +194,8 @@ static void enter(struct region *r, unsigned id, struct region_member *m)
 {
 	m->region = r;
 	m->id = id;
+	m->own = id | (m->held ? REGION_HELD : 0);
+	r->extra |= m->extra;
 	r->member[id] = m;
 	r->n_members++;
 }
@@ -213,16 +217,11 @@ static int fits(const struct region *r, const struct region_wish *wish,
 	return 0;
 }
 
-int region_join(struct engine *engine, const struct region_wish *wish,
-		struct region_member *m, struct glen_error *error)
+int region_enter(struct region *r, struct region_member *m,
+		 struct glen_error *error)
 {
-	struct region *r = find(engine, wish->name);
 	unsigned id = 1;
-	int err;
 
-	err = r ? fits(r, wish, error) : make(wish, &r, error);
-	if (err)
-		return err;
 	while (id <= REGION_MEMBERS_MAX && r->member[id])
 		id++;
 	if (id > REGION_MEMBERS_MAX)
@@ -230,13 +229,24 @@ int region_join(struct engine *engine, const struct region_wish *wish,
 				 "region %s has %d ports, as many as it can "
 				 "have",
 				 r->name, REGION_MEMBERS_MAX);
+	enter(r, id, m);
+	return 0;
+}
+
+int region_join(struct engine *engine, const struct region_wish *wish,
+		struct region_member *m, struct glen_error *error)
+{
+	struct region *r = region_find(engine, wish->name);
+	int err = r ? fits(r, wish, error) : make(wish, &r, error);
+
+	if (err)
+		return err;
 	if (!r->n_members) {
+		r->engine = engine;
 		r->link = engine->regions;
 		engine->regions = r;
 	}
-	m->engine = engine;
-	enter(r, id, m);
-	return 0;
+	return region_enter(r, m, error);
 }
 
 static bool is_memory(const struct region_saved *s, int fd)
@@ -277,10 +287,8 @@ static void lose(struct region *r, uint32_t fresh)
 	if (fresh > r->n_bufs)
 		fresh = r->n_bufs;
 	for (uint32_t i = r->fresh; i < fresh; i++)
-		if (atomic_load(&r->owner[i]) == REGION_FREE) {
+		if (atomic_load(&r->owner[i]) == REGION_FREE)
 			atomic_store(&r->owner[i], REGION_LOST);
-			r->n_free--;
-		}
 	if (r->fresh < fresh)
 		r->fresh = fresh;
 }
@@ -289,7 +297,7 @@ int region_rejoin(struct engine *engine, const struct region_saved *s,
 		  int bufs_fd, struct region_member *m,
 		  struct glen_error *error)
 {
-	struct region *r = find(engine, s->name);
+	struct region *r = region_find(engine, s->name);
 	bool new = !r;
 	int err;
 
@@ -307,11 +315,13 @@ int region_rejoin(struct engine *engine, const struct region_saved *s,
 	if (err)
 		return err;
 	if (new) {
+		r->engine = engine;
 		r->link = engine->regions;
 		engine->regions = r;
 	}
 	lose(r, s->fresh);
-	m->engine = engine;
+	r->extra |= s->extra;
+	r->rejoined_ns = worker_clock();
 	enter(r, s->id, m);
 	return 0;
 }
@@ -329,13 +339,21 @@ void region_save(const struct region_member *m, struct region_saved *s)
 	s->n_bufs = r->n_bufs;
 	s->fresh = r->fresh;
 	s->id = m->id;
+	s->extra = r->extra;
 	s->dev = r->dev;
 	s->ino = r->ino;
 }
 
-static void end(struct engine *engine, struct region *r)
+static void scan_all(struct region *r)
 {
-	struct region **at = &engine->regions;
+	for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++)
+		if (r->member[id] && r->member[id]->scan)
+			r->member[id]->scan(r->member[id]);
+}
+
+static void end(struct region *r)
+{
+	struct region **at = &r->engine->regions;
 
 	while (*at && *at != r)
 		at = &(*at)->link;
@@ -353,17 +371,13 @@ void region_leave(struct region_member *m)
 	r->member[m->id] = NULL;
 	m->region = NULL;
 	if (!--r->n_members) {
-		end(m->engine, r);
+		end(r);
 		return;
 	}
 	for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
-		if ((atomic_load(&r->owner[i]) & ~REGION_HELD) == m->id) {
+		if (atomic_load(&r->owner[i]) == m->own)
 			atomic_store(&r->owner[i], REGION_FREE);
-			r->n_free++;
-		}
-	for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++)
-		if (r->member[id])
-			r->member[id]->scan(r->member[id]);
+	scan_all(r);
 }
 
 bool region_seen(struct region_member *m, uint32_t buf)
@@ -375,43 +389,69 @@ bool region_seen(struct region_member *m, uint32_t buf)
 		return true;
 	was = atomic_load(&r->owner[buf]);
 	if (was == REGION_FREE || was == REGION_LOST) {
-		r->n_free -= was == REGION_FREE;
 		atomic_store(&r->owner[buf], (uint16_t)m->id);
 		return true;
 	}
 	return was == m->id;
 }
 
+/* Buffers that were lost with a glend, and that nobody showed since. */
+static void find_lost(struct region *r)
+{
+	if (!r->rejoined_ns || r->extra ||
+	    worker_clock() - r->rejoined_ns < LOST_S * 1000000000ULL)
+		return;
+	scan_all(r);
+	for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
+		if (atomic_load(&r->owner[i]) == REGION_LOST)
+			atomic_store(&r->owner[i], REGION_FREE);
+	r->rejoined_ns = 0;
+}
+
+static unsigned count(const struct region *r, uint16_t what)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = REGION_RESERVED; i < r->n_bufs; i++)
+		n += atomic_load_explicit(&r->owner[i], memory_order_relaxed) ==
+		     what;
+	return n;
+}
+
 int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
 		struct glen_error *error)
 {
 	struct region *r = m->region;
-	uint32_t fresh = r->fresh, at = r->next;
+	uint32_t fresh = r->fresh, at = r->next, k = 0;
+	uint32_t left = count(r, REGION_FREE);
 
-	if (n > r->n_free)
+	if (n > left) {
+		find_lost(r);
+		left = count(r, REGION_FREE);
+	}
+	if (n > left)
 		return error_set(error, -ENOSPC,
 				 "region %s has %u buffers, and %u of them "
 				 "free; %u are needed: make it with a larger "
 				 "region_bufs",
-				 r->name, r->n_bufs, r->n_free, n);
-	for (uint32_t k = 0; k < n; at++) {
+				 r->name, r->n_bufs - REGION_RESERVED, left, n);
+	for (left = r->n_bufs; k < n && left; left--, at++) {
 		if (at >= r->n_bufs)
 			at = REGION_RESERVED;
 		if (atomic_load(&r->owner[at]) != REGION_FREE)
 			continue;
-		atomic_store(&r->owner[at], (uint16_t)m->id);
+		atomic_store(&r->owner[at], m->own);
 		ids[k++] = at;
 		if (at >= fresh)
 			fresh = at + 1;
 	}
 	r->next = at;
-	r->n_free -= n;
-	if (fresh != r->fresh) {
-		r->fresh = fresh;
-		for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++)
-			if (r->member[id])
-				r->member[id]->fresh(r->member[id], fresh);
-	}
+	if (fresh == r->fresh)
+		return 0;
+	r->fresh = fresh;
+	for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++)
+		if (r->member[id] && r->member[id]->fresh)
+			r->member[id]->fresh(r->member[id], fresh);
 	return 0;
 }
 
@@ -432,15 +472,6 @@ static json_t *ports_of(const struct region *r)
 	return list;
 }
 
-static unsigned count_lost(const struct region *r)
-{
-	unsigned n = 0;
-
-	for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
-		n += atomic_load(&r->owner[i]) == REGION_LOST;
-	return n;
-}
-
 json_t *region_list(struct engine *engine)
 {
 	json_t *list = json_array();
@@ -451,7 +482,8 @@ json_t *region_list(struct engine *engine)
 			json_pack("{ss si si si si so}", "region", r->name,
 				  "buf_size", (int)r->buf_size, "bufs",
 				  (int)(r->n_bufs - REGION_RESERVED), "free",
-				  (int)r->n_free, "lost", (int)count_lost(r),
-				  "ports", ports_of(r)));
+				  (int)count(r, REGION_FREE), "lost",
+				  (int)count(r, REGION_LOST), "ports",
+				  ports_of(r)));
 	return list;
 }

@@ -33,7 +33,9 @@
  * glend may die between the two halves of an exchange: the receiver's slot has
  * the buffer already, the sender's still has it. Whoever of the two is back
  * second finds that (region_seen()) and goes on with a copy in another buffer;
- * the receiver's own is lost until the region ends.
+ * the receiver's own is lost, as is what a NIC had. Some minutes later, if
+ * buffers are short, those that no ring names are found again, unless members
+ * have buffers that are in no ring (extra_bufs).
  *
  * Threads: control, but for owner[], which workers store to.
  */
@@ -78,18 +80,24 @@ struct region {
 	uint64_t dev, ino; /* of the memfd */
 	uint32_t fresh;	   /* buffers from here on were never given out */
 	uint32_t next;	   /* where to look for a free one */
-	unsigned n_free;
 	unsigned n_members;
+	bool extra; /* some member has, or had, buffers in no ring */
+	uint64_t
+		rejoined_ns; /* the last time that somebody resumed; 0: never */
 	struct region_member *member[REGION_MEMBERS_MAX + 1];
+	struct engine *engine;
 	struct region *link; /* the engine's list */
 };
 
 /* One port's part in a region; in the driver's state. */
 struct region_member {
 	const struct port *port; /* for show */
-	struct engine *engine;
-	struct region *region; /* NULL: none */
-	unsigned id;	       /* 1..REGION_MEMBERS_MAX */
+	struct region *region;	 /* NULL: none */
+	unsigned id;		 /* 1..REGION_MEMBERS_MAX */
+	uint16_t own; /* what owner[] says of its buffers: id, and REGION_HELD
+		       * if held */
+	bool held;    /* a driver's: no ring names them; set before joining */
+	bool extra; /* it has buffers that no ring names; set before joining */
 	/* Calls region_seen() for each buffer in the port's rings. */
 	void (*scan)(struct region_member *member);
 	/* region.fresh has changed: keeps it for region_rejoin(). */
@@ -110,7 +118,7 @@ struct region_wish {
 struct region_saved {
 	char name[REGION_NAME_SIZE]; /* "": the port is in none */
 	uint8_t token[REGION_TOKEN_SIZE];
-	uint32_t buf_size, n_bufs, fresh, id;
+	uint32_t buf_size, n_bufs, fresh, id, extra;
 	uint64_t dev, ino;
 };
 
@@ -123,12 +131,20 @@ int region_read(json_t *params, struct region_wish *wish,
 		struct glen_error *error);
 
 /*
- * Joins the region, or makes it; m's port, scan and fresh are set already.
+ * Joins the region, or makes it; m's port, scan, fresh, held and extra are set
+ * already.
  * Errors: -EACCES (it exists, and the token is not its), -EINVAL, -ENOSPC,
  * -ENOMEM, -EMFILE. What is not an error is undone by region_leave().
  */
 int region_join(struct engine *engine, const struct region_wish *wish,
 		struct region_member *m, struct glen_error *error);
+
+/* Enters a region that another member of the same port is in. -ENOSPC. */
+int region_enter(struct region *r, struct region_member *m,
+		 struct glen_error *error);
+
+/* The region of this name, or NULL. */
+struct region *region_find(struct engine *engine, const char *name);
 
 /*
  * The same for a port that was in it before glend was restarted. bufs_fd is
@@ -162,18 +178,45 @@ static inline uint64_t region_bufs_off(const struct region_member *m)
 /* 32 hex digits and a NUL. */
 void region_token_text(const struct region *r, char *text);
 
-/* Worker: buf is with the member from now on. */
-static inline void region_own(struct region *r, uint32_t buf, unsigned id)
-{
-	atomic_store_explicit(&r->owner[buf], (uint16_t)id,
-			      memory_order_relaxed);
-}
-
 /* Worker: a driver has the buffer, so no ring may name it. */
 static inline bool region_held(const struct region *r, uint32_t buf)
 {
 	return atomic_load_explicit(&r->owner[buf], memory_order_relaxed) &
 	       REGION_HELD;
+}
+
+/*
+ * Worker, from tx(): a packet's buffer, which member from has, goes to where
+ * owner[] says to from now on, and one of there goes back. False, and the
+ * packet is to be copied: a driver has it, or nobody. What rings name twice a
+ * driver must not get twice, so that half is atomic.
+ */
+static inline bool region_swap(const struct region_member *from, uint32_t buf,
+			       uint16_t to, uint32_t back)
+{
+	_Atomic uint16_t *owner = from->region->owner;
+	uint16_t was = atomic_load_explicit(&owner[buf], memory_order_relaxed);
+
+	if (was != from->own &&
+	    (was & REGION_HELD || was == REGION_FREE || was == REGION_LOST))
+		return false;
+	if (to & REGION_HELD) {
+		if (!atomic_compare_exchange_strong(&owner[buf], &was, to))
+			return false;
+		atomic_store_explicit(&owner[back], from->own,
+				      memory_order_relaxed);
+		return true;
+	}
+	was = atomic_load_explicit(&owner[back], memory_order_relaxed);
+	if (was & REGION_HELD || was == REGION_FREE || was == REGION_LOST)
+		return false;
+	if (!(from->own & REGION_HELD))
+		atomic_store_explicit(&owner[back], from->own,
+				      memory_order_relaxed);
+	else if (!atomic_compare_exchange_strong(&owner[back], &was, from->own))
+		return false;
+	atomic_store_explicit(&owner[buf], to, memory_order_relaxed);
+	return true;
 }
 
 /* [{"region", "buf_size", "bufs", "free", "lost", "ports": [names]}]. */

@@ -11,6 +11,7 @@ void counters_add(struct counters *sum, const struct counters *c)
 	sum->bytes += count_read(&c->bytes);
 	sum->replicated += count_read(&c->replicated);
 	sum->segments += count_read(&c->segments);
+	sum->exchanged += count_read(&c->exchanged);
 	sum->kicks += count_read(&c->kicks);
 	for (unsigned i = 0, n = drop_count(); i < n; i++)
 		sum->drops[i] += count_read(&c->drops[i]);
@@ -55,11 +56,12 @@ static void sides_show(json_t *o, const struct counters *in,
 				      (json_int_t)in->kicks, "drops",
 				      drops_show(in)));
 	json_object_set_new(o, "out",
-			    json_pack("{s:I, s:I, s:I, s:I, s:o}", "packets",
-				      (json_int_t)out->packets, "bytes",
-				      (json_int_t)out->bytes, "segments",
-				      (json_int_t)out->segments, "kicks",
-				      (json_int_t)out->kicks, "drops",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}",
+				      "packets", (json_int_t)out->packets,
+				      "bytes", (json_int_t)out->bytes,
+				      "segments", (json_int_t)out->segments,
+				      "exchanged", (json_int_t)out->exchanged,
+				      "kicks", (json_int_t)out->kicks, "drops",
 				      drops_show(out)));
 }
 

@@ -45,7 +45,8 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 		return 0;
 	b->n = b->n_segs = 0;
 	b->overread = b->multi_seg = b->offloads = false;
-	b->has_buf = b->took = false;
+	b->took = false;
+	b->from = NULL;
 	b->slots = 0;
 	used = in->hot->rx(in, b);
 	if (!used)

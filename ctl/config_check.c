@@ -128,10 +128,11 @@ static int check_common(struct check *c, const char *key, json_t *value)
 int config_check_reserved(json_t *params, struct glen_error *error)
 {
 	static const char *const known[] = {
-		"mtu",		"mac",	  "isolated",	  "workers",
-		"rings",	"slots",  "buf_size",	  "extra_bufs",
-		"vnet_hdr_len", "region", "region_token", "region_bufs",
-		"swap",		NULL
+		"mtu",	    "mac",	    "isolated",
+		"workers",  "rings",	    "slots",
+		"buf_size", "extra_bufs",   "vnet_hdr_len",
+		"region",   "region_token", "region_bufs",
+		"swap",	    "offsets",	    NULL
 	};
 	struct region_wish wish;
 	bool swap;
@@ -172,6 +173,7 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 				vnet);
 	err = err ?: region_read(params, &wish, error);
 	err = err ?: params_bool(params, "swap", false, &swap, error);
+	err = err ?: params_bool(params, "offsets", false, &swap, error);
 	return err   ?:
 		       layout_init(&layout, rings, slots, buf_size, extra,
 				   error);

@@ -113,6 +113,7 @@ static void write_ring(const struct layout *l, char *base, unsigned i, bool rx,
 	ring->nr_buf_size = l->buf_size;
 	ring->ringid = (uint16_t)i;
 	ring->dir = rx;
+	ring->offset_mask = l->offsets ? LAYOUT_OFFSET_MASK : 0;
 	ring->tail = rx ? 0 : l->slots - 1;
 	for (uint32_t s = 0; s < l->slots; s++)
 		ring->slot[s].buf_idx = ids ? ids[first + s] :

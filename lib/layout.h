@@ -28,11 +28,13 @@
  * Both sides compute the layout with layout_init() from the same few numbers;
  * neither reads it from shared memory.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "include/glen/glen.h"
 
 enum {
+	LAYOUT_OFFSET_MASK = 0xffff, /* of a ring with offsets */
 	LAYOUT_PAGE = 4096,
 	LAYOUT_ATOK_OFF = 0,
 	LAYOUT_KTOA_OFF = LAYOUT_PAGE,
@@ -47,6 +49,7 @@ struct layout {
 	uint32_t slots; /* per ring, a power of two */
 	uint32_t buf_size;
 	uint32_t extra_bufs;
+	bool offsets; /* set after layout_init(): slot->ptr counts */
 	/* Computed. */
 	uint32_t n_bufs;      /* with the reserved ones */
 	uint32_t first_extra; /* index of the first extra buffer; 0: the

@@ -95,6 +95,7 @@ static void init_ring(struct glen_port *port, struct ring *r, unsigned i,
 	r->buf_size = l->buf_size;
 	r->n_bufs = l->n_bufs;
 	r->slot_max = l->buf_size < UINT16_MAX ? l->buf_size : UINT16_MAX;
+	r->offsets = l->offsets;
 	r->head = r->ring->head;
 	r->cur = r->ring->cur;
 	r->epoch = port_epoch(port);
@@ -179,6 +180,8 @@ void port_region_params(json_t *params, const struct glen_port_config *c)
 				    json_integer(c->region_bufs));
 	if (c->swap)
 		json_object_set_new(params, "swap", json_true());
+	if (c->offsets)
+		json_object_set_new(params, "offsets", json_true());
 }
 
 void port_region_result(struct glen_port *port, json_t *result)
@@ -242,6 +245,7 @@ static int read_result(json_t *result, struct layout *l, char *token,
 	strcpy(token, text);
 	err = layout_init(l, (uint32_t)rings, (uint32_t)slots,
 			  (uint32_t)buf_size, (uint32_t)extra_bufs, error);
+	l->offsets = json_is_true(json_object_get(result, "offsets"));
 	if (err || !json_object_get(result, "region_token"))
 		return err;
 	if (json_unpack(result, "{s:i, s:I}", "n_bufs", &n_bufs, "bufs_off",

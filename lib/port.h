@@ -66,6 +66,7 @@ struct ring {
 	uint32_t buf_size;
 	uint32_t n_bufs;
 	uint32_t slot_max;	 /* bytes that a slot can announce */
+	bool offsets;		 /* slot->ptr counts */
 	uint32_t head, cur;	 /* as last published */
 	uint32_t epoch;		 /* of the link, when last looked */
 	uint32_t kicked;	 /* last need-kick value we obeyed */

@@ -130,6 +130,18 @@ static inline char *buffer(const struct ring *r, uint32_t idx)
 	return r->bufs + (size_t)idx * r->buf_size;
 }
 
+/* Where in its buffer the slot's packet begins; UINT32_MAX: nowhere. */
+static inline uint32_t offset_of(const struct ring *r, uint32_t at,
+				 uint32_t len)
+{
+	uint32_t offset;
+
+	if (likely(!r->offsets))
+		return 0;
+	offset = shm_load64(&r->ring->slot[at].ptr) & LAYOUT_OFFSET_MASK;
+	return offset <= r->buf_size - len ? offset : UINT32_MAX;
+}
+
 /* Copies len bytes, reading and writing nothing beyond them. */
 static inline void copy(char *dst, const char *src, uint32_t len)
 {
@@ -164,6 +176,8 @@ static inline bool put(struct ring *r, uint32_t i, const char *data,
 	if (unlikely(idx >= r->n_bufs))
 		return false;
 	copy(buffer(r, idx), data, len);
+	if (unlikely(r->offsets))
+		shm_store64(&slot->ptr, 0);
 	slot_store(slot, slot_word(idx, (uint16_t)len, flags));
 	return true;
 }
@@ -316,12 +330,15 @@ static __attribute__((noinline)) int get_chain(struct glen_port *port,
 		return -ENOMEM;
 	for (; n; n--, *at = (*at + 1) & r->mask) {
 		uint64_t w = slot_load(&r->ring->slot[*at]);
+		uint32_t offset;
 
-		if (slot_buf(w) >= r->n_bufs || slot_len(w) > r->slot_max) {
+		if (slot_buf(w) >= r->n_bufs || slot_len(w) > r->slot_max ||
+		    (offset = offset_of(r, *at, slot_len(w))) == UINT32_MAX) {
 			port_die(port, "glend delivered a bad slot");
 			return -ENOTCONN;
 		}
-		memcpy(s->data + len, buffer(r, slot_buf(w)), slot_len(w));
+		memcpy(s->data + len, buffer(r, slot_buf(w)) + offset,
+		       slot_len(w));
 		len += slot_len(w);
 	}
 	p->data = s->data;
@@ -339,7 +356,7 @@ static inline int collect(struct glen_port *port, struct ring *r,
 
 	while (done < n && at != tail) {
 		uint64_t w = slot_load(&r->ring->slot[at]);
-		uint32_t len = slot_len(w);
+		uint32_t len = slot_len(w), offset = 0;
 
 		if (unlikely(slot_flags(w) & NS_MOREFRAG)) {
 			err = get_chain(port, r, &at, &packets[done]);
@@ -347,11 +364,12 @@ static inline int collect(struct glen_port *port, struct ring *r,
 				done += packets[done].len > 0;
 			break;
 		}
-		if (unlikely(slot_buf(w) >= r->n_bufs || len > r->slot_max)) {
+		if (unlikely(slot_buf(w) >= r->n_bufs || len > r->slot_max ||
+			     (offset = offset_of(r, at, len)) == UINT32_MAX)) {
 			port_die(port, "glend delivered a bad slot");
 			return -ENOTCONN;
 		}
-		packets[done].data = buffer(r, slot_buf(w));
+		packets[done].data = buffer(r, slot_buf(w)) + offset;
 		packets[done].len = len;
 		done += len > 0; /* empty slots are skipped */
 		at = (at + 1) & r->mask;

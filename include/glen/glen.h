@@ -102,9 +102,12 @@ struct glen_port_config {
 				   * random */
 	unsigned region_bufs;	  /* buffers of all; 0 = 65536, or the region's.
 				   * Memory is taken as it is used */
-	bool swap; /* in the region, packets between ports that say so change
+	bool swap;    /* in the region, packets between ports that say so change
 		    * owner with their buffers and are not copied: after a sync
 		    * a TX slot may name another buffer (NS_BUF_CHANGED) */
+	bool offsets; /* packets may begin anywhere in their buffers: at byte
+		       * slot->ptr & ring->offset_mask. What a NIC received in
+		       * the region does, and is copied to ports without this */
 };
 
 /* Counters of a port, added up over its rings. "in": into the switch. */

@@ -139,6 +139,7 @@ static void save(struct shm_port *shm)
 		}
 	region_save(&shm->member, &s->region);
 	s->swap = shm->swap;
+	s->offsets = shm->layout.offsets;
 	while (getrandom(s->token, sizeof(s->token), 0) !=
 	       (ssize_t)sizeof(s->token))
 		;
@@ -193,9 +194,11 @@ static int share(struct shm_port *shm, struct glen_error *error)
 {
 	const struct region_member *m = &shm->member;
 	struct layout *l = &shm->layout;
+	bool offsets = l->offsets;
 	int err = layout_init(l, l->rings, l->slots, m->region->buf_size,
 			      l->extra_bufs, error);
 
+	l->offsets = offsets;
 	return err   ?:
 		       layout_share(l, m->region->n_bufs, region_bufs_off(m),
 				    error);
@@ -405,7 +408,7 @@ static void init_in(struct shm_port *shm, unsigned i)
 	r->buf_size = l->buf_size;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
 	r->swap = shm->swap;
-	shm->port->in[i].member = shm->swap ? &shm->member : NULL;
+	r->offsets = l->offsets;
 	r->cur = r->seen = r->saved->tx_cur & r->mask;
 	/* Not a value that the client answered for an earlier glend. */
 	r->arm_value = (uint32_t)worker_clock();
@@ -438,6 +441,7 @@ static void init_out(struct shm_port *shm, unsigned i)
 	r->region = shm->member.region;
 	r->member = shm->member.id;
 	r->swap = shm->swap;
+	r->offsets = l->offsets;
 	r->vnet_hdr_len = shm->vnet_hdr_len;
 	tail = r->saved->rx_published & r->mask;
 	head = shm_load32(&r->atok->head) & r->mask;
@@ -476,10 +480,11 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 	static const char *const known[] = {
 		"rings",	"slots", "buf_size", "extra_bufs",
 		"vnet_hdr_len", "token", "region",   "region_token",
-		"region_bufs",	"swap",	 NULL
+		"region_bufs",	"swap",	 "offsets",  NULL
 	};
 	const struct shm_saved *s = shm->saved;
 	long rings, slots, buf_size, extra, vnet = 0;
+	bool offsets = false;
 	int err = params_check(params, known, error);
 
 	err = err   ?:
@@ -505,9 +510,14 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 	shm->vnet_hdr_len = vnet;
 	err = err ?: options_region(shm, params, wish, error);
 	wish->buf_size = buf_size;
-	return err   ?:
-		       layout_init(&shm->layout, rings, slots, buf_size, extra,
-				   error);
+	err = err   ?:
+		      params_bool(params, "offsets", s->offsets, &offsets,
+				  error);
+	err = err   ?:
+		      layout_init(&shm->layout, rings, slots, buf_size, extra,
+				  error);
+	shm->layout.offsets = !err && offsets;
+	return err;
 }
 
 /* After a restart: takes the buffers that the port's slots name. One that
@@ -569,6 +579,7 @@ static int shm_open_port(struct port *port, struct port_args *args,
 	shm->member.scan = scan;
 	shm->member.fresh = fresh;
 	err = options(shm, args->params, &token, &wish, error);
+	shm->member.extra = shm->layout.extra_bufs;
 	if (!err)
 		err = args->resume ? resume(shm, args, token, error) :
 				     make(shm, &wish, error);
@@ -608,6 +619,8 @@ static void shm_show(struct port *port, json_t *o)
 	json_object_set_new(o, "extra_bufs",
 			    json_integer(shm->layout.extra_bufs));
 	json_object_set_new(o, "vnet_hdr_len", json_integer(shm->vnet_hdr_len));
+	if (shm->layout.offsets)
+		json_object_set_new(o, "offsets", json_true());
 	if (!shm->member.region)
 		return;
 	json_object_set_new(o, "region", json_string(shm->member.region->name));
@@ -666,7 +679,9 @@ const struct port_ops shm_port_ops = {
 		   "extra_bufs=N, vnet_hdr_len=0|10|12\n"
 		   "region=NAME (buffers shared with its other ports)\n"
 		   "region_token=TEXT (32 hex digits), region_bufs=N\n"
-		   "swap=true|false (packets move by reference in it)\n",
+		   "swap=true|false (packets move by reference in it)\n"
+		   "offsets=true|false (packets may begin anywhere in "
+		   "buffers)\n",
 	.open = shm_open_port,
 	.close = shm_close,
 	.show = shm_show,

@@ -32,6 +32,12 @@ static bool take_vnet_hdr(struct shm_in *r, struct batch *b, unsigned i)
 	return true;
 }
 
+/* Where the packet of slot at begins in its buffer. */
+static inline uint32_t offset_of(const struct netmap_slot *slot)
+{
+	return shm_load64(&slot->ptr) & LAYOUT_OFFSET_MASK;
+}
+
 /* A chain of slots as far as it has been published. */
 struct chain {
 	uint32_t slots; /* looked at */
@@ -55,6 +61,7 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 		uint32_t at = (r->cur + first + c->slots) & r->mask;
 		uint64_t w = slot_load(&r->slots[at]);
 		uint32_t len = slot_len(w), buf = slot_buf(w);
+		uint32_t off = r->offsets ? offset_of(&r->slots[at]) : 0;
 
 		if (bad_buf(buf, r->n_bufs)) {
 			port_break(in->port,
@@ -62,14 +69,15 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 				   "exist");
 			return false;
 		}
-		if (len > r->buf_size) {
+		if (len > r->buf_size || off > r->buf_size - len) {
 			port_break(in->port,
 				   "a TX slot is longer than its buffer");
 			return false;
 		}
 		if (len)
 			seg[c->segs++] = (struct seg){
-				r->bufs + (size_t)buf * r->buf_size, len, 0
+				r->bufs + (size_t)buf * r->buf_size + off, len,
+				0
 			};
 		c->len += len;
 		c->slots++;
@@ -134,7 +142,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 
 /* Returns the number of slots described, 0 if some need rx_slow(). */
 static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
-			       uint32_t n, bool swap)
+			       uint32_t n, bool swap, bool offsets)
 {
 	const struct netmap_slot *slots = r->slots;
 	const uint8_t *bufs = r->bufs;
@@ -147,6 +155,12 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 		uint32_t buf = slot_buf(w), len = slot_len(w);
 		const uint8_t *p = bufs + (size_t)buf * buf_size;
 
+		if (offsets) {
+			uint32_t off = offset_of(&slots[at & mask]);
+
+			odd |= off > buf_size - len;
+			p += off;
+		}
 		odd |= bad_buf(buf, n_bufs) | (len > buf_size) | !len |
 		       (slot_flags(w) & NS_MOREFRAG);
 		__builtin_prefetch(p);
@@ -159,8 +173,19 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 	if (odd)
 		return 0;
 	batch_one_seg_each(b, n);
-	b->has_buf = swap;
+	if (swap)
+		b->from = &r->shm->member;
 	return n;
+}
+
+static inline unsigned rx_any(const struct shm_in *r, struct batch *b,
+			      uint32_t n)
+{
+	if (__builtin_expect(r->offsets, 0))
+		return rx_fast(r, b, n, r->swap, true);
+	if (__builtin_expect(r->swap, 0))
+		return rx_fast(r, b, n, true, false);
+	return rx_fast(r, b, n, false, false);
 }
 
 static unsigned shm_rx(struct ingress *in, struct batch *b)
@@ -177,10 +202,8 @@ static unsigned shm_rx(struct ingress *in, struct batch *b)
 	}
 	if (!n)
 		return 0;
-	if (__builtin_expect(r->swap && !r->discard, 0))
-		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX, true);
-	else if (!r->vnet_hdr_len && !r->discard)
-		used = rx_fast(r, b, n < BATCH_MAX ? n : BATCH_MAX, false);
+	if (__builtin_expect(!r->vnet_hdr_len && !r->discard, 1))
+		used = rx_any(r, b, n < BATCH_MAX ? n : BATCH_MAX);
 	if (!used)
 		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS);
 	b->overread = true;
@@ -414,31 +437,32 @@ static inline bool write_simple(const struct shm_out *r, const struct batch *b,
 }
 
 /*
- * What write_simple() does in a region that several ports share. Packets that
- * lie in buffers of the same region are not copied: the slot gets the packet's
- * buffer, and the packet's sender the slot's. Only the private header goes back
- * to where it came from, if a module rewrote it.
+ * A packet that lies in a buffer of the same region is not copied: the slot
+ * gets the packet's buffer, and the packet's sender the slot's. Only the
+ * private header goes back to where it came from, if a module rewrote it.
+ * Returns where the packet begins in its buffer, or -1: it has to be copied.
  */
-static inline bool take(const struct shm_out *r, const struct batch *b,
-			unsigned i, uint32_t *buf, struct batch *taker,
-			unsigned from)
+static inline int take(const struct shm_out *r, const struct tx_ctx *ctx,
+		       const struct batch *b, unsigned i, uint32_t *buf)
 {
-	struct region *region = r->region;
-	uint32_t k = b->seg0[i], theirs = taker->buf[k];
+	uint32_t k = b->seg0[i], theirs = ctx->taker->buf[k];
 	uint32_t h = b->hdr_len[i];
-	uint8_t *start = r->bufs + (size_t)theirs * r->buf_size;
+	const uint8_t *at = r->bufs + (size_t)theirs * r->buf_size;
+	uint8_t *start = (uint8_t *)b->seg[k].ptr - h;
+	uint32_t offset = (uint32_t)(start - at);
 
-	if (b->seg[k].ptr != start + h || region_held(region, theirs))
-		return false;
+	if (offset >= r->buf_size || (offset && !r->offsets))
+		return -1;
+	if (!region_swap(ctx->from, theirs, r->member, *buf))
+		return -1;
 	if (memcmp(start, b->hdr[i], h))
 		memcpy(start, b->hdr[i], h);
-	taker->buf[k] = *buf;
-	region_own(region, *buf, from);
-	region_own(region, theirs, r->member);
+	ctx->taker->buf[k] = *buf;
 	*buf = theirs;
-	return true;
+	return (int)offset;
 }
 
+/* What write_simple() does, where a region is shared or slots have offsets. */
 static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 						   const struct tx_ctx *ctx,
 						   const struct batch *b,
@@ -447,8 +471,7 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 						   uint64_t *bytes)
 {
 	bool swap = r->swap && ctx->from && ctx->from->region == r->region;
-	unsigned from = swap ? ctx->from->id : 0;
-	uint64_t sum = 0;
+	uint64_t sum = 0, taken = 0;
 
 	if (swap)
 		ctx->taker->took = true;
@@ -458,17 +481,25 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 		uint16_t flags = 1 << NS_PORT_SHIFT;
 		unsigned i = list[k];
 		uint32_t len = b->len[i];
+		int offset = -1;
 
-		if (bad_buf(buf, r->n_bufs) || region_held(r->region, buf))
+		if (bad_buf(buf, r->n_bufs) ||
+		    (r->region && region_held(r->region, buf)))
 			return false;
-		if (swap && take(r, b, i, &buf, ctx->taker, from))
+		if (swap)
+			offset = take(r, ctx, b, i, &buf);
+		taken += offset >= 0;
+		if (offset >= 0)
 			flags |= NS_BUF_CHANGED;
 		else
 			write_packet(r->bufs + (size_t)buf * r->buf_size, b, i,
 				     len);
+		if (r->offsets)
+			shm_store64(&slot->ptr, offset > 0 ? offset : 0);
 		sum += len;
 		slot_store(slot, slot_word(buf, len, flags));
 	}
+	count_add(&ctx->counters->exchanged, taken);
 	*bytes = sum;
 	return true;
 }
@@ -495,6 +526,8 @@ static void cursor_close(struct cursor *c)
 {
 	uint16_t flags = c->frags << NS_PORT_SHIFT;
 
+	if (c->r->offsets)
+		shm_store64(&c->r->slots[c->slot & c->r->mask].ptr, 0);
 	if (c->left)
 		flags |= NS_MOREFRAG;
 	slot_store(&c->r->slots[c->slot & c->r->mask],
@@ -595,7 +628,7 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 						  DROP_OUT_NO_ROOM);
 	if (!fit)
 		return;
-	if (__builtin_expect(simple && r->region, 0))
+	if (__builtin_expect(simple && (r->region || r->offsets), 0))
 		good = write_shared(r, ctx, b, list, fit, start, &bytes);
 	else
 		good = simple ? write_simple(r, b, list, fit, start, &bytes) :

@@ -62,7 +62,7 @@ struct shm_saved {
 	uint64_t dev[4], ino[4]; /* window, buffers */
 	struct shm_saved_ring ring[GLEN_RINGS_MAX];
 	struct region_saved region;
-	uint32_t swap;
+	uint32_t swap, offsets;
 };
 
 struct shm_port;
@@ -83,6 +83,7 @@ struct shm_in {
 	uint32_t kicked;    /* last appl_need_kick we answered */
 	bool discard;	    /* in the middle of a chain too long */
 	bool swap;	    /* packets may leave with their buffers */
+	bool offsets;	    /* slot->ptr says where they begin */
 };
 
 /* Egress: the client's RX ring. */
@@ -97,6 +98,7 @@ struct shm_out {
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
 	uint32_t slot_max;		   /* bytes: a length has 16 bits */
 	bool swap;			   /* takes packets' buffers */
+	bool offsets;			   /* slot->ptr says where they begin */
 	uint16_t member;		   /* number in region */
 	struct region *region;		   /* NULL: its own */
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
@@ -113,7 +115,7 @@ struct shm_port {
 	uint8_t *window; /* = base */
 	uint8_t *bufs;	 /* in it, or the shared region's */
 	struct region_member member;
-	uint32_t swap;
+	bool swap;
 	int window_fd, bufs_fd;	 /* until the client has them; else -1 */
 	int kick_fd;		 /* eventfd: the client writes, epoll sees */
 	int call_fd;		 /* pipe, our end */

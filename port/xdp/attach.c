@@ -12,6 +12,7 @@
 
 #include "core/engine.h"
 #include "core/rcu.h"
+#include "core/worker.h"
 #include "lib/error.h"
 #include "port/xdp/xdp.h"
 
@@ -19,6 +20,7 @@ enum {
 	START_MS = 1,	 /* open() returned: the rings can be run */
 	BIND_TRIES = 25, /* of open(): a queue that was just given up */
 	RETRY_MAX_S = 8,
+	REGION_WAIT_S = 60, /* as long as clients may resume */
 	LARGEST = XDP_FRAME_LARGE - XDP_HEADROOM,
 };
 
@@ -96,6 +98,60 @@ static void plan_frames(struct xdp_plan *p)
 	p->frame_size = need > XDP_FRAME_SMALL - XDP_HEADROOM ?
 				XDP_FRAME_LARGE :
 				XDP_FRAME_SMALL;
+}
+
+/*
+ * The region, which another port may have made, or this one makes. After a
+ * restart of glend its memory is with the programs that shared it: the port
+ * waits for one of them, since a region with other memory would lock them out.
+ */
+static int region_ready(struct job *job)
+{
+	struct xdp *x = job->x;
+	const struct xdp_config *o = &x->options;
+	const struct region_wish wish = { .name = o->region,
+					  .token = o->region_token,
+					  .n_bufs = o->region_bufs };
+	int err = 0;
+
+	if (!o->region)
+		return 0;
+	if (!x->member.region && x->region_since_s &&
+	    !region_find(x->port->sw->engine, o->region) &&
+	    (int64_t)(worker_clock() / 1000000000) - x->region_since_s <
+		    REGION_WAIT_S)
+		return error_set(job->error, -EAGAIN,
+				 "region %s was shared with others before "
+				 "glend was restarted, and none of them is "
+				 "back yet",
+				 o->region);
+	x->member.port = x->port;
+	if (!x->member.region)
+		err = region_join(x->port->sw->engine, &wish, &x->member,
+				  job->error);
+	job->plan.region = x->member.region;
+	job->plan.port = x->port;
+	return err;
+}
+
+/* Its buffers are the frames, if they can be. */
+static int region_frames(struct job *job)
+{
+	struct xdp_plan *p = &job->plan;
+	uint32_t size;
+
+	if (!p->region)
+		return 0;
+	size = p->region->buf_size;
+	if (size != XDP_FRAME_SMALL && size != XDP_FRAME_LARGE)
+		return error_set(job->error, -EINVAL,
+				 "buffers of region %s have %u bytes: an xdp "
+				 "port needs %d or %d",
+				 p->region->name, size, XDP_FRAME_SMALL,
+				 XDP_FRAME_LARGE);
+	p->frame_size = size;
+	p->multi = p->link.mtu + XDP_FRAME_EXTRA > size - XDP_HEADROOM;
+	return 0;
 }
 
 /* Offloads that would harm what is captured. */
@@ -232,6 +288,10 @@ static int attach_here(void *arg)
 	if (err)
 		return err;
 	plan_frames(&job->plan);
+	err = region_ready(job);
+	err = err ?: region_frames(job);
+	if (err)
+		return err;
 	err = netdev_open(&x->dev, x->options.ifname, x->port->params,
 			  job->error);
 	err = err ?: attach_modes(job);
@@ -379,6 +439,11 @@ static void mtu_look(struct xdp *x, const struct xdp_link *now)
 	if (now->mtu == x->link.mtu)
 		return;
 	plan_frames(&plan);
+	if (x->member.region) {
+		plan.frame_size = x->frame_size;
+		plan.multi = now->mtu + XDP_FRAME_EXTRA >
+			     x->frame_size - XDP_HEADROOM;
+	}
 	if (plan.multi != x->multi || plan.frame_size != x->frame_size) {
 		detach(x);
 		try_attach(x);
@@ -514,10 +579,23 @@ void xdp_attach_close(struct xdp *x)
 		close(x->look_fd);
 }
 
+/* For the next glend: whether the region is shared with other ports. */
+static void others_note(struct xdp *x)
+{
+	const struct region *r = x->member.region;
+	bool others = false;
+
+	for (unsigned id = 1; r && id <= REGION_MEMBERS_MAX; id++)
+		others |= r->member[id] && r->member[id]->port != x->port;
+	if (x->saved && r)
+		x->saved->others = others;
+}
+
 void xdp_tick(struct port *port)
 {
 	struct xdp *x = port->drv;
 
+	others_note(x);
 	if (!x->attached && x->retry_in_s && --x->retry_in_s)
 		return;
 	xdp_look(x);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/offload.h"
+#include "core/worker.h"
 #include "lib/error.h"
 #include "port/xdp/xdp.h"
 
@@ -101,13 +102,35 @@ static int filter_read(json_t *params, struct xdp_config *o,
 	return o->filter ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
 
+static int region_options(json_t *params, struct xdp_config *o,
+			  struct glen_error *error)
+{
+	struct region_wish wish = { 0 };
+	int err = region_read(params, &wish, error);
+
+	if (err || !wish.name)
+		return err;
+	if (!wish.token)
+		return error_set(error, -EINVAL,
+				 "region_token is missing: the one that region "
+				 "%s has, or is to have; without it no other "
+				 "port could join",
+				 wish.name);
+	o->region = strdup(wish.name);
+	o->region_token = strdup(wish.token);
+	o->region_bufs = wish.n_bufs;
+	if (o->region && o->region_token)
+		return 0;
+	return error_set(error, -ENOMEM, "out of memory");
+}
+
 static int options_read(struct port *port, json_t *params, struct xdp *x,
 			struct glen_error *error)
 {
 	static const char *const known[] = {
-		"ifname",    "netns",	  "queues", "mode",
-		"zero_copy", "filter",	  "ring",   "checksums",
-		"promisc",   "busy_poll", "host",   NULL
+		"ifname", "netns",	  "queues",	 "mode",    "zero_copy",
+		"filter", "ring",	  "checksums",	 "promisc", "busy_poll",
+		"region", "region_token", "region_bufs", "host",    NULL
 	};
 	struct xdp_config *o = &x->options;
 	const char *ifname = NULL;
@@ -128,6 +151,7 @@ static int options_read(struct port *port, json_t *params, struct xdp *x,
 	err = err ?: words_read(params, o, error);
 	err = err ?: ring_read(params, o, error);
 	err = err ?: filter_read(params, o, error);
+	err = err ?: region_options(params, o, error);
 	err = err ?: host_read(params, o, error);
 	if (err)
 		return err;
@@ -139,7 +163,10 @@ static int options_read(struct port *port, json_t *params, struct xdp *x,
 
 static void xdp_free(struct xdp *x)
 {
+	region_leave(&x->member);
 	free(x->options.filter);
+	free(x->options.region);
+	free(x->options.region_token);
 	free(x);
 }
 
@@ -206,6 +233,9 @@ static int xdp_open(struct port *port, struct port_args *args,
 		return err;
 	}
 	port->starts_rings = true;
+	x->saved = saved;
+	if (args->resume && saved && saved->others)
+		x->region_since_s = (int64_t)(worker_clock() / 1000000000);
 	err = xdp_attach_open(x, args->resume && !x->options.host, error);
 	err = err ?: mac_take(port, x, error);
 	if (err) {
@@ -314,6 +344,9 @@ static void xdp_show(struct port *port, json_t *o)
 		json_object_set_new(o, "busy_poll",
 				    json_integer(x->options.busy_poll));
 	json_object_set_new(o, "host", json_boolean(x->options.host));
+	if (x->options.region)
+		json_object_set_new(o, "region",
+				    json_string(x->options.region));
 	if (x->attached)
 		attached_show(x, o);
 	else
@@ -348,6 +381,10 @@ const struct port_ops xdp_port_ops = {
 		"promisc=BOOL    packets for any address (true)\n"
 		"ring=N          packets each way and queue, a power of 2, "
 		"256..16384 (2048)\n"
+		"region=NAME     its memory is this region's, shared with other "
+		"ports (none)\n"
+		"region_token=TEXT 32 hex digits; region_bufs=N if it makes "
+		"the region\n"
 		"busy_poll=N     the worker runs the driver, N packets at a "
 		"time; 0: interrupts do (0)\n",
 	.host_side = "host",

@@ -42,6 +42,11 @@ static inline void rx_simple(struct xdp_sock *s, struct batch *b, unsigned n)
 		b->len[i] = d->len;
 	}
 	s->n_held = n;
+	if (__builtin_expect(s->member.region != NULL, 0)) {
+		for (unsigned i = 0; i < n; i++)
+			b->buf[i] = s->held[i] >> s->frame_shift;
+		b->from = &s->member;
+	}
 }
 
 /* The n frames at descriptor rx_next + at are one packet. */
@@ -157,6 +162,8 @@ static void HOT(xdp_rx_done)(struct ingress *in, struct batch *b)
 		return;
 	ring = s->fill.entries;
 	frame = ~(uint64_t)(s->frame_size - 1);
+	for (unsigned i = 0; b->took && i < s->n_held; i++)
+		s->held[i] = (uint64_t)b->buf[i] << s->frame_shift;
 	for (unsigned i = 0; i < s->n_held; i++)
 		ring[(s->fill_next + i) & s->fill.mask] = s->held[i] & frame;
 	s->fill_next += s->n_held;
@@ -343,12 +350,41 @@ static __attribute__((noinline)) void finish_csum(const struct xdp_sock *s,
 	*byte_at(s, frame, field + 1) = bytes[1];
 }
 
+/*
+ * Packet i, if it lies in a buffer of the socket's region: that becomes the
+ * frame, and the sender gets the free one. Returns the packet's address, or
+ * UINT64_MAX: it is to be copied.
+ */
+static __attribute__((noinline)) uint64_t take(const struct xdp_sock *s,
+					       const struct tx_ctx *ctx,
+					       const struct batch *b,
+					       unsigned i, uint32_t *frame)
+{
+	uint32_t k = b->seg0[i], h = b->hdr_len[i];
+	uint32_t theirs = ctx->taker->buf[k];
+	uint8_t *start = (uint8_t *)b->seg[k].ptr - h;
+	uint64_t at = start - s->mem;
+
+	if (at >> s->frame_shift != theirs ||
+	    !region_swap(ctx->from, theirs, s->member.own, *frame))
+		return UINT64_MAX;
+	if (memcmp(start, b->hdr[i], h))
+		memcpy(start, b->hdr[i], h);
+	ctx->taker->buf[k] = *frame;
+	ctx->taker->took = true;
+	count_add(&ctx->counters->exchanged, 1);
+	*frame = theirs;
+	return at;
+}
+
 /* Fills the frames of a run and their descriptors. */
 static inline uint64_t write_run(struct out *o, const struct batch *b,
 				 const uint16_t *list)
 {
 	struct xdp_sock *s = o->s;
 	struct xdp_desc *ring = s->tx.entries;
+	const struct region_member *from = o->ctx->from;
+	bool swap = from && from->region == s->member.region;
 	uint64_t bytes = 0;
 	uint32_t f = 0;
 
@@ -356,9 +392,14 @@ static inline uint64_t write_run(struct out *o, const struct batch *b,
 		uint32_t i = list[k], left = b->len[i];
 		uint32_t want = frames_of(s, left);
 		uint64_t at = (uint64_t)o->frame[f] << s->frame_shift;
+		uint64_t taken = UINT64_MAX;
 
 		bytes += left;
-		if (__builtin_expect(want == 1, 1))
+		if (__builtin_expect(swap && want == 1, 0))
+			taken = take(s, o->ctx, b, i, &o->frame[f]);
+		if (taken != UINT64_MAX)
+			at = taken;
+		else if (__builtin_expect(want == 1, 1))
 			write_one(s->mem + at, b, i);
 		else
 			write_many(s, &o->frame[f], b, i);
@@ -370,7 +411,9 @@ static inline uint64_t write_run(struct out *o, const struct batch *b,
 							      s->frame_size;
 
 			left -= len;
-			d->addr = (uint64_t)o->frame[f] << s->frame_shift;
+			d->addr = want == 1 ? at :
+					      (uint64_t)o->frame[f]
+						      << s->frame_shift;
 			d->len = len;
 			d->options = left ? XDP_PKT_CONTD : 0;
 		}

@@ -33,10 +33,25 @@ static size_t frames_size(const struct xdp_sock *s)
 	return (size_t)2 * s->ring_size * s->frame_size;
 }
 
-static int memory_open(struct xdp_sock *s, struct glen_error *error)
+/* Bytes of the memory that the kernel is told of. */
+static size_t umem_size(const struct xdp_sock *s)
+{
+	const struct region *r = s->member.region;
+
+	return r ? (size_t)r->n_bufs * r->buf_size : frames_size(s);
+}
+
+static int memory_open(const struct xdp_plan *plan, struct xdp_sock *s,
+		       struct glen_error *error)
 {
 	void *mem;
 
+	if (plan->region) {
+		s->member.port = plan->port;
+		s->member.held = true;
+		s->mem = plan->region->bufs;
+		return region_enter(plan->region, &s->member, error);
+	}
 	s->mem_size = frames_size(s) + XDP_SPARE;
 	mem = mmap(NULL, s->mem_size, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -59,7 +74,7 @@ static int umem_failed(const struct xdp_sock *s, int err,
 				 "RLIMIT_MEMLOCK (ulimit -l, systemd's "
 				 "LimitMEMLOCK=infinity), or give the port a "
 				 "smaller ring",
-				 frames_size(s) >> 10);
+				 umem_size(s) >> 10);
 	return error_set(error, -err, "cannot register memory for AF_XDP: %s",
 			 strerror(err));
 }
@@ -76,7 +91,7 @@ static int umem_register(struct xdp_sock *s, struct glen_error *error)
 
 	memset(&reg, 0, sizeof(reg)); /* newer kernels read the padding */
 	reg.addr = (uintptr_t)s->mem;
-	reg.len = frames_size(s);
+	reg.len = umem_size(s);
 	reg.chunk_size = s->frame_size;
 	err = set(s->fd, XDP_UMEM_REG, &reg, sizeof(reg));
 	return err ? umem_failed(s, -err, error) : 0;
@@ -143,16 +158,28 @@ static int rings_open(struct xdp_sock *s, struct glen_error *error)
 }
 
 /* The first half of the frames is for the kernel to fill. */
-static void frames_spread(struct xdp_sock *s)
+static int frames_spread(struct xdp_sock *s, struct glen_error *error)
 {
+	uint32_t n = s->ring_size, *frame = malloc(2 * n * sizeof(*frame));
 	uint64_t *fill = s->fill.entries;
+	int err = 0;
 
-	for (uint32_t i = 0; i < s->ring_size; i++) {
-		fill[i] = (uint64_t)i << s->frame_shift;
-		s->free[i] = s->ring_size + i;
+	if (!frame)
+		return error_set(error, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < 2 * n; i++)
+		frame[i] = i;
+	if (s->member.region)
+		err = region_take(&s->member, 2 * n, frame, error);
+	for (uint32_t i = 0; !err && i < n; i++) {
+		fill[i] = (uint64_t)frame[i] << s->frame_shift;
+		s->free[i] = frame[n + i];
 	}
-	s->fill_next = s->n_free = s->ring_size;
+	free(frame);
+	if (err)
+		return err;
+	s->fill_next = s->n_free = n;
 	__atomic_store_n(s->fill.producer, s->fill_next, __ATOMIC_RELEASE);
+	return 0;
 }
 
 static int bind_failed(const struct xdp_plan *plan, unsigned queue, int err,
@@ -297,15 +324,13 @@ int xdp_sock_open(const struct xdp_plan *plan, unsigned queue, bool native,
 
 	if (!s)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = memory_open(s, error);
+	err = memory_open(plan, s, error);
 	err = err ?: sock_create(&s->fd, error);
 	err = err ?: umem_register(s, error);
 	err = err ?: rings_open(s, error);
 	err = err ?: tune(plan->options, s, error);
-	if (!err) {
-		frames_spread(s);
-		err = sock_bind(plan, queue, native, tries, s, error);
-	}
+	err = err ?: frames_spread(s, error);
+	err = err ?: sock_bind(plan, queue, native, tries, s, error);
 	if (err) {
 		xdp_sock_close(s);
 		return err;
@@ -326,7 +351,8 @@ void xdp_sock_close(struct xdp_sock *s)
 	ring_unmap(&s->tx);
 	ring_unmap(&s->fill);
 	ring_unmap(&s->done);
-	if (s->mem)
+	region_leave(&s->member);
+	if (s->mem_size)
 		munmap(s->mem, s->mem_size);
 	free(s);
 }

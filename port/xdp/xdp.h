@@ -30,6 +30,12 @@
  * bytes of headroom that XDP wants; longer packets take several frames, if the
  * kernel (6.6) and the driver can.
  *
+ * A port in a region (region=NAME) has its frames there: they are buffers of
+ * the region, which each socket takes as a member of its own and marks as the
+ * driver's (core/region.h). Then mem is the region's memory, frames are any of
+ * its buffers, and what came in can leave with its frame, to receivers that
+ * take packets behind XDP's headroom (offsets=true), as can what goes out.
+ *
  * Ingress. Segments of a batch point into the frames, which rx_done() puts
  * back into the fill ring. The kernel wakes the socket's waiters for each
  * batch of packets, so arming needs nothing but another look.
@@ -76,6 +82,7 @@
 #include "core/lease.h"
 #include "core/loop.h"
 #include "core/port.h"
+#include "core/region.h"
 #include "port/netdev.h"
 
 extern ISA_DECLARE(const struct port_hot, xdp_hot);
@@ -118,8 +125,10 @@ struct xdp_ring {
 /* An AF_XDP socket bound to a queue. What is not said otherwise is const. */
 struct xdp_sock {
 	int fd;
-	uint8_t *mem; /* 2 * ring_size frames: first those of ingress */
-	size_t mem_size;
+	uint8_t *mem;	 /* 2 * ring_size frames: first those of ingress; or the
+		       * region's buffers */
+	size_t mem_size; /* 0: the region's */
+	struct region_member member;
 	uint32_t ring_size; /* frames each way, and entries of each ring */
 	uint32_t frame_size;
 	uint8_t frame_shift;
@@ -170,6 +179,9 @@ struct xdp_config {
 	bool promisc;
 	bool host;    /* the host's side is a port, too */
 	char *filter; /* NULL: everything */
+	char *region; /* NULL: memory of its own */
+	char *region_token;
+	uint32_t region_bufs;
 };
 
 /* What the kernel says of an interface. */
@@ -202,11 +214,14 @@ struct xdp_plan {
 	uint32_t frame_size;
 	bool multi;
 	bool fill_csum;
+	struct region *region; /* that frames come from, or NULL */
+	const struct port *port;
 };
 
 /* What args->saved holds. */
 struct xdp_saved {
 	uint8_t n_queues; /* 0: nothing is saved */
+	uint8_t others;	  /* its region had other members */
 };
 
 struct xdp {
@@ -229,8 +244,12 @@ struct xdp {
 	uint32_t frame_size;
 	bool multi, zero_copy, fill_csum;
 	unsigned retry_s, retry_in_s; /* while waiting: pauses between tries */
-	char why[XDP_WHY_SIZE];	      /* why it waits; "": it does not */
-	char note[XDP_WHY_SIZE];      /* why the mode is not native */
+	struct region_member member;  /* keeps the region, if there is one */
+	int64_t region_since_s;	 /* waits for who has the region's memory; 0: it
+				 * does not */
+	struct xdp_saved *saved; /* NULL: none */
+	char why[XDP_WHY_SIZE];	 /* why it waits; "": it does not */
+	char note[XDP_WHY_SIZE]; /* why the mode is not native */
 };
 
 /*

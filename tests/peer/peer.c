@@ -46,7 +46,8 @@ enum {
 enum idle { IDLE_WAIT, IDLE_BUSY, IDLE_POLL };
 
 static struct {
-	const char *socket, *region;
+	const char *socket, *region, *region_token;
+	bool offsets;
 	unsigned window, slots, rings, pps;
 	uint32_t len_max; /* default: takes three slots */
 	enum idle idle;
@@ -361,7 +362,9 @@ static struct glen_port *open_port(const char *name)
 				      .rings = opt.rings,
 				      .connect_timeout_ms = 5000,
 				      .region = opt.region,
-				      .swap = opt.region };
+				      .region_token = opt.region_token,
+				      .swap = opt.region,
+				      .offsets = opt.offsets };
 	static char token[33]; /* of the region that the first port made */
 	struct glen_error error;
 	struct glen_port *port;
@@ -381,7 +384,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: peer [--socket PATH] [--window N] [--slots N] "
 			"[--len-max N] [--rings N] [--pps N] "
-			"[--region NAME] "
+			"[--region NAME] [--region-token TEXT] [--offsets 0|1] "
 			"[--idle wait|busy|poll] [--wait-ms N] [--from BYTE] "
 			"[--to BYTE] check PORT PORT | "
 			"flood|hold|drain|bounce PORT\n");
@@ -399,6 +402,10 @@ static char **parse(char **arg)
 			opt.socket = arg[1];
 		else if (!strcmp(arg[0], "--region"))
 			opt.region = arg[1];
+		else if (!strcmp(arg[0], "--region-token"))
+			opt.region_token = arg[1];
+		else if (!strcmp(arg[0], "--offsets"))
+			opt.offsets = value;
 		else if (!strcmp(arg[0], "--window"))
 			opt.window = value;
 		else if (!strcmp(arg[0], "--len-max"))

@@ -38,6 +38,23 @@ static struct glen_port *try_join(const char *name, const char *token,
 	return port;
 }
 
+static struct glen_port *open_offsets(const char *name, const char *token,
+				      bool offsets)
+{
+	struct glen_port_config config = {
+		.region = "group",
+		.region_token = token,
+		.slots = SLOTS,
+		.swap = true,
+		.offsets = offsets,
+	};
+	struct glen_port *port = NULL;
+
+	assert_int_equal(glen_switch_port_open(sw, &port, name, &config, NULL),
+			 0);
+	return port;
+}
+
 static struct glen_port *join(const char *name, const char *token, bool swap)
 {
 	struct glen_error error = { 0 };
@@ -373,6 +390,71 @@ static void buffers_come_back(void **state)
 	close_pair(&p);
 }
 
+/* Shifts the packet in the slot that put() filled. */
+static void shift(struct glen_port *port, struct netmap_slot *slot,
+		  unsigned offset)
+{
+	char *p = NETMAP_BUF(glen_port_tx_ring(port, 0), slot->buf_idx);
+
+	memmove(p + offset, p, slot->len);
+	slot->ptr = offset;
+}
+
+/* A packet may begin anywhere in its buffer. Who cannot take it so gets a
+ * copy at the beginning of another. */
+static void packets_begin_at_offsets(void **state)
+{
+	static const unsigned offsets[] = { 0, 1, 64, 256, 548 };
+	struct pair p;
+	struct glen_port *c;
+	struct glen_packet packet;
+
+	p.a = open_offsets("a", NULL, true);
+	strcpy(p.token, glen_port_region_token(p.a));
+	p.b = open_offsets("b", p.token, true);
+	c = open_offsets("c", p.token, false);
+	introduce(&p);
+	put(c, 9, 3, 0, 60);
+	turn(c);
+	while (get(p.a))
+		;
+	while (get(p.b))
+		;
+	while (get(c))
+		;
+	for (unsigned i = 0; i < 1000; i++) {
+		unsigned offset = offsets[i % 5], len = 60 + i;
+		struct netmap_slot *from = put(p.a, 2, 1, i, len);
+		uint32_t buf = from->buf_idx;
+
+		len = len < 1500 ? len : 1500;
+		shift(p.a, from, offset);
+		turn(p.a);
+		glen_rxsync(p.b, 0);
+		assert_int_equal(glen_recv(p.b, 0, &packet, 1), 1);
+		assert_int_equal(packet.len, len);
+		assert_memory_equal((char *)packet.data + 14, &i, sizeof(i));
+		assert_ptr_equal((char *)packet.data,
+				 NETMAP_BUF(glen_port_rx_ring(p.b, 0), buf) +
+					 offset);
+		glen_release(p.b, 0);
+		from = put(p.a, 3, 1, i, len);
+		buf = from->buf_idx;
+		shift(p.a, from, offset);
+		turn(p.a);
+		check(c, get(c), i, len);
+		assert_true(offset ? from->buf_idx == buf :
+				     from->buf_idx != buf);
+	}
+	/* One that would reach beyond its buffer. */
+	put(p.a, 2, 1, 0, 100)->ptr = 2048 - 99;
+	turn(p.a);
+	assert_int_equal(glen_txsync(p.a, 0), -ENOTCONN);
+	assert_non_null(strstr(glen_port_error(p.a), "longer than its buffer"));
+	glen_port_close(c);
+	close_pair(&p);
+}
+
 static void extra_buffers_are_chained(void **state)
 {
 	struct glen_port_config config = {
@@ -406,6 +488,7 @@ int main(void)
 		T(a_buffer_named_twice_harms_nobody_else),
 		T(strangers_stay_out),
 		T(buffers_come_back),
+		T(packets_begin_at_offsets),
 		T(extra_buffers_are_chained),
 	};
 
