@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test_stacks.py - stacks at both ends, several on one address, deaths.
+import os
+import signal
 import subprocess
 import time
 
 import pytest
 
-from glen import binary, wait_until
+from glen import binary, die_with_parent, wait_until
 from httpd import (ADDRESS, Httpd, Load, cpu_seconds, load, wait_traffic)
 
 N_REQUESTS = 1_000_000
@@ -77,10 +79,49 @@ def test_glend_is_restarted_under_load(switch, scaled):
                    1, what="only the server's claim")
 
 
+def test_a_claim_is_lost_and_found(switch):
+    """Somebody else was quicker after a restart of glend."""
+    with Httpd(switch, "s:www1") as first:
+        os.kill(first.pid, signal.SIGSTOP)
+        switch.restart()
+        with Httpd(switch, "s:www2"):
+            os.kill(first.pid, signal.SIGCONT)
+            assert "somebody else" in first.process.stderr.readline()
+            clean(load(switch, "s:load", "--requests", 100), 100)
+        assert "claimed again" in first.process.stderr.readline()
+        clean(load(switch, "s:load", "--requests", 100), 100)
+        assert "100 requests on " in first.stop()[1]
+
+
 def test_on_a_learning_bridge(glend):
     with Httpd(glend, "l:www"):
         clean(load(glend, "l:load", "--requests", 1000, "--check"), 1000)
     glend.check_identity()
+
+
+def test_without_a_switch(tmp_path, scaled):
+    n, link = scaled(20_000), str(tmp_path / "link")
+    server = subprocess.Popen(
+        [binary("glen-httpd"), "--memory", f"{link},0", "--address", ADDRESS],
+        text=True, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+
+    def run(*args):
+        return subprocess.run(
+            [binary("glen-http-load"), "--memory", f"{link},1", "--address",
+             "10.0.0.2", "--connect", ADDRESS, "--check", *map(str, args)],
+            text=True, capture_output=True, timeout=200)
+
+    try:
+        assert server.stdout.readline()
+        for _ in range(2):      # The second one takes up the link.
+            done = run("--requests", n)
+            assert done.returncode == 0, done.stdout + done.stderr
+        done = run("--slots", 64)
+        assert done.returncode == 1 and "--slots" in done.stderr
+    finally:
+        server.terminate()
+        out, _ = server.communicate(timeout=30)
+    assert server.returncode == 0 and f"{2 * n} requests on " in out
 
 
 def test_errors_are_counted(switch):
