@@ -9,7 +9,7 @@ import socket
 import pytest
 
 import glen
-from httpd import ADDRESS, Httpd, pattern
+from httpd import ADDRESS, HOST, Httpd, pattern
 
 pytestmark = [
     pytest.mark.skipif(bool(glen.why_no_root()),
@@ -172,3 +172,28 @@ def test_ends_after_what_is_under_way(host, server, site):
     assert body == (site / "3000001.bin").read_bytes()
     code, out, _ = server.stop()
     assert code == 0 and ", 0 connections broken off" in out
+
+
+def test_shares_the_address_of_the_host(glend, netns, site):
+    """Behind an uplink one address is glen-httpd's and the host's stack's."""
+    glend.rpc("switch.add", switch="s", module="tuple3",
+              options={"default": "host", "uplink": "net"})
+    host, net = netns().no_ipv6(), netns().no_ipv6()
+    for ns, name, address in ((host, "host", ADDRESS), (net, "net", HOST)):
+        glend.rpc("port.add", port=f"s:{name}", driver="tap", netns=ns.name,
+                  address=f"{address}/24")
+    host.popen(["python3", "-m", "http.server", "8000", "--directory",
+                str(site / "sub")], stdout=-3, stderr=-3)
+    with Httpd(glend, "s:www", "--root", site, "--mac",
+               host.links()["host"]["address"]):
+        get = lambda port: net.run(
+            ["curl", "-s", "-m", "20", f"{URL}:{port}/"], check=False)
+        glen.wait_until(lambda: get(8000) == "<p>sub\n", 30, "the host's")
+        for _ in range(5):
+            net.run("ip neigh flush dev net")
+            assert get(80) == "<p>top\n"
+            assert get(8000) == "<p>sub\n"
+        assert "0% packet loss" in net.run(f"ping -c 1 -W 5 {ADDRESS}")
+    # What nobody claims any more is the host's, who refuses it.
+    assert get(80) == "" and get(8000) == "<p>sub\n"
+    glend.check_identity()
