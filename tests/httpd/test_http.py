@@ -7,6 +7,7 @@ import signal
 import socket
 
 import pytest
+from scapy.all import ARP, Ether, raw
 
 import glen
 from httpd import ADDRESS, HOST, Httpd, pattern
@@ -174,6 +175,17 @@ def test_ends_after_what_is_under_way(host, server, site):
     assert code == 0 and ", 0 connections broken off" in out
 
 
+def who_has(ns, ifname):
+    """Who says that he has ADDRESS: host and server."""
+    mac = ns.links()[ifname]["address"]
+    is_reply = lambda frame: ARP in Ether(frame) and Ether(frame)[ARP].op == 2
+    with ns.wire(ifname) as wire:
+        wire.send(raw(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") /
+                      ARP(hwsrc=mac, psrc=HOST, pdst=ADDRESS)))
+        return [Ether(frame)[ARP].hwsrc
+                for frame in wire.recv_n(2, 20, want=is_reply)]
+
+
 def test_shares_the_address_of_the_host(glend, netns, site):
     """Behind an uplink one address is glen-httpd's and the host's stack's."""
     glend.rpc("switch.add", switch="s", module="tuple3",
@@ -189,6 +201,8 @@ def test_shares_the_address_of_the_host(glend, netns, site):
         get = lambda port: net.run(
             ["curl", "-s", "-m", "20", f"{URL}:{port}/"], check=False)
         glen.wait_until(lambda: get(8000) == "<p>sub\n", 30, "the host's")
+        mac = host.links()["host"]["address"]
+        assert who_has(net, "net") == [mac, mac]
         for _ in range(5):
             net.run("ip neigh flush dev net")
             assert get(80) == "<p>top\n"
