@@ -2,8 +2,9 @@
 // test_learn_model.c - random operations on the bridge and on a simple model.
 /*
  * The model is an array of all addresses there are: at which port, since when,
- * static or not. Every packet's verdict is compared, and from time to time what
- * the table says of its size, also by ports, of which some have a limit.
+ * static or not (one port keeps what it learns). Every packet's verdict is
+ * compared, and from time to time what the table says of its size, also by
+ * ports, of which some have a limit.
  * LEARN_SEED=N in the environment repeats a run.
  */
 #include "unit.h"
@@ -20,7 +21,8 @@ enum {
 	VLANS = 3,
 	AGEING_S = 20,
 	STEPS = 60000,
-	LIMIT = 5, /* of ports 6 and 7 */
+	STICKY = 5, /* a port that keeps what it learns */
+	LIMIT = 5,  /* of ports 6 and 7 */
 };
 
 struct station {
@@ -68,7 +70,7 @@ static bool model_learn(struct station *s, int port, uint32_t *why)
 {
 	if (s->fixed) {
 		*why = glen_drop(LEARN_MAC_STATIC);
-		return s->port == port || !limited(port);
+		return s->port == port || port < STICKY;
 	}
 	if (s->port != port && limited(port) && n_of(port) >= LIMIT) {
 		*why = glen_drop(LEARN_MAC_LIMIT);
@@ -76,6 +78,7 @@ static bool model_learn(struct station *s, int port, uint32_t *why)
 	}
 	s->port = port;
 	s->seen_s = now_s;
+	s->fixed = port == STICKY;
 	return true;
 }
 
@@ -153,9 +156,10 @@ static void flush(void)
 	assert_int_equal(fdb_flush(l, params), forget(port, fixed));
 }
 
-static void set_limit(unsigned port)
+static void set_rule(unsigned port)
 {
-	json_t *limit = json_pack("{s:i}", "mac_limit", LIMIT);
+	json_t *limit = port == STICKY ? json_pack("{s:b}", "mac_sticky", 1) :
+					 json_pack("{s:i}", "mac_limit", LIMIT);
 
 	assert_int_equal(ops->port_set(fake_env(2), l, &ports[port], limit,
 				       NULL),
@@ -169,8 +173,8 @@ static void port_goes(void)
 
 	ops->port_del(l, &ports[port]);
 	forget(port, true);
-	if (limited(port))
-		set_limit(port);
+	if (port >= STICKY)
+		set_rule(port);
 }
 
 static void time_passes(void)
@@ -240,8 +244,9 @@ static void behaves_like_the_model(void **state)
 	for (unsigned v = 0; v < VLANS; v++)
 		for (unsigned i = 0; i < STATIONS; i++)
 			model[v][i] = (struct station){ .port = -1 };
-	set_limit(6);
-	set_limit(7);
+	set_rule(STICKY);
+	set_rule(6);
+	set_rule(7);
 	for (unsigned i = 0; i < STEPS; i++)
 		step();
 	sizes_agree();
