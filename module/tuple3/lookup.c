@@ -151,14 +151,15 @@ static inline enum form extract_ipv6(const struct t3_array *t,
 	return FORM_IPV6;
 }
 
-/* True if all are IPv4. */
-static inline bool extract(const struct t3_array *t, const struct glen_batch *b,
-			   unsigned at, unsigned n, struct group *g)
+/* How many are IPv4. */
+static inline unsigned extract(const struct t3_array *t,
+			       const struct glen_batch *b, unsigned at,
+			       unsigned n, struct group *g)
 {
 	const uint8_t *h = glen_batch_hdr(b, at);
 	const uint32_t *len = b->len + at;
 	size_t stride = b->hdr_stride;
-	bool all = true;
+	unsigned n_ipv4 = n;
 
 	for (size_t i = 0; i < n; i++, h += stride) {
 		const uint8_t *ip = h + ETH_LEN;
@@ -169,13 +170,13 @@ static inline bool extract(const struct t3_array *t, const struct glen_batch *b,
 		if (__builtin_expect(type == LOADED_IPV4 && is_ipv4(ip, len[i]),
 				     1))
 			continue;
-		all = false;
+		n_ipv4--;
 		g->form[i] = FORM_FULL;
 		if (type == LOADED_IPV6)
 			g->form[i] = extract_ipv6(t, ip, len[i], g->key6[i],
 						  g->hash[i]);
 	}
-	return all;
+	return n_ipv4;
 }
 
 static inline void find_buckets(const struct t3_quick_array *q, struct group *g,
@@ -250,10 +251,11 @@ static void group(const struct t3_look *l, struct glen_batch *b, unsigned at)
 	const struct t3_quick_array *q = l->quick;
 	uint32_t *verdict = b->verdict + at;
 	struct group g;
-	bool all = extract(l->table, b, at, n, &g);
+	unsigned n_ipv4 = extract(l->table, b, at, n, &g);
 
-	find_buckets(q, &g, n);
-	if (!all) {
+	if (n_ipv4)
+		find_buckets(q, &g, n);
+	if (n_ipv4 < n) {
 		mixed(l, b, at, n, &g);
 		return;
 	}
