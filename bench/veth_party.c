@@ -42,7 +42,7 @@ static uint32_t me;
 static unsigned size;
 static uint8_t frame[FRAME_MAX], back[60];
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "veth_party: %s: %s\n", what, strerror(errno));
 	exit(1);
