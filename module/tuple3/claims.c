@@ -220,8 +220,8 @@ static void end_claim(struct tuple3 *t, struct t3_entry *e)
 }
 
 /* A number for a claim of port 0; 0: all are taken. */
-static uint16_t free_port(const struct tuple3 *t, struct t3_key key,
-			  unsigned from, unsigned end)
+static uint16_t free_port(const struct tuple3 *t, const char *name,
+			  struct t3_key key, unsigned from, unsigned end)
 {
 	uint32_t start = 0, n = end - from;
 
@@ -231,20 +231,25 @@ static uint16_t free_port(const struct tuple3 *t, struct t3_key key,
 		unsigned port = from + (start % n + i) % n;
 
 		key.meta = (key.meta & ~0xffffULL) | htons(port);
-		if (!get(t, &key))
+		if (!get(t, &key) && t3_allowed(t->options.allow, name, &key))
 			return port;
 	}
 	return 0;
 }
 
-static int choose_port(const struct tuple3 *t, struct t3_claim *c,
-		       struct glen_error *error)
+static int choose_port(const struct tuple3 *t, const char *name,
+		       struct t3_claim *c, struct glen_error *error)
 {
 	char text[T3_TEXT_SIZE];
 
-	c->port = free_port(t, c->key, FREE_FIRST, FREE_END);
+	c->port = free_port(t, name, c->key, FREE_FIRST, FREE_END);
 	if (!c->port)
-		c->port = free_port(t, c->key, FREE_LOW, FREE_FIRST);
+		c->port = free_port(t, name, c->key, FREE_LOW, FREE_FIRST);
+	if (!c->port && t->options.allow)
+		return error_set(error, -EACCES,
+				 "%s: no port from %d up is free that option "
+				 "allow of module tuple3 lets %s claim",
+				 t3_text(&c->key, text), FREE_LOW, name);
 	if (!c->port)
 		return error_set(error, -EADDRINUSE,
 				 "%s: all ports from %d up are claimed; "
@@ -259,10 +264,16 @@ static int one(struct tuple3 *t, unsigned port, struct t3_claim *c,
 {
 	char text[T3_TEXT_SIZE];
 	struct t3_entry *e;
-	int err = c->port ? 0 : choose_port(t, c, error);
+	const char *name = t->ports[port].name;
+	int err = c->port ? 0 : choose_port(t, name, c, error);
 
 	if (err)
 		return err;
+	if (!t3_allowed(t->options.allow, name, &c->key))
+		return error_set(error, -EACCES,
+				 "port %s may not claim %s: option allow of "
+				 "module tuple3 says who may",
+				 name, t3_text(&c->key, text));
 	e = get(t, &c->key);
 	if (e)
 		return error_set(error, -EADDRINUSE,
@@ -325,6 +336,20 @@ int t3_release(struct tuple3 *t, unsigned port, const struct t3_claim *claims,
 			end_claim(t, e);
 	}
 	return 0;
+}
+
+void t3_disallow(struct tuple3 *t)
+{
+	for (unsigned i = 0; i < T3_PORTS; i++) {
+		struct t3_entry *e = t->ports[i].claims, *next;
+
+		for (; e; e = next) {
+			next = e->next;
+			if (!t3_allowed(t->options.allow, t->ports[i].name,
+					&e->key))
+				end_claim(t, e);
+		}
+	}
 }
 
 void t3_release_all(struct tuple3 *t, unsigned port)

@@ -59,7 +59,7 @@ static int read_options(json_t *params, struct t3_options *o,
 			struct glen_error *error)
 {
 	static const char *const known[] = { "default", "uplink", "claims",
-					     NULL };
+					     "allow", NULL };
 	int err = params_check(params, known, error);
 
 	err = err ?: read_name(params, "default", o->other, error);
@@ -69,7 +69,17 @@ static int read_options(json_t *params, struct t3_options *o,
 				 &o->claims, error);
 	if (!strcmp(o->other, "drop"))
 		o->other[0] = '\0';
+	o->allow = NULL;
+	o->allow_text = json_object_get(params, "allow");
+	err = err ?: t3_allow_read(o->allow_text, &o->allow, error);
+	o->allow_text = err ? NULL : json_deep_copy(o->allow_text);
 	return err;
+}
+
+static void free_options(struct t3_options *o)
+{
+	free(o->allow);
+	json_decref(o->allow_text);
 }
 
 static unsigned port_by_name(const struct tuple3 *t, const char *name)
@@ -129,6 +139,7 @@ static void tuple3_destroy(void *state)
 		t3_release_all(t, i);
 	t3_table_fini(&t->table);
 	t3_quick_fini(&t->quick);
+	free_options(&t->options);
 	free(t);
 }
 
@@ -153,6 +164,7 @@ static int tuple3_create(const struct glen_module_env *env, json_t *params,
 			t3_quick_fini(&t->quick);
 		}
 		free(t);
+		free_options(&options);
 		return error_set(error, err, "cannot make module tuple3: %s",
 				 strerror(-err));
 	}
@@ -174,7 +186,9 @@ static int tuple3_set(void *state, json_t *params, struct glen_error *error)
 
 	if (err)
 		return err;
+	free_options(&t->options);
 	t->options = options;
+	t3_disallow(t);
 	find_ways(t);
 	return 0;
 }
@@ -184,11 +198,11 @@ static json_t *tuple3_show(void *state)
 	struct tuple3 *t = state;
 	const struct t3_options *o = &t->options;
 
-	return json_pack("{ss ss* sI s{sI}}", "default",
+	return json_pack("{ss ss* sI sO* s{sI}}", "default",
 			 o->other[0] ? o->other : "drop", "uplink",
 			 o->uplink[0] ? o->uplink : NULL, "claims",
-			 (json_int_t)o->claims, "counts", "claims",
-			 (json_int_t)t->n_claims);
+			 (json_int_t)o->claims, "allow", o->allow_text,
+			 "counts", "claims", (json_int_t)t->n_claims);
 }
 
 static void tuple3_port_add(void *state, const struct glen_module_port *port)
@@ -242,7 +256,9 @@ const struct module_builtin module_tuple3 = {
 		"usually the host (drop)\n"
 		"uplink=PORT        the network's port: where packets to other "
 		"hosts go\n"
-		"claims=N           in all, up to 1048576 (131072)",
+		"claims=N           in all, up to 1048576 (131072)\n"
+		"allow={PORT: [RULE, ..], ..}  who may claim what, such as "
+		"{\"web\": [\"10.0.0.1 tcp 80\"]} (all, anything)",
 	.hdr_want = HDR_MAX,
 	.drops = tuple3_drops,
 	.create = tuple3_create,

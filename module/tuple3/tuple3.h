@@ -98,11 +98,15 @@ struct t3_port {
 	uint32_t n_claims;
 };
 
+struct t3_allow;
+
 /* What the user chose. */
 struct t3_options {
 	char other[PORT_NAME_SIZE];  /* default; "": drop */
 	char uplink[PORT_NAME_SIZE]; /* "": none */
 	long claims;
+	struct t3_allow *allow; /* who may claim what; NULL: all, anything */
+	json_t *allow_text;	/* as it was given, or NULL */
 };
 
 struct tuple3 {
@@ -151,8 +155,19 @@ ISA_DECLARE(extern __typeof__(*(module_lookup)NULL), tuple3_lookup);
 /* full.c, worker: the verdict of a packet that is not the simplest kind. */
 uint32_t t3_full(const struct t3_look *l, struct glen_batch *b, unsigned i);
 
+/* allow.c, control: reads option allow, NULL for none. *allow is the caller's,
+ * to be freed. */
+int t3_allow_read(json_t *object, struct t3_allow **allow,
+		  struct glen_error *error);
+/* The port may claim the key; its meta has a port number. */
+bool t3_allowed(const struct t3_allow *allow, const char *port,
+		const struct t3_key *key);
+
+/* claims.c, control: ends claims that are not allowed any more. */
+void t3_disallow(struct tuple3 *t);
+
 /* claims.c, control. All or nothing; a port of 0 is filled in. -EADDRINUSE,
- * -ENOSPC, -ENOMEM; error says who has it. */
+ * -EACCES (option allow), -ENOSPC, -ENOMEM; error says who has it. */
 int t3_claim(struct tuple3 *t, unsigned port, struct t3_claim *claims,
 	     unsigned n, struct glen_error *error);
 /* All or nothing; -ENOENT: the port has no such claim. */

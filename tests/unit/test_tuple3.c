@@ -341,6 +341,99 @@ static void malformed_packets_go_nowhere(void **state)
 	}
 }
 
+static int set_allow(const char *text, struct glen_error *error)
+{
+	json_t *params = json_pack("{s:s, s:s}", "default", "p0", "uplink",
+				   "p1");
+	json_t *rules = json_loads(text, 0, NULL);
+	int err;
+
+	assert_non_null(rules);
+	json_object_set_new(params, "allow", rules);
+	err = ops->set(t, params, error);
+	json_decref(params);
+	return err;
+}
+
+/* Hosts are 10.0.0.n and 2001:db8::n; p2 (A) and p3 (B) are claimants. */
+static void rules_say_who_may_claim(void **state)
+{
+	struct glen_error error = { 0 };
+	json_t *result, *object;
+	int port;
+
+	claim(t, A, 4, 3, T3_TCP, 22);
+	assert_int_equal(set_allow("{\"p2\": [\"10.0.0.1 tcp 80\", "
+				   "\"10.0.0.1 tcp 50000-50003\", "
+				   "\"2001:db8::/64 udp\"], "
+				   "\"*\": [\"10.0.0.0/30\"]}",
+				   &error),
+			 0);
+	/* What was claimed before and is not allowed now has ended. */
+	assert_int_equal(claim(t, B, 4, 3, T3_TCP, 22), 0);
+	assert_int_equal(claim(t, A, 4, 1, T3_TCP, 81), -EACCES);
+	assert_int_equal(claim(t, A, 4, 1, T3_UDP, 80), -EACCES);
+	assert_int_equal(claim(t, A, 4, 2, T3_TCP, 80), -EACCES);
+	assert_int_equal(claim(t, A, 6, 9, T3_UDP, 1), 0);
+	assert_int_equal(claim(t, A, 6, 9, T3_TCP, 1), -EACCES);
+	/* "*" is for those that no rule names. */
+	assert_int_equal(claim(t, B, 4, 3, T3_UDP, 65535), 0);
+	assert_int_equal(claim(t, B, 4, 4, T3_UDP, 65535), -EACCES);
+	assert_int_equal(claim(t, B, 6, 9, T3_UDP, 2), -EACCES);
+	assert_int_equal(change(t, "tuple3.claim", A,
+				claim_json(4, 1, T3_TCP, 22), NULL, &error),
+			 -EACCES);
+	assert_string_equal(error.text,
+			    "port p2 may not claim 10.0.0.1 tcp 22: option "
+			    "allow of module tuple3 says who may");
+	/* Any: one that is allowed. */
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(change(t, "tuple3.claim", A,
+					claim_json(4, 1, T3_TCP, 0), &result,
+					NULL),
+				 0);
+		object = json_array_get(json_object_get(result, "claims"), 0);
+		port = json_integer_value(json_object_get(object, "port"));
+		assert_in_range(port, 50000, 50003);
+		json_decref(result);
+	}
+	assert_int_equal(claim(t, A, 4, 1, T3_TCP, 0), -EACCES);
+}
+
+static void bad_rules_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"[]",
+		"{\"p2\": \"10.0.0.1\"}",
+		"{\"p2\": [1]}",
+		"{\"p2\": [\"\"]}",
+		"{\"p2\": [\"10.0.0\"]}",
+		"{\"p2\": [\"10.0.0.1/33\"]}",
+		"{\"p2\": [\"10.0.0.1/\"]}",
+		"{\"p2\": [\"10.0.0.1/-1\"]}",
+		"{\"p2\": [\"2001:db8::1/129\"]}",
+		"{\"p2\": [\"10.0.0.1 sctp\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp x\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 0\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 5-4\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 5-\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 5x\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 70000\"]}",
+		"{\"p2\": [\"10.0.0.1 tcp 80 81\"]}",
+		"{\"a-name-that-is-longer-than-names-may-be\": []}",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct glen_error error = { 0 };
+
+		if (set_allow(bad[i], &error) != -EINVAL)
+			fail_msg("%s was taken", bad[i]);
+		assert_non_null(strstr(error.text, "allow"));
+	}
+	/* Nothing has changed. */
+	assert_int_equal(claim(t, A, 4, 1, T3_TCP, 4711), 0);
+}
+
 static void options_are_read_over(void **state)
 {
 	struct spec s = { 4, REMOTE, SHARED, T3_TCP, 5, 80 };
@@ -463,6 +556,8 @@ int main(void)
 		CASE(ways_out),
 		CASE(isolated_ports_do_not_meet),
 		CASE(malformed_packets_go_nowhere),
+		CASE(rules_say_who_may_claim),
+		CASE(bad_rules_are_refused),
 		CASE(options_are_read_over),
 		CASE(other_kinds_of_packets),
 		CASE(a_batch_is_in_order),
