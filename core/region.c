@@ -362,6 +362,16 @@ static void end(struct region *r)
 	destroy(r);
 }
 
+/* Frees the buffer if it is the member's. A worker may be moving it, if a ring
+ * of another member names it too. */
+static void give_up(struct region_member *m, uint32_t buf)
+{
+	uint16_t own = m->own;
+
+	atomic_compare_exchange_strong(&m->region->owner[buf], &own,
+				       REGION_FREE);
+}
+
 void region_leave(struct region_member *m)
 {
 	struct region *r = m->region;
@@ -369,15 +379,14 @@ void region_leave(struct region_member *m)
 	if (!r)
 		return;
 	r->member[m->id] = NULL;
-	m->region = NULL;
-	if (!--r->n_members) {
+	if (--r->n_members) {
+		for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
+			give_up(m, i);
+		scan_all(r);
+	} else {
 		end(r);
-		return;
 	}
-	for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
-		if (atomic_load(&r->owner[i]) == m->own)
-			atomic_store(&r->owner[i], REGION_FREE);
-	scan_all(r);
+	m->region = NULL;
 }
 
 bool region_seen(struct region_member *m, uint32_t buf)
@@ -418,34 +427,46 @@ static unsigned count(const struct region *r, uint16_t what)
 	return n;
 }
 
-int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
-		struct glen_error *error)
+/* As many free buffers as there are, but no more than n. Their number. */
+static uint32_t take(struct region_member *m, uint32_t n, uint32_t *ids)
 {
 	struct region *r = m->region;
-	uint32_t fresh = r->fresh, at = r->next, k = 0;
-	uint32_t left = count(r, REGION_FREE);
+	uint32_t at = r->next, k = 0;
 
-	if (n > left) {
-		find_lost(r);
-		left = count(r, REGION_FREE);
-	}
-	if (n > left)
-		return error_set(error, -ENOSPC,
-				 "region %s has %u buffers, and %u of them "
-				 "free; %u are needed: make it with a larger "
-				 "region_bufs",
-				 r->name, r->n_bufs - REGION_RESERVED, left, n);
-	for (left = r->n_bufs; k < n && left; left--, at++) {
+	for (uint32_t left = r->n_bufs; k < n && left; left--, at++) {
 		if (at >= r->n_bufs)
 			at = REGION_RESERVED;
 		if (atomic_load(&r->owner[at]) != REGION_FREE)
 			continue;
 		atomic_store(&r->owner[at], m->own);
 		ids[k++] = at;
-		if (at >= fresh)
-			fresh = at + 1;
 	}
 	r->next = at;
+	return k;
+}
+
+int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
+		struct glen_error *error)
+{
+	struct region *r = m->region;
+	uint32_t fresh = r->fresh, k = take(m, n, ids);
+
+	if (k < n) {
+		find_lost(r);
+		k += take(m, n - k, ids + k);
+	}
+	if (k < n) {
+		for (uint32_t i = 0; i < k; i++)
+			give_up(m, ids[i]);
+		return error_set(error, -ENOSPC,
+				 "region %s has %u buffers, and %u of them "
+				 "free; %u are needed: make it with a larger "
+				 "region_bufs",
+				 r->name, r->n_bufs - REGION_RESERVED, k, n);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (ids[i] >= fresh)
+			fresh = ids[i] + 1;
 	if (fresh == r->fresh)
 		return 0;
 	r->fresh = fresh;

@@ -168,12 +168,13 @@ static struct shm_port *shm_of(struct region_member *m)
 	return (void *)((char *)m - offsetof(struct shm_port, member));
 }
 
-/* region_member's: names all buffers in the port's rings. */
+/* region_member's: names all buffers in the port's rings. A port that is being
+ * opened has none yet. */
 static void scan(struct region_member *m)
 {
 	struct shm_port *shm = shm_of(m);
 
-	for (unsigned i = 0; i < shm->layout.rings; i++)
+	for (unsigned i = 0; i < shm->port->n_in; i++)
 		for (uint32_t s = 0; s < shm->layout.slots; s++) {
 			region_seen(m,
 				    slot_buf(slot_load(&shm->in[i].slots[s])));

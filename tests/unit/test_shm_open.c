@@ -262,12 +262,53 @@ static void keeps_few_descriptors(void **state)
 	assert_int_equal(count_fds(), before);
 }
 
+#define GROUP                                                          \
+	"\"region\": \"g\", \"region_bufs\": 1024, \"region_token\": " \
+	"\"00112233445566778899aabbccddeeff\""
+
+/* Buffers that were lost with a glend are found when they are needed, also if
+ * that is for a port that has no rings yet. */
+static void lost_buffers_are_found(void **state)
+{
+	static const char most[] = "{\"slots\": 256, " GROUP "}";
+	struct port *a = NULL, *b = NULL;
+	struct glen_error error;
+	struct region *r;
+
+	assert_int_equal(rig_try("a", "shm", most, &a, &error), 0);
+	r = region_find(engine, "g");
+	for (unsigned life = 0; life < 2; life++) {
+		for (unsigned i = 512 + 2; i < 700; i++)
+			atomic_store(&r->owner[i], REGION_LOST);
+		r->fresh = 700;
+		assert_int_equal(rig_try("b", "shm", most, &b, &error),
+				 -ENOSPC);
+		assert_non_null(strstr(error.text, "324 of them free"));
+		r->rejoined_ns = 1; /* long ago */
+		assert_int_equal(rig_try("b", "shm",
+					 "{\"slots\": 512, " GROUP "}", &b,
+					 &error),
+				 -ENOSPC);
+		assert_non_null(strstr(error.text, "510 of them free"));
+		for (unsigned i = 0; i < r->n_bufs; i++)
+			assert_int_equal(r->owner[i], i >= 2 && i < 512 + 2);
+	}
+	assert_int_equal(rig_try("b", "shm", "{\"slots\": 128, " GROUP "}", &b,
+				 &error),
+			 0);
+	port_destroy(b);
+	port_destroy(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(resumes_where_it_was),	 RIG_TEST(refuses_strangers),
-		RIG_TEST(resumes_a_liar),	 RIG_TEST(options_are_checked),
+		RIG_TEST(resumes_where_it_was),
+		RIG_TEST(refuses_strangers),
+		RIG_TEST(resumes_a_liar),
+		RIG_TEST(options_are_checked),
 		RIG_TEST(keeps_few_descriptors),
+		RIG_TEST(lost_buffers_are_found),
 	};
 
 	return cmocka_run_group_tests_name("shm_open", tests, NULL, NULL);
