@@ -476,6 +476,15 @@ int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
 	return 0;
 }
 
+/* A NIC's port is a member, and each of its queues is one. */
+static bool first_of_port(const struct region *r, unsigned id)
+{
+	for (unsigned k = 1; k < id; k++)
+		if (r->member[k] && r->member[k]->port == r->member[id]->port)
+			return false;
+	return true;
+}
+
 static json_t *ports_of(const struct region *r)
 {
 	json_t *list = json_array();
@@ -483,7 +492,7 @@ static json_t *ports_of(const struct region *r)
 	for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++) {
 		const struct port *port;
 
-		if (!r->member[id])
+		if (!r->member[id] || !first_of_port(r, id))
 			continue;
 		port = r->member[id]->port;
 		json_array_append_new(list,
