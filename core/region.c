@@ -366,10 +366,12 @@ static void end(struct region *r)
  * of another member names it too. */
 static void give_up(struct region_member *m, uint32_t buf)
 {
+	struct region *r = m->region;
 	uint16_t own = m->own;
 
-	atomic_compare_exchange_strong(&m->region->owner[buf], &own,
-				       REGION_FREE);
+	if (atomic_compare_exchange_strong(&r->owner[buf], &own, REGION_FREE) &&
+	    buf < r->next)
+		r->next = buf;
 }
 
 void region_leave(struct region_member *m)
@@ -414,6 +416,7 @@ static void find_lost(struct region *r)
 	for (uint32_t i = REGION_RESERVED; i < r->fresh; i++)
 		if (atomic_load(&r->owner[i]) == REGION_LOST)
 			atomic_store(&r->owner[i], REGION_FREE);
+	r->next = REGION_RESERVED;
 	r->rejoined_ns = 0;
 }
 
@@ -427,21 +430,21 @@ static unsigned count(const struct region *r, uint16_t what)
 	return n;
 }
 
-/* As many free buffers as there are, but no more than n. Their number. */
+/*
+ * As many free buffers as there are, but no more than n. Their number. The
+ * lowest ones: after a restart of glend those below fresh are lost for a while.
+ */
 static uint32_t take(struct region_member *m, uint32_t n, uint32_t *ids)
 {
 	struct region *r = m->region;
-	uint32_t at = r->next, k = 0;
+	uint32_t k = 0;
 
-	for (uint32_t left = r->n_bufs; k < n && left; left--, at++) {
-		if (at >= r->n_bufs)
-			at = REGION_RESERVED;
-		if (atomic_load(&r->owner[at]) != REGION_FREE)
+	for (; k < n && r->next < r->n_bufs; r->next++) {
+		if (atomic_load(&r->owner[r->next]) != REGION_FREE)
 			continue;
-		atomic_store(&r->owner[at], m->own);
-		ids[k++] = at;
+		atomic_store(&r->owner[r->next], m->own);
+		ids[k++] = r->next;
 	}
-	r->next = at;
 	return k;
 }
 

@@ -79,7 +79,7 @@ struct region {
 	int bufs_fd;
 	uint64_t dev, ino; /* of the memfd */
 	uint32_t fresh;	   /* buffers from here on were never given out */
-	uint32_t next;	   /* where to look for a free one */
+	uint32_t next;	   /* no lower one is free */
 	unsigned n_members;
 	bool extra; /* some member has, or had, buffers in no ring */
 	uint64_t
