@@ -50,6 +50,21 @@ int region_read(json_t *params, struct region_wish *wish,
 	return 0;
 }
 
+int region_swap_read(json_t *params, const struct region_wish *wish,
+		     bool before, unsigned vnet_hdr_len, bool *swap,
+		     struct glen_error *error)
+{
+	int err = params_bool(params, "swap", before, swap, error);
+
+	if (!err && *swap && !wish->name)
+		err = error_set(error, -EINVAL,
+				"swap=true means nothing without region=NAME");
+	if (!err && *swap && vnet_hdr_len)
+		err = error_set(error, -EINVAL,
+				"a port with vnet headers cannot swap");
+	return err;
+}
+
 struct region *region_find(struct engine *engine, const char *name)
 {
 	for (struct region *r = engine->regions; r; r = r->link)
@@ -106,6 +121,23 @@ static int check_size(uint32_t buf_size, uint32_t n_bufs,
 	return 0;
 }
 
+/* Buffers of this size that a region has, if nobody says how many. */
+static uint32_t default_bufs(uint32_t buf_size)
+{
+	uint64_t most = REGION_SIZE_MAX / buf_size;
+
+	return most < REGION_BUFS_DEFAULT ? most : REGION_BUFS_DEFAULT;
+}
+
+int region_wish_check(const struct region_wish *wish, struct glen_error *error)
+{
+	uint32_t size = wish->buf_size ? wish->buf_size : 2048;
+
+	return check_size(size,
+			  wish->n_bufs ? wish->n_bufs : default_bufs(size),
+			  error);
+}
+
 /* A region of the given geometry, without memory. */
 static struct region *alloc(const char *name, uint32_t buf_size,
 			    uint32_t n_bufs)
@@ -154,12 +186,10 @@ static int make(const struct region_wish *wish, struct region **out,
 		struct glen_error *error)
 {
 	uint32_t buf_size = wish->buf_size ? wish->buf_size : 2048;
-	uint32_t n = wish->n_bufs ? wish->n_bufs : REGION_BUFS_DEFAULT;
+	uint32_t n = wish->n_bufs ? wish->n_bufs : default_bufs(buf_size);
 	struct region *r;
 	int err;
 
-	if (!wish->n_bufs && (uint64_t)n * buf_size > REGION_SIZE_MAX)
-		n = REGION_SIZE_MAX / buf_size;
 	err = check_size(buf_size, n, error);
 	if (err)
 		return err;

@@ -131,6 +131,17 @@ int region_read(json_t *params, struct region_wish *wish,
 		struct glen_error *error);
 
 /*
+ * Reads swap, which is before unless it is given. -EINVAL: what the port has
+ * besides does not go with it.
+ */
+int region_swap_read(json_t *params, const struct region_wish *wish,
+		     bool before, unsigned vnet_hdr_len, bool *swap,
+		     struct glen_error *error);
+
+/* -EINVAL: no region can be made of what is wished. */
+int region_wish_check(const struct region_wish *wish, struct glen_error *error);
+
+/*
  * Joins the region, or makes it; m's port, scan, fresh, held and extra are set
  * already.
  * Errors: -EACCES (it exists, and the token is not its), -EINVAL, -ENOSPC,

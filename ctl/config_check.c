@@ -134,7 +134,7 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 		"region",   "region_token", "region_bufs",
 		"swap",	    "offsets",	    NULL
 	};
-	struct region_wish wish;
+	struct region_wish wish = { 0 };
 	bool swap;
 	struct config_where where;
 	struct check c = { NULL, &where, error };
@@ -172,8 +172,11 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 				"vnet_hdr_len must be 0, 10 or 12, not %ld",
 				vnet);
 	err = err ?: region_read(params, &wish, error);
-	err = err ?: params_bool(params, "swap", false, &swap, error);
+	wish.buf_size = err ? 0 : buf_size;
+	err = err ?: region_swap_read(params, &wish, false, vnet, &swap, error);
 	err = err ?: params_bool(params, "offsets", false, &swap, error);
+	if (!err && wish.name)
+		err = region_wish_check(&wish, error);
 	return err   ?:
 		       layout_init(&layout, rings, slots, buf_size, extra,
 				   error);

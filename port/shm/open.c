@@ -459,19 +459,13 @@ static void init_out(struct shm_port *shm, unsigned i)
 static int options_region(struct shm_port *shm, json_t *params,
 			  struct region_wish *wish, struct glen_error *error)
 {
-	bool swap;
+	bool swap = false;
 	int err = region_read(params, wish, error);
 
 	err = err   ?:
-		      params_bool(params, "swap", shm->saved->swap, &swap,
-				  error);
+		      region_swap_read(params, wish, shm->saved->swap,
+				       shm->vnet_hdr_len, &swap, error);
 	shm->swap = !err && swap;
-	if (!err && swap && !wish->name)
-		err = error_set(error, -EINVAL,
-				"swap=true means nothing without region=NAME");
-	if (!err && swap && shm->vnet_hdr_len)
-		err = error_set(error, -EINVAL,
-				"a port with vnet headers cannot swap");
 	return err;
 }
 

@@ -241,7 +241,10 @@ def test_one_user_per_port(glend):
 
 
 def test_reservation_outlives_its_client(glend):
-    for bad in ({"slots": 3}, {"rings": 99}, {"mtu": "x"}, {"x": 1}):
+    for bad in ({"slots": 3}, {"rings": 99}, {"mtu": "x"}, {"x": 1},
+                {"swap": True},
+                {"swap": True, "region": "g", "vnet_hdr_len": 12},
+                {"region_bufs": 1 << 20, "region": "g", "buf_size": 65536}):
         with pytest.raises(RpcError) as error:
             glend.rpc("port.add", port="s:a", driver="shm", **bad)
         assert list(bad)[0] in error.value.message
