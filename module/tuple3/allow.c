@@ -121,6 +121,12 @@ static int read_list(const char *port, json_t *list, struct t3_allow *allow,
 				 "allow: %.60s: a list of rules is needed, "
 				 "such as [\"10.0.0.1 tcp 80\"]",
 				 port);
+	/* Without rules it may claim nothing: one that matches no port. */
+	if (!json_array_size(list)) {
+		snprintf(allow->rule[allow->n++].port, PORT_NAME_SIZE, "%s",
+			 port);
+		return 0;
+	}
 	json_array_foreach(list, i, text) {
 		int err;
 
@@ -155,7 +161,7 @@ int t3_allow_read(json_t *object, struct t3_allow **out,
 				 "lists of rules, such as {\"web\": "
 				 "[\"10.0.0.1 tcp 80\"]}");
 	json_object_foreach(object, port, list)
-		n += json_array_size(list);
+		n += json_array_size(list) ? json_array_size(list) : 1;
 	if (n > RULES_MAX)
 		return error_set(error, -ENOSPC,
 				 "allow has %zu rules; at most %d are possible",

@@ -398,6 +398,12 @@ static void rules_say_who_may_claim(void **state)
 		json_decref(result);
 	}
 	assert_int_equal(claim(t, A, 4, 1, T3_TCP, 0), -EACCES);
+	/* No rules are not those of "*". */
+	assert_int_equal(set_allow("{\"p2\": [], \"*\": [\"10.0.0.0/30\"]}",
+				   &error),
+			 0);
+	assert_int_equal(claim(t, A, 4, 1, T3_TCP, 80), -EACCES);
+	assert_int_equal(claim(t, B, 4, 1, T3_TCP, 80), 0);
 }
 
 static void bad_rules_are_refused(void **state)
