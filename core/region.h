@@ -21,7 +21,7 @@
  * exchange of buffers: the driver's rx() says which buffer each segment lies in
  * (batch.buf), the receiver's tx() takes it and leaves one of its own there,
  * and rx_done() puts that where the sender finds it. tx() decides whether it
- * can (tx_ctx.bufs); floods, mirrored and edited packets are always copied.
+ * can (tx_ctx.from); floods, mirrored and edited packets are always copied.
  *
  * Whose a buffer is: owner[] is glend's own table, one word per buffer: the
  * member that glend saw with it last. A program may well move buffers between
