@@ -247,14 +247,33 @@ static int fits(const struct region *r, const struct region_wish *wish,
 	return 0;
 }
 
+/*
+ * A free number; 0: there is none. Members that come back want the ones that
+ * they had, which were the lowest: a driver's, which have no window, are taken
+ * from the other end, and those of new ports from the middle for a while.
+ */
+static unsigned free_id(const struct region *r, const struct region_member *m)
+{
+	bool recent = r->rejoined_ns &&
+		      worker_clock() - r->rejoined_ns < LOST_S * 1000000000ULL;
+	unsigned n = REGION_MEMBERS_MAX;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned id = (i + (recent ? n / 2 : 0)) % n + 1;
+
+		id = m->scan ? id : n - i;
+		if (!r->member[id])
+			return id;
+	}
+	return 0;
+}
+
 int region_enter(struct region *r, struct region_member *m,
 		 struct glen_error *error)
 {
-	unsigned id = 1;
+	unsigned id = free_id(r, m);
 
-	while (id <= REGION_MEMBERS_MAX && r->member[id])
-		id++;
-	if (id > REGION_MEMBERS_MAX)
+	if (!id)
 		return error_set(error, -ENOSPC,
 				 "region %s has %d ports, as many as it can "
 				 "have",

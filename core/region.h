@@ -98,7 +98,8 @@ struct region_member {
 		       * if held */
 	bool held;    /* a driver's: no ring names them; set before joining */
 	bool extra; /* it has buffers that no ring names; set before joining */
-	/* Calls region_seen() for each buffer in the port's rings. */
+	/* Calls region_seen() for each buffer in the port's rings; NULL: it has
+	 * no window. */
 	void (*scan)(struct region_member *member);
 	/* region.fresh has changed: keeps it for region_rejoin(). */
 	void (*fresh)(struct region_member *member, uint32_t fresh);

@@ -108,6 +108,10 @@ static int region_options(json_t *params, struct xdp_config *o,
 	struct region_wish wish = { 0 };
 	int err = region_read(params, &wish, error);
 
+	err = err ?: params_bool(params, "swap", false, &o->swap, error);
+	if (!err && o->swap && !wish.name)
+		err = error_set(error, -EINVAL,
+				"swap=true means nothing without region=NAME");
 	if (err || !wish.name)
 		return err;
 	if (!wish.token)
@@ -128,9 +132,10 @@ static int options_read(struct port *port, json_t *params, struct xdp *x,
 			struct glen_error *error)
 {
 	static const char *const known[] = {
-		"ifname", "netns",	  "queues",	 "mode",    "zero_copy",
-		"filter", "ring",	  "checksums",	 "promisc", "busy_poll",
-		"region", "region_token", "region_bufs", "host",    NULL
+		"ifname",      "netns",	    "queues", "mode",
+		"zero_copy",   "filter",    "ring",   "checksums",
+		"promisc",     "busy_poll", "region", "region_token",
+		"region_bufs", "swap",	    "host",   NULL
 	};
 	struct xdp_config *o = &x->options;
 	const char *ifname = NULL;
@@ -347,6 +352,8 @@ static void xdp_show(struct port *port, json_t *o)
 	if (x->options.region)
 		json_object_set_new(o, "region",
 				    json_string(x->options.region));
+	if (x->options.region)
+		json_object_set_new(o, "swap", json_boolean(x->options.swap));
 	if (x->attached)
 		attached_show(x, o);
 	else
@@ -385,6 +392,8 @@ const struct port_ops xdp_port_ops = {
 		"ports (none)\n"
 		"region_token=TEXT 32 hex digits; region_bufs=N if it makes "
 		"the region\n"
+		"swap=BOOL       what programs in the region send leaves from "
+		"where it lies; they can change it until then (false)\n"
 		"busy_poll=N     the worker runs the driver, N packets at a "
 		"time; 0: interrupts do (0)\n",
 	.host_side = "host",

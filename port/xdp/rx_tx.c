@@ -384,7 +384,7 @@ static inline uint64_t write_run(struct out *o, const struct batch *b,
 	struct xdp_sock *s = o->s;
 	struct xdp_desc *ring = s->tx.entries;
 	const struct region_member *from = o->ctx->from;
-	bool swap = from && from->region == s->member.region;
+	bool swap = from && s->swap && from->region == s->member.region;
 	uint64_t bytes = 0;
 	uint32_t f = 0;
 

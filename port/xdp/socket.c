@@ -292,6 +292,7 @@ static struct xdp_sock *sock_alloc(const struct xdp_plan *plan)
 	s->frame_shift = (uint8_t)__builtin_ctz(plan->frame_size);
 	s->multi = plan->multi;
 	s->fill_csum = plan->fill_csum;
+	s->swap = plan->options->swap;
 	s->max_len = plan->link.mtu + 14;
 	return s;
 }

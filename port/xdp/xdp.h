@@ -129,6 +129,7 @@ struct xdp_sock {
 		       * region's buffers */
 	size_t mem_size; /* 0: the region's */
 	struct region_member member;
+	bool swap;	    /* tx() may take buffers */
 	uint32_t ring_size; /* frames each way, and entries of each ring */
 	uint32_t frame_size;
 	uint8_t frame_shift;
@@ -182,6 +183,7 @@ struct xdp_config {
 	char *region; /* NULL: memory of its own */
 	char *region_token;
 	uint32_t region_bufs;
+	bool swap; /* what members send is not copied */
 };
 
 /* What the kernel says of an interface. */
