@@ -151,9 +151,10 @@ static void send_list(struct delivery *d, struct egress *e,
 
 	ctx.worker = w;
 	ctx.counters = &e->counters[w->index];
-	ctx.from = d->several ? NULL : d->from;
-	ctx.taker = d->b;
 	ctx.capture = rcu_load(&port->capture);
+	/* A capture reads packets when their receiver has them already. */
+	ctx.from = d->several || ctx.capture ? NULL : d->from;
+	ctx.taker = d->b;
 	ctx.track = ctx.capture || mirror != GLEN_MIRROR_NONE;
 	if (__builtin_expect(ctx.track, 0))
 		memset(ctx.dropped, 0, sizeof(ctx.dropped));

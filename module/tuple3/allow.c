@@ -10,7 +10,11 @@
 #include "module/tuple3/parse.h"
 #include "module/tuple3/tuple3.h"
 
-enum { RULES_MAX = 65536, WORDS = 3, WORD_SIZE = 64 };
+enum {
+	RULES_MAX = 1024 /* a claim of any port tries them for each port */,
+	WORDS = 3,
+	WORD_SIZE = 64
+};
 
 struct t3_rule {
 	char port[PORT_NAME_SIZE]; /* "*": those that no rule names */
