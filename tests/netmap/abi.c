@@ -10,6 +10,7 @@
 #include <net/netmap_virt.h>
 #include <libnetmap.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 #define SAME(what, value) static_assert((what) == (value), #what)
@@ -441,7 +442,8 @@ VALUE(NMREQ_OPTF_DISABLED, 1)
 VALUE(NMREQ_OPTF_ALLOWEMPTY, 2)
 /* clang-format on */
 
+/* The checks were the compiler's. */
 int main(void)
 {
-	return 0;
+	return puts("1..1\nok 1 - layouts and numbers") < 0;
 }
