@@ -635,8 +635,11 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 				write_any(r, b, list, fit, start, &bytes);
 	if (!good) {
 		abandon(r, lease);
-		port_break(e->port, "an RX slot names a buffer that does not "
-				    "exist or that a NIC has");
+		port_break(e->port,
+			   r->region ? "an RX slot names a buffer that does "
+				       "not exist, or that a NIC has" :
+				       "an RX slot names a buffer that does "
+				       "not exist");
 		for (unsigned k = 0; k < fit; k++)
 			tx_drop(ctx, list[k], DROP_OUT_GONE);
 		return;
