@@ -59,11 +59,6 @@ static inline void copy_vecs(void *dst, const void *src, unsigned n)
 		to[i] = v[i];
 }
 
-static inline void copy64(void *dst, const void *src)
-{
-	copy_vecs(dst, src, 64);
-}
-
 #ifdef COPY_ATOMICALLY
 #define COPY_AS(type, at)                                            \
 	__atomic_store_n((type *)(dst + (at)),                       \
@@ -87,6 +82,15 @@ static inline void copy_atomically(uint8_t *dst, const uint8_t *src,
 }
 #undef COPY_AS
 #endif
+
+static inline void copy64(void *dst, const void *src)
+{
+#ifdef COPY_ATOMICALLY
+	copy_atomically(dst, src, 64);
+#else
+	copy_vecs(dst, src, 64);
+#endif
+}
 
 /* Fewer than 64 bytes; the two halves of each step may overlap. */
 static inline void copy_small(uint8_t *dst, const uint8_t *src, uint32_t len)
