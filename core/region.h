@@ -42,9 +42,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <jansson.h>
 
+#include "core/port.h"
 #include "include/glen/glen.h"
 
 struct engine;
@@ -229,6 +231,36 @@ static inline bool region_swap(const struct region_member *from, uint32_t buf,
 		return false;
 	atomic_store_explicit(&owner[buf], to, memory_order_relaxed);
 	return true;
+}
+
+/*
+ * Worker, from tx(): packet i, which is of one segment, leaves with its buffer
+ * to where owner[] says to, and *back goes to its sender; *back is the packet's
+ * buffer then. Only the private header goes back to where it came from, if a
+ * module rewrote it. Returns where the packet begins, in bytes from buffer 0;
+ * UINT64_MAX: it is to be copied, for one if it begins more than most bytes
+ * behind the start of its buffer.
+ */
+static inline uint64_t region_take_packet(const struct tx_ctx *ctx,
+					  const struct batch *b, unsigned i,
+					  uint16_t to, uint32_t *back,
+					  uint32_t most)
+{
+	const struct region *r = ctx->from->region;
+	uint32_t k = b->seg0[i], buf = ctx->taker->buf[k], h = b->hdr_len[i];
+	uint8_t *start = (uint8_t *)b->seg[k].ptr - h;
+	uint64_t at = (uint64_t)(start - r->bufs);
+
+	if (at - (uint64_t)buf * r->buf_size > most ||
+	    !region_swap(ctx->from, buf, to, *back))
+		return UINT64_MAX;
+	if (memcmp(start, b->hdr[i], h))
+		memcpy(start, b->hdr[i], h);
+	ctx->taker->buf[k] = *back;
+	ctx->taker->took = true;
+	count_add(&ctx->counters->exchanged, 1);
+	*back = buf;
+	return at;
 }
 
 /* [{"region", "buf_size", "bufs", "free", "lost", "ports": [names]}]. */

@@ -122,7 +122,6 @@ struct tuple3 {
 	struct t3_options options;
 	uint32_t both; /* the set of both; GLEN_SETS_MAX + 1: none */
 	uint32_t n_claims;
-	uint16_t next_port; /* where the search for a free port begins */
 	struct t3_port ports[T3_PORTS];
 };
 

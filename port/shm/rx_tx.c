@@ -436,32 +436,6 @@ static inline bool write_simple(const struct shm_out *r, const struct batch *b,
 	return true;
 }
 
-/*
- * A packet that lies in a buffer of the same region is not copied: the slot
- * gets the packet's buffer, and the packet's sender the slot's. Only the
- * private header goes back to where it came from, if a module rewrote it.
- * Returns where the packet begins in its buffer, or -1: it has to be copied.
- */
-static inline int take(const struct shm_out *r, const struct tx_ctx *ctx,
-		       const struct batch *b, unsigned i, uint32_t *buf)
-{
-	uint32_t k = b->seg0[i], theirs = ctx->taker->buf[k];
-	uint32_t h = b->hdr_len[i];
-	const uint8_t *at = r->bufs + (size_t)theirs * r->buf_size;
-	uint8_t *start = (uint8_t *)b->seg[k].ptr - h;
-	uint32_t offset = (uint32_t)(start - at);
-
-	if (offset >= r->buf_size || (offset && !r->offsets))
-		return -1;
-	if (!region_swap(ctx->from, theirs, r->member, *buf))
-		return -1;
-	if (memcmp(start, b->hdr[i], h))
-		memcpy(start, b->hdr[i], h);
-	ctx->taker->buf[k] = *buf;
-	*buf = theirs;
-	return (int)offset;
-}
-
 /* What write_simple() does, where a region is shared or slots have offsets. */
 static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 						   const struct tx_ctx *ctx,
@@ -471,35 +445,35 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 						   uint64_t *bytes)
 {
 	bool swap = r->swap && ctx->from && ctx->from->region == r->region;
-	uint64_t sum = 0, taken = 0;
+	uint32_t most = r->offsets ? r->buf_size - 1 : 0;
+	uint64_t sum = 0;
 
-	if (swap)
-		ctx->taker->took = true;
 	for (unsigned k = 0; k < n; k++, start++) {
 		struct netmap_slot *slot = &r->slots[start & r->mask];
 		uint32_t buf = slot_buf(slot_load(slot));
 		uint16_t flags = 1 << NS_PORT_SHIFT;
 		unsigned i = list[k];
 		uint32_t len = b->len[i];
-		int offset = -1;
+		uint64_t at = UINT64_MAX, offset = 0;
 
 		if (bad_buf(buf, r->n_bufs) ||
 		    (r->region && region_held(r->region, buf)))
 			return false;
 		if (swap)
-			offset = take(r, ctx, b, i, &buf);
-		taken += offset >= 0;
-		if (offset >= 0)
+			at = region_take_packet(ctx, b, i, r->member, &buf,
+						most);
+		if (at != UINT64_MAX) {
+			offset = at - (uint64_t)buf * r->buf_size;
 			flags |= NS_BUF_CHANGED;
-		else
+		} else {
 			write_packet(r->bufs + (size_t)buf * r->buf_size, b, i,
 				     len);
+		}
 		if (r->offsets)
-			shm_store64(&slot->ptr, offset > 0 ? offset : 0);
+			shm_store64(&slot->ptr, offset);
 		sum += len;
 		slot_store(slot, slot_word(buf, len, flags));
 	}
-	count_add(&ctx->counters->exchanged, taken);
 	*bytes = sum;
 	return true;
 }

@@ -350,33 +350,6 @@ static __attribute__((noinline)) void finish_csum(const struct xdp_sock *s,
 	*byte_at(s, frame, field + 1) = bytes[1];
 }
 
-/*
- * Packet i, if it lies in a buffer of the socket's region: that becomes the
- * frame, and the sender gets the free one. Returns the packet's address, or
- * UINT64_MAX: it is to be copied.
- */
-static __attribute__((noinline)) uint64_t take(const struct xdp_sock *s,
-					       const struct tx_ctx *ctx,
-					       const struct batch *b,
-					       unsigned i, uint32_t *frame)
-{
-	uint32_t k = b->seg0[i], h = b->hdr_len[i];
-	uint32_t theirs = ctx->taker->buf[k];
-	uint8_t *start = (uint8_t *)b->seg[k].ptr - h;
-	uint64_t at = start - s->mem;
-
-	if (at >> s->frame_shift != theirs ||
-	    !region_swap(ctx->from, theirs, s->member.own, *frame))
-		return UINT64_MAX;
-	if (memcmp(start, b->hdr[i], h))
-		memcpy(start, b->hdr[i], h);
-	ctx->taker->buf[k] = *frame;
-	ctx->taker->took = true;
-	count_add(&ctx->counters->exchanged, 1);
-	*frame = theirs;
-	return at;
-}
-
 /* Fills the frames of a run and their descriptors. */
 static inline uint64_t write_run(struct out *o, const struct batch *b,
 				 const uint16_t *list)
@@ -396,7 +369,9 @@ static inline uint64_t write_run(struct out *o, const struct batch *b,
 
 		bytes += left;
 		if (__builtin_expect(swap && want == 1, 0))
-			taken = take(s, o->ctx, b, i, &o->frame[f]);
+			taken = region_take_packet(o->ctx, b, i, s->member.own,
+						   &o->frame[f],
+						   s->frame_size - 1);
 		if (taken != UINT64_MAX)
 			at = taken;
 		else if (__builtin_expect(want == 1, 1))
