@@ -414,8 +414,13 @@ void module_settle(struct module_instance *mi)
 
 static int no_such_module(const char *name, struct glen_error *error)
 {
+	const char *why = module_refusal(name);
 	char names[160] = "";
 
+	if (why)
+		return error_set(error, -EINVAL,
+				 "module \"%.32s\" was refused at start: %s",
+				 name, why);
 	for (const struct module *m = module_next(NULL); m;
 	     m = module_next(m)) {
 		size_t left = sizeof(names) - strlen(names) - 1;

@@ -96,6 +96,9 @@ typedef void (*module_refused)(void *arg, const struct glen_error *error);
  */
 int module_load_dir(const char *path, module_refused refused, void *arg,
 		    struct glen_error *error);
+/* Why module_load_dir() refused NAME.so when it met it last; NULL: it did not.
+ * Any thread; the text stays. */
+const char *module_refusal(const char *name);
 
 /*
  * Control. An instance of the module called name for sw (NULL: only to check

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,39 @@
 #include "lib/error.h"
 
 static const char suffix[] = ".so";
+
+/* What module_load_dir() refused; never freed, like modules. */
+struct refusal {
+	struct refusal *next;
+	char *name; /* without suffix */
+	struct glen_error why;
+};
+
+static _Atomic(struct refusal *) refusals;
+
+/* For module_refusal(). Without memory for it the log must do. */
+static void remember(const char *file, const struct glen_error *why)
+{
+	struct refusal *r = malloc(sizeof(*r));
+	char *name = strndup(file, strlen(file) + 1 - sizeof(suffix));
+
+	if (!r || !name) {
+		free(r);
+		free(name);
+		return;
+	}
+	*r = (struct refusal){ atomic_load(&refusals), name, *why };
+	while (!atomic_compare_exchange_weak(&refusals, &r->next, r))
+		;
+}
+
+const char *module_refusal(const char *name)
+{
+	for (const struct refusal *r = atomic_load(&refusals); r; r = r->next)
+		if (!strcmp(r->name, name))
+			return r->why.text;
+	return NULL;
+}
 
 /*
  * Nobody but root and this process's user may change what is at path. In a
@@ -177,10 +211,13 @@ int module_load_dir(const char *path, module_refused refused, void *arg,
 		struct glen_error why;
 
 		snprintf(file, sizeof(file), "%s/%s", real, entries[i]->d_name);
-		if (!module_load(file, &why))
+		if (!module_load(file, &why)) {
 			n_loaded++;
-		else if (refused)
-			refused(arg, &why);
+		} else {
+			remember(entries[i]->d_name, &why);
+			if (refused)
+				refused(arg, &why);
+		}
 		free(entries[i]);
 	}
 	if (n >= 0)

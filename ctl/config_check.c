@@ -294,6 +294,9 @@ static int check_module(struct check *c, const char *sw, json_t *object)
 		if (!text)
 			return refuse(c, "module must be a name");
 	}
+	if (!module_find(text) && module_refusal(text))
+		return refuse(c, "module '%.32s' was refused at start: %s",
+			      text, module_refusal(text));
 	if (!module_find(text))
 		return refuse(c,
 			      "there is no module '%.40s'; glenctl module "

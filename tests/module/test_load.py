@@ -71,19 +71,20 @@ def broken(tree):
     (path / ".hidden.so").write_text("not looked at")
     (path / "notes.txt").write_text("not looked at")
     with Glend(args=["--module-dir", str(path)]) as glend:
-        yield path, glend.log_text(), names(glend)
+        log = glend.log_text()
+        yield path, log, names(glend), glend
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_module_is_named(broken, name):
-    path, log, _ = broken
+    path, log, _, _ = broken
     said = [line for line in log.splitlines() if f"{path}/{name}.so" in line]
     assert len(said) == 1, log
     assert BROKEN[name][1] in said[0]
 
 
 def test_broken_modules_cost_only_themselves(broken):
-    path, log, there = broken
+    path, log, there, _ = broken
     assert there == {"learn", "static", "tuple3", "good", "zlast"}
     assert f"2 modules loaded from {path}" in log
     assert f"cannot load module {path}/empty.so: file too short" in log
@@ -91,6 +92,18 @@ def test_broken_modules_cost_only_themselves(broken):
     assert f"{path}/directory.so is not a file" in log
     assert f"cannot find {path}/dangling.so" in log
     assert "hidden" not in log and "notes" not in log
+
+
+def test_a_refused_module_says_why_once_more(broken):
+    path, _, _, glend = broken
+    with pytest.raises(RpcError) as error:
+        glend.rpc("switch.add", switch="s", module="text")
+    assert ('module "text" was refused at start: cannot load module '
+            f"{path}/text.so: invalid ELF header") in error.value.message
+    with pytest.raises(RpcError) as error:
+        glend.rpc("config.apply", config={"switches": {"s": {
+            "module": "directory"}}})
+    assert f"{path}/directory.so is not a file" in error.value.message
 
 
 def test_list_says_where_from_and_who_uses(loaded, folder):
