@@ -48,8 +48,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def binary(name):
     """Path of a program that the build made, e.g. "glend"."""
-    for folder in ("ctl", "tools", "bench", "tests/unit", "tests/peer", "examples/httpd",
-                   ""):
+    for folder in ("ctl", "tools", "bench", "tests/unit", "tests/peer",
+                   "tests/netmap", "netmap", "netmap/preload",
+                   "examples/httpd", ""):
         path = os.path.join(BUILD, folder, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path

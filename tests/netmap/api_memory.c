@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// api_memory.c - mmap(), regions that ports share, EXTMEM and OFFSETS.
+#include "nmt.h"
+
+static void *map(const struct nm *p, void *at, size_t size, int prot, int flags,
+		 off_t offset)
+{
+	return mmap(at, size, prot, MAP_SHARED | flags, p->fd, offset);
+}
+
+POINT(mmap_limits)
+{
+	struct nm p = { 0 };
+	size_t size;
+
+	WORKS(bind_mode(&p, "vale%:a", NR_REG_ALL_NIC, 0));
+	size = p.reg.nr_memsize;
+	CHECK(map(&p, NULL, size, PROT_READ, 0, 0) != MAP_FAILED);
+	CHECK(map(&p, NULL, size + 4096, PROT_READ, 0, 0) == MAP_FAILED);
+	EQ(errno, EINVAL);
+	CHECK(map(&p, NULL, size, PROT_READ, 0, 4096) == MAP_FAILED);
+	EQ(errno, EINVAL);
+	CHECK(map(&p, NULL, 4096, PROT_READ, 0, (off_t)size) == MAP_FAILED);
+	EQ(errno, EINVAL);
+	CHECK(map(&p, NULL, 4096, PROT_READ, 0, (off_t)size - 4096) !=
+	      MAP_FAILED);
+}
+
+POINT(mmap_twice_is_the_same_memory)
+{
+	struct nm p = up("vale%:a");
+	char *again = map(&p, NULL, p.reg.nr_memsize, PROT_READ, 0, 0);
+	struct netmap_if *nifp = NETMAP_IF(again, p.reg.nr_offset);
+	uint32_t b = txr(&p, 0)->slot[0].buf_idx;
+
+	CHECK(again != MAP_FAILED && again != p.mem);
+	strcpy(NETMAP_BUF(txr(&p, 0), b), "here");
+	CHECK(!strcmp(NETMAP_BUF(NETMAP_TXRING(nifp, 0), b), "here"));
+	txr(&p, 0)->flags = 0x55;
+	EQ(NETMAP_TXRING(nifp, 0)->flags, 0x55);
+}
+
+POINT(mmap_where_the_program_wants)
+{
+	struct nm p = { 0 };
+	char *at, *got;
+
+	WORKS(bind_mode(&p, "vale%:a", NR_REG_ALL_NIC, 0));
+	at = mmap(NULL, p.reg.nr_memsize, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(at != MAP_FAILED);
+	got = map(&p, at, p.reg.nr_memsize, PROT_READ | PROT_WRITE, MAP_FIXED,
+		  0);
+	CHECK(got == at);
+	EQ(NETMAP_TXRING(NETMAP_IF(at, p.reg.nr_offset), 0)->tail, 1023);
+}
+
+POINT(mmap_a_part)
+{
+	struct nm p = up("vale%:a");
+	off_t offset = (off_t)(p.reg.nr_offset & ~4095ULL);
+	struct netmap_if *nifp;
+	char *part = map(&p, NULL, 4096, PROT_READ, 0, offset);
+
+	CHECK(part != MAP_FAILED);
+	nifp = NETMAP_IF(part, p.reg.nr_offset & 4095);
+	EQ(nifp->ni_tx_rings, 1);
+	EQ(nifp->ring_ofs[0], p.nifp->ring_ofs[0]);
+}
+
+POINT(mmap_read_only_is_read_only)
+{
+	struct nm p = { 0 };
+	char *mem;
+	pid_t pid;
+	int status;
+
+	WORKS(bind_mode(&p, "vale%:a", NR_REG_ALL_NIC, 0));
+	mem = map(&p, NULL, p.reg.nr_memsize, PROT_READ, 0, 0);
+	CHECK(mem != MAP_FAILED);
+	pid = fork();
+	if (!pid) {
+		signal(SIGSEGV, SIG_DFL);
+		NETMAP_TXRING(NETMAP_IF(mem, p.reg.nr_offset), 0)->head = 1;
+		_exit(0);
+	}
+	EQ(waitpid(pid, &status, 0), pid);
+	CHECK(status != 0);
+}
+
+POINT(mmap_outlives_the_descriptor)
+{
+	struct nm p = up("vale%:a");
+	uint32_t b = txr(&p, 0)->slot[0].buf_idx;
+
+	strcpy(NETMAP_BUF(txr(&p, 0), b), "still here");
+	WORKS(close(p.fd));
+	CHECK(!strcmp(NETMAP_BUF(txr(&p, 0), b), "still here"));
+	txr(&p, 0)->head = 1;
+}
+
+/* Whoever walks all of nr_memsize meets no hole. */
+POINT(mmap_has_no_holes)
+{
+	struct nm p = up("vale%:a");
+	volatile char *mem = p.mem;
+	size_t step = 1 << 20, n = 0;
+
+	for (size_t at = 0; at < p.reg.nr_memsize; at += step)
+		n += mem[at] == 77;
+	CHECK(n <= p.reg.nr_memsize / step);
+	n += (size_t)mem[p.reg.nr_memsize - 1];
+}
+
+POINT(region_is_shared_by_mem_id)
+{
+	struct nm a = up("vale%:a"), b = up_in("vale%:b", a.reg.nr_mem_id);
+	struct netmap_ring *ta = txr(&a, 0), *tb = txr(&b, 0);
+	uint32_t buf = ta->slot[0].buf_idx;
+
+	EQ(b.reg.nr_mem_id, a.reg.nr_mem_id);
+	EQ(b.reg.nr_memsize, a.reg.nr_memsize);
+	CHECK(b.reg.nr_offset != a.reg.nr_offset);
+	strcpy(NETMAP_BUF(ta, buf), "common");
+	CHECK(!strcmp(NETMAP_BUF(tb, buf), "common"));
+	for (uint32_t i = 0; i < ta->num_slots; i++)
+		CHECK(tb->slot[i].buf_idx != ta->slot[i].buf_idx);
+}
+
+/* As nm_open() with a parent does: no second mmap(). */
+POINT(region_needs_one_mapping)
+{
+	struct nm a = up("vale%:a"), b = { 0 };
+
+	b.reg.nr_mem_id = a.reg.nr_mem_id;
+	WORKS(bind_mode(&b, "vale%:b", NR_REG_ALL_NIC, 0));
+	b.mem = a.mem;
+	b.nifp = NETMAP_IF(a.mem, b.reg.nr_offset);
+	EQ(b.nifp->ni_tx_rings, 1);
+	put_frame(txr(&b, 0), 255, 2, 60, 9);
+	txsync(&b);
+	rxsync(&a);
+	EQ(frame_number(peek(rxr(&a, 0), NULL)), 9);
+}
+
+POINT(region_ports_swap_buffers)
+{
+	struct nm a = up("vale%:a"), b = up_in("vale%x:b", a.reg.nr_mem_id);
+	struct nm c = up("vale%x:c");
+	struct netmap_ring *tb = txr(&b, 0);
+	struct netmap_slot *from, *to = &tb->slot[tb->head];
+	struct nm s = up("vale%:s");
+	uint32_t buf;
+
+	put_frame(txr(&s, 0), 255, 2, 60, 1234);
+	txsync(&s);
+	rxsync(&a);
+	peek(rxr(&a, 0), &from);
+	buf = from->buf_idx;
+	from->buf_idx = to->buf_idx;
+	to->buf_idx = buf;
+	to->len = from->len;
+	to->flags = NS_BUF_CHANGED;
+	from->flags = NS_BUF_CHANGED;
+	tb->head = tb->cur = nm_ring_next(tb, tb->head);
+	drop(rxr(&a, 0), 1);
+	txsync(&b);
+	rxsync(&a);
+	rxsync(&c);
+	EQ(nm_ring_space(rxr(&c, 0)), 1);
+	EQ(frame_number(peek(rxr(&c, 0), NULL)), 1234);
+}
+
+POINT(regions_are_private_by_default)
+{
+	struct nm a = up("vale%:a"), b = up("vale%:b");
+
+	CHECK(a.reg.nr_mem_id != b.reg.nr_mem_id);
+	CHECK(a.reg.nr_mem_id != 1 && b.reg.nr_mem_id != 1);
+}
+
+POINT(region_goes_with_its_last_port)
+{
+	struct nmreq_port_info_get info = { 0 };
+	struct nm a = up("vale%:a"), b = up_in("vale%:b", a.reg.nr_mem_id);
+
+	info.nr_mem_id = a.reg.nr_mem_id;
+	down(&a);
+	WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "", &info));
+	down(&b);
+	FAILS(EINVAL, ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "", &info));
+}
+
+POINT(region_one_is_for_everybody)
+{
+	struct nm a = up_in("vale%:a", 1), b = up_in("vale%:b", 1);
+
+	EQ(a.reg.nr_mem_id, 1);
+	EQ(b.reg.nr_mem_id, 1);
+	EQ(a.reg.nr_memsize, b.reg.nr_memsize);
+}
+
+static struct nmreq_opt_offsets offsets(uint64_t max, uint64_t initial)
+{
+	struct nmreq_opt_offsets option = {
+		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_OFFSETS },
+		.nro_max_offset = max,
+		.nro_initial_offset = initial,
+	};
+
+	return option;
+}
+
+POINT(offsets_initial)
+{
+	struct nmreq_opt_offsets option = offsets(256, 64);
+	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
+
+	WORKS(bind_port(&p, "vale%:a", &option));
+	EQ(option.nro_opt.nro_status, 0);
+	map_port(&p);
+	for (int dir = 0; dir < 2; dir++) {
+		struct netmap_ring *r = dir ? rxr(&p, 0) : txr(&p, 0);
+
+		CHECK((r->offset_mask & 256) == 256);
+		for (uint32_t i = 0; i < r->num_slots; i++)
+			EQ(r->slot[i].ptr & r->offset_mask, 64);
+	}
+}
+
+POINT(offsets_bits)
+{
+	struct nmreq_opt_offsets option = offsets(256, 0);
+	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
+
+	option.nro_offset_bits = 16;
+	WORKS(bind_port(&p, "vale%:a", &option));
+	map_port(&p);
+	EQ(txr(&p, 0)->offset_mask, 0xffff);
+}
+
+POINT(offsets_too_large)
+{
+	struct nmreq_opt_offsets option = offsets(BUF_SIZE + 1, 0);
+	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
+
+	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
+	CHECK(option.nro_opt.nro_status != 0);
+	option = offsets(128, 129);
+	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
+	/* Bits that cannot hold the largest offset. */
+	option = offsets(256, 0);
+	option.nro_offset_bits = 8;
+	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
+}
+
+POINT(offsets_must_agree)
+{
+	struct nmreq_opt_offsets option = offsets(256, 0), more;
+	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC }, q = p;
+
+	WORKS(bind_port(&p, "vale%:a", &option));
+	more = offsets(512, 0);
+	FAILS(EBUSY, bind_port(&q, "vale%:a", &more));
+}
+
+POINT(offsets_carry_packets)
+{
+	struct nmreq_opt_offsets option = offsets(256, 100);
+	struct nm a = { .reg.nr_mode = NR_REG_ALL_NIC }, b = up("vale%:b");
+	struct netmap_ring *tx, *rx = rxr(&b, 0);
+	struct netmap_slot *slot;
+	char *buf;
+
+	WORKS(bind_port(&a, "vale%:a", &option));
+	map_port(&a);
+	tx = txr(&a, 0);
+	slot = &tx->slot[tx->head];
+	buf = NETMAP_BUF(tx, slot->buf_idx);
+	slot->ptr = (slot->ptr & ~tx->offset_mask) | 17;
+	slot->len = (uint16_t)frame(buf + 17, 255, 1, 200, 77);
+	slot->flags = 0;
+	tx->head = tx->cur = 1;
+	txsync(&a);
+	rxsync(&b);
+	EQ(nm_ring_space(rx), 1);
+	EQ(frame_number(peek(rx, &slot)), 77);
+	EQ(slot->len, 200);
+	put_frame(txr(&b, 0), 255, 2, 300, 78);
+	txsync(&b);
+	rxsync(&a);
+	EQ(nm_ring_space(rxr(&a, 0)), 1);
+	buf = peek(rxr(&a, 0), &slot);
+	EQ(slot->ptr & rxr(&a, 0)->offset_mask, 100);
+	EQ(frame_number(buf + 100), 78);
+}
+
+/* REGISTER with a region in memory of our own. */
+static int extmem(struct nm *p, const char *name, void *memory, size_t size,
+		  struct nmreq_opt_extmem *option)
+{
+	memset(option, 0, sizeof(*option));
+	option->nro_opt.nro_reqtype = NETMAP_REQ_OPT_EXTMEM;
+	option->nro_usrptr = (uintptr_t)memory;
+	option->nro_info.nr_memsize = size;
+	p->reg.nr_mode = NR_REG_ALL_NIC;
+	return bind_port(p, name, option);
+}
+
+static void *pages(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(at != MAP_FAILED);
+	return at;
+}
+
+POINT(extmem_is_the_region)
+{
+	enum { SIZE = 64 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, b = up("vale%:b");
+	struct netmap_ring *tx;
+	char *buf;
+
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	EQ(option.nro_opt.nro_status, 0);
+	CHECK(p.reg.nr_memsize <= SIZE);
+	CHECK(option.nro_info.nr_buf_pool_objtotal > 2048);
+	CHECK(option.nro_info.nr_memsize <= SIZE);
+	map_port(&p);
+	tx = txr(&p, 0);
+	buf = NETMAP_BUF(tx, tx->slot[0].buf_idx);
+	strcpy(buf, "seen from both sides");
+	CHECK(!strcmp(memory + (buf - p.mem), "seen from both sides"));
+	put_frame(tx, 255, 1, 60, 3);
+	txsync(&p);
+	rxsync(&b);
+	EQ(frame_number(peek(rxr(&b, 0), NULL)), 3);
+}
+
+POINT(extmem_too_small)
+{
+	char *memory = pages(1 << 20);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 };
+
+	FAILS_SOMEHOW(extmem(&p, "vale%:a", memory, 4096, &option));
+	CHECK(option.nro_opt.nro_status != 0);
+	p.reg = (struct nmreq_register){ 0 };
+	WORKS(bind_mode(&p, "vale%:a", NR_REG_ALL_NIC, 0));
+}
+
+POINT(extmem_twice_is_one_region)
+{
+	enum { SIZE = 64 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, q = { 0 };
+
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	WORKS(extmem(&q, "vale%:b", memory, SIZE, &option));
+	EQ(p.reg.nr_mem_id, q.reg.nr_mem_id);
+}
+
+POINT(extmem_must_be_there)
+{
+	enum { SIZE = 64 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 };
+
+	WORKS(munmap(memory, SIZE));
+	FAILS_SOMEHOW(extmem(&p, "vale%:a", memory, SIZE, &option));
+}
