@@ -469,8 +469,11 @@ void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 	for (unsigned i = 0; i < b->n; i++)
 		f.list[i] = i;
 	f.share = f.port->run ? &f.port->run->share[ctx->worker] : NULL;
-	flags = f.port->flags | atomic_load_explicit(&learn->flags[ctx->src],
-						     memory_order_relaxed);
+	/* The port's own flags come with its settings: those beside may be of
+	 * what it had before, or of what it gets. */
+	flags = atomic_load_explicit(&learn->flags[ctx->src],
+				     memory_order_relaxed);
+	flags = f.port->flags | (flags & (PORT_VLAN | PORT_SPAN));
 	if (flags & PORT_SPAN) {
 		for (unsigned i = 0; i < b->n; i++)
 			drop(&f, i, LEARN_MIRROR_PORT);
