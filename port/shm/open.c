@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "core/offload.h"
-#include "core/worker.h"
+#include "core/switch.h"
 #include "lib/error.h"
 #include "lib/shm.h"
 #include "port/shm/shm.h"
@@ -30,8 +30,9 @@ enum {
 _Static_assert(sizeof(struct shm_saved) <= PORT_SAVED_SIZE,
 	       "the state file's record is large enough");
 
-void shm_call(struct shm_port *shm)
+static void call(struct shm_peer *peer)
 {
+	struct shm_port *shm = (void *)peer; /* its first member */
 	char old[LAYOUT_PAGE];
 
 	if (write(shm->call_fd, "", 1) == 1)
@@ -392,67 +393,36 @@ static int resume(struct shm_port *shm, struct port_args *args,
 	return 0;
 }
 
-static void init_in(struct shm_port *shm, unsigned i)
+static void init_rings(struct shm_port *shm, unsigned i)
 {
 	const struct layout *l = &shm->layout;
-	struct shm_in *r = &shm->in[i];
-	struct netmap_ring *ring = (void *)(shm->window + layout_tx_ring(l, i));
+	uint8_t *window = shm->window;
+	const struct shm_common c = {
+		.peer = &shm->peer,
+		.member = &shm->member,
+		.bufs = shm->bufs,
+		.n_bufs = l->n_bufs,
+		.buf_size = l->buf_size,
+		.vnet_hdr_len = shm->vnet_hdr_len,
+		.swap = shm->swap,
+		.offsets = l->offsets,
+	};
+	struct shm_ring ring = {
+		.ring = (void *)(window + layout_tx_ring(l, i)),
+		.atok = (struct nm_csb_atok *)(window + LAYOUT_ATOK_OFF) + i,
+		.ktoa = (struct nm_csb_ktoa *)(window + LAYOUT_KTOA_OFF) + i,
+		.saved = &shm->saved->ring[i],
+		.slots = l->slots,
+	};
 
-	r->shm = shm;
-	r->slots = ring->slot;
-	r->atok = (struct nm_csb_atok *)(shm->window + LAYOUT_ATOK_OFF) + i;
-	r->ktoa = (struct nm_csb_ktoa *)(shm->window + LAYOUT_KTOA_OFF) + i;
-	r->bufs = shm->bufs;
-	r->saved = &shm->saved->ring[i];
-	r->mask = l->slots - 1;
-	r->n_bufs = l->n_bufs;
-	r->buf_size = l->buf_size;
-	r->vnet_hdr_len = shm->vnet_hdr_len;
-	r->swap = shm->swap;
-	r->offsets = l->offsets;
-	r->cur = r->seen = r->saved->tx_cur & r->mask;
-	/* Not a value that the client answered for an earlier glend. */
-	r->arm_value = (uint32_t)worker_clock();
-	shm_store32(&r->ktoa->kern_need_kick, 0);
-	shm_store32(&r->ktoa->hwcur, r->cur);
-	shm_store_release32(&r->ktoa->hwtail, (r->cur - 1) & r->mask);
-	shm->port->in[i].drv = r;
+	shm_in_init(&shm->in[i], &c, &ring);
+	shm->port->in[i].drv = &shm->in[i];
 	shm->port->in[i].in_fd = shm->kick_fd;
-}
-
-static void init_out(struct shm_port *shm, unsigned i)
-{
-	const struct layout *l = &shm->layout;
-	struct shm_out *r = &shm->out[i];
-	struct netmap_ring *ring = (void *)(shm->window + layout_rx_ring(l, i));
-	uint32_t tail, head;
-
-	r->shm = shm;
-	r->slots = ring->slot;
-	r->atok = (struct nm_csb_atok *)(shm->window + LAYOUT_ATOK_OFF) +
-		  l->rings + i;
-	r->ktoa = (struct nm_csb_ktoa *)(shm->window + LAYOUT_KTOA_OFF) +
-		  l->rings + i;
-	r->bufs = shm->bufs;
-	r->saved = &shm->saved->ring[i];
-	r->mask = l->slots - 1;
-	r->n_bufs = l->n_bufs;
-	r->buf_size = l->buf_size;
-	r->slot_max = l->buf_size < UINT16_MAX ? l->buf_size : UINT16_MAX;
-	r->region = shm->member.region;
-	r->member = shm->member.id;
-	r->swap = shm->swap;
-	r->offsets = l->offsets;
-	r->vnet_hdr_len = shm->vnet_hdr_len;
-	tail = r->saved->rx_published & r->mask;
-	head = shm_load32(&r->atok->head) & r->mask;
-	/* What was published and not yet given back stays the client's. */
-	r->consumed = head;
-	r->q.published = r->q.reserved = head + ((tail - head) & r->mask);
-	shm_store32(&r->ktoa->kern_need_kick, 0);
-	shm_store32(&r->ktoa->hwcur, head);
-	shm_store_release32(&r->ktoa->hwtail, tail);
-	shm->port->out[i].drv = r;
+	ring.ring = (void *)(window + layout_rx_ring(l, i));
+	ring.atok += l->rings;
+	ring.ktoa += l->rings;
+	shm_out_init(&shm->out[i], &c, &ring);
+	shm->port->out[i].drv = &shm->out[i];
 }
 
 /* What regards a region that several ports share. */
@@ -563,6 +533,7 @@ static int shm_open_port(struct port *port, struct port_args *args,
 	if (!shm)
 		return error_set(error, -ENOMEM, "out of memory");
 	memset(shm, 0, size);
+	shm->peer.call = call;
 	shm->port = port;
 	shm->window_fd = shm->bufs_fd = shm->kick_fd = -1;
 	shm->call_fd = shm->called_fd = -1;
@@ -582,10 +553,8 @@ static int shm_open_port(struct port *port, struct port_args *args,
 		goto err_close;
 	port->n_in = port->n_out = shm->layout.rings;
 	port->caps = shm->vnet_hdr_len ? OFFLOAD_CAP_ALL : 0;
-	for (unsigned i = 0; i < shm->layout.rings; i++) {
-		init_in(shm, i);
-		init_out(shm, i);
-	}
+	for (unsigned i = 0; i < shm->layout.rings; i++)
+		init_rings(shm, i);
 	if (args->resume && shm->member.region)
 		err = adopt_all(shm, error);
 	if (err)

@@ -5,8 +5,12 @@
 #include "lib/shm.h"
 #include "port/shm/shm.h"
 
-/* How many packets ahead an egress buffer is prefetched. */
-enum { PREFETCH = 8 };
+enum {
+	PREFETCH = 8, /* packets that an egress buffer is prefetched ahead */
+	/* Kicks of a ring that may wait uneaten: a socket holds some 270, of
+	 * at most 16 rings. */
+	VAIN_MAX = 8,
+};
 
 static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
 {
@@ -17,18 +21,18 @@ static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
  * Takes the vnet header off packet i, whose first segment starts with it.
  * Returns false if the header is not all in there.
  */
-static bool take_vnet_hdr(struct shm_in *r, struct batch *b, unsigned i)
+static bool take_vnet_hdr(struct batch *b, unsigned i, uint32_t hdr_len)
 {
 	uint8_t hdr[VNET_HDR_LEN_BUFFERS] = { 0 };
 	struct seg *s = &b->seg[b->seg0[i]];
 
-	if (s->len < r->vnet_hdr_len)
+	if (s->len < hdr_len)
 		return false;
-	copy_some(hdr, s->ptr, r->vnet_hdr_len);
+	copy_some(hdr, s->ptr, hdr_len);
 	b->offloads |= vnet_hdr_read(hdr, &b->off[i]);
-	s->ptr += r->vnet_hdr_len;
-	s->len -= r->vnet_hdr_len;
-	b->len[i] -= r->vnet_hdr_len;
+	s->ptr += hdr_len;
+	s->len -= hdr_len;
+	b->len[i] -= hdr_len;
 	return true;
 }
 
@@ -87,13 +91,13 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 }
 
 /* Appends the chain, which is a complete packet, to the batch. */
-static void add_chain(struct ingress *in, struct shm_in *r, struct batch *b,
-		      const struct chain *c)
+static void add_chain(struct ingress *in, struct batch *b,
+		      const struct chain *c, uint32_t hdr_len)
 {
 	b->seg0[b->n] = b->n_segs;
 	b->n_seg[b->n] = c->segs;
 	b->len[b->n] = c->len;
-	if (r->vnet_hdr_len && !take_vnet_hdr(r, b, b->n)) {
+	if (hdr_len && !take_vnet_hdr(b, b->n, hdr_len)) {
 		in_drop_seg(in, DROP_IN_BAD_OFFLOAD, &b->seg[b->n_segs],
 			    c->segs, c->len);
 		return;
@@ -110,7 +114,8 @@ static void add_chain(struct ingress *in, struct shm_in *r, struct batch *b,
  */
 static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 						  struct shm_in *r,
-						  struct batch *b, uint32_t n)
+						  struct batch *b, uint32_t n,
+						  uint32_t hdr_len)
 {
 	uint32_t used = 0;
 	struct chain c;
@@ -126,7 +131,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 		} else if (c.complete) {
 			used += c.slots;
 			if (c.segs)
-				add_chain(in, r, b, &c);
+				add_chain(in, b, &c, hdr_len);
 		} else if (c.slots == PACKET_SEGS_MAX ||
 			   (!used && n == r->mask)) {
 			/* It can never become a packet. */
@@ -174,7 +179,7 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 		return 0;
 	batch_one_seg_each(b, n);
 	if (swap)
-		b->from = &r->shm->member;
+		b->from = r->member;
 	return n;
 }
 
@@ -194,6 +199,7 @@ static unsigned shm_rx(struct ingress *in, struct batch *b)
 	/* pairs with the client's release of its head in glen_txsync() */
 	uint32_t head = shm_load_acquire32(&r->atok->head);
 	uint32_t n = (head - r->cur) & r->mask, used = 0;
+	uint32_t hdr_len = shm_load32(&r->vnet_hdr_len);
 
 	r->seen = head;
 	if (__builtin_expect(head > r->mask, 0)) {
@@ -202,10 +208,11 @@ static unsigned shm_rx(struct ingress *in, struct batch *b)
 	}
 	if (!n)
 		return 0;
-	if (__builtin_expect(!r->vnet_hdr_len && !r->discard, 1))
+	if (__builtin_expect(!hdr_len && !r->discard, 1))
 		used = rx_any(r, b, n < BATCH_MAX ? n : BATCH_MAX);
 	if (!used)
-		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS);
+		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS,
+			       hdr_len);
 	b->overread = true;
 	b->slots = used;
 	return used;
@@ -217,7 +224,7 @@ static __attribute__((noinline)) void call_tx(struct ingress *in,
 {
 	r->kicked = value;
 	count_add(&in->counters->kicks, 1);
-	shm_call(r->shm);
+	shm_call(r->peer);
 }
 
 /* Shows the client which buffers it has instead of those that were taken. */
@@ -272,6 +279,9 @@ static bool shm_rx_arm(struct ingress *in)
 	if (shm_load32(&r->atok->head) == r->seen)
 		return false;
 	shm_store32(&r->ktoa->kern_need_kick, 0);
+	/* The client may kick for that all the same, which nobody eats. */
+	if (r->peer->woken && !(++r->vain % VAIN_MAX))
+		shm_woken(r->peer);
 	return true;
 }
 
@@ -280,6 +290,8 @@ static void shm_rx_disarm(struct ingress *in)
 	struct shm_in *r = in->drv;
 
 	shm_store32(&r->ktoa->kern_need_kick, 0);
+	if (r->peer->woken)
+		shm_woken(r->peer);
 }
 
 /*
@@ -303,16 +315,19 @@ static int room(struct egress *e, struct shm_out *r)
 	return r->mask - (r->q.reserved - r->consumed);
 }
 
-static inline uint32_t slots_for(const struct shm_out *r, uint32_t len)
+/* hdr_len: as it was when this tx() began. */
+static inline uint32_t slots_for(const struct shm_out *r, uint32_t hdr_len,
+				 uint32_t len)
 {
-	len += r->vnet_hdr_len;
+	len += hdr_len;
 	return len <= r->slot_max ? 1 : (len - 1) / r->slot_max + 1;
 }
 
 /* Reserves room for as many of the packets as fit. Returns their number. */
 static unsigned reserve(struct egress *e, struct shm_out *r,
 			const struct batch *b, const uint16_t *list, unsigned n,
-			bool simple, uint32_t *start, uint32_t *lease)
+			uint32_t hdr_len, bool simple, uint32_t *start,
+			uint32_t *lease)
 {
 	uint32_t need = simple ? n : 0;
 	unsigned fit = simple ? n : 0;
@@ -327,7 +342,7 @@ static unsigned reserve(struct egress *e, struct shm_out *r,
 	if (simple && need > (uint32_t)free_slots)
 		need = fit = free_slots;
 	for (; !simple && fit < n; fit++) {
-		uint32_t slots = slots_for(r, b->len[list[fit]]);
+		uint32_t slots = slots_for(r, hdr_len, b->len[list[fit]]);
 
 		if (need + slots > (uint32_t)free_slots)
 			break;
@@ -344,7 +359,7 @@ static __attribute__((noinline)) void call_rx(struct shm_out *r,
 					      struct tx_ctx *ctx)
 {
 	count_add(&ctx->counters->kicks, 1);
-	shm_call(r->shm);
+	shm_call(r->peer);
 }
 
 static void publish(struct shm_out *r, struct tx_ctx *ctx, uint32_t lease)
@@ -536,8 +551,8 @@ static bool cursor_put(struct cursor *c, const uint8_t *src, uint32_t len)
 static __attribute__((noinline)) bool write_any(struct shm_out *r,
 						const struct batch *b,
 						const uint16_t *list,
-						unsigned n, uint32_t start,
-						uint64_t *bytes)
+						unsigned n, uint32_t hdr_len,
+						uint32_t start, uint64_t *bytes)
 {
 	static const struct offload none;
 	struct cursor c = { .r = r, .slot = start };
@@ -547,12 +562,11 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 		uint8_t hdr[VNET_HDR_LEN_BUFFERS];
 		bool good;
 
-		c.frags = slots_for(r, b->len[i]);
+		c.frags = slots_for(r, hdr_len, b->len[i]);
 		c.left = c.frags - 1;
 		vnet_hdr_write(hdr, sizeof(hdr),
 			       b->offloads ? &b->off[i] : &none);
-		good = cursor_open(&c) &&
-		       cursor_put(&c, hdr, r->vnet_hdr_len) &&
+		good = cursor_open(&c) && cursor_put(&c, hdr, hdr_len) &&
 		       cursor_put(&c, b->hdr[i], b->hdr_len[i]);
 		for (unsigned s = 0; good && s < b->n_seg[i]; s++)
 			good = cursor_put(&c, b->seg[b->seg0[i] + s].ptr,
@@ -568,12 +582,12 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 /* Packets that need more slots than a packet may have are left out. */
 static __attribute__((noinline)) unsigned drop_too_many(
 	struct shm_out *r, struct tx_ctx *ctx, const struct batch *b,
-	uint16_t *out, const uint16_t *list, unsigned n)
+	uint16_t *out, const uint16_t *list, unsigned n, uint32_t hdr_len)
 {
 	unsigned left = 0;
 
 	for (unsigned k = 0; k < n; k++)
-		if (slots_for(r, b->len[list[k]]) > NETMAP_MAX_FRAGS)
+		if (slots_for(r, hdr_len, b->len[list[k]]) > NETMAP_MAX_FRAGS)
 			tx_drop(ctx, list[k], DROP_OUT_SEGMENTS);
 		else
 			out[left++] = list[k];
@@ -584,18 +598,18 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 		   const uint16_t *list, unsigned n)
 {
 	struct shm_out *r = e->drv;
-	uint32_t start = 0, lease = 0;
+	uint32_t start = 0, lease = 0, hdr_len = shm_load32(&r->vnet_hdr_len);
 	uint64_t bytes = 0;
 	uint16_t kept[BATCH_MAX];
 	unsigned fit;
 	bool simple, good;
 
-	simple = b->most <= r->slot_max && !r->vnet_hdr_len && !b->multi_seg;
-	if (slots_for(r, b->most) > NETMAP_MAX_FRAGS) {
-		n = drop_too_many(r, ctx, b, kept, list, n);
+	simple = b->most <= r->slot_max && !hdr_len && !b->multi_seg;
+	if (slots_for(r, hdr_len, b->most) > NETMAP_MAX_FRAGS) {
+		n = drop_too_many(r, ctx, b, kept, list, n, hdr_len);
 		list = kept;
 	}
-	fit = reserve(e, r, b, list, n, simple, &start, &lease);
+	fit = reserve(e, r, b, list, n, hdr_len, simple, &start, &lease);
 	for (unsigned k = fit; k < n; k++)
 		tx_drop(ctx, list[k],
 			port_is_broken(e->port) ? DROP_OUT_GONE :
@@ -606,7 +620,8 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 		good = write_shared(r, ctx, b, list, fit, start, &bytes);
 	else
 		good = simple ? write_simple(r, b, list, fit, start, &bytes) :
-				write_any(r, b, list, fit, start, &bytes);
+				write_any(r, b, list, fit, hdr_len, start,
+					  &bytes);
 	if (!good) {
 		abandon(r, lease);
 		port_break(e->port,

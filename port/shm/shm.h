@@ -65,37 +65,47 @@ struct shm_saved {
 	uint32_t swap, offsets;
 };
 
-struct shm_port;
+/* Who is at the other side of a port's rings. */
+struct shm_peer {
+	/* Any worker: wakes the client; a system call. */
+	void (*call)(struct shm_peer *peer);
+	/* The worker of a ring: eats what woke it. NULL: nothing is eaten. */
+	void (*woken)(struct shm_peer *peer);
+};
 
 /* Ingress: what a worker needs of a client's TX ring. */
 struct shm_in {
-	_Alignas(64) struct shm_port *shm;
+	_Alignas(64) struct shm_peer *peer;
+	const struct region_member *member;
 	struct netmap_slot *slots; /* shared */
 	struct nm_csb_atok *atok;  /* shared; the client writes */
 	struct nm_csb_ktoa *ktoa;  /* shared; we write */
 	uint8_t *bufs;		   /* shared; buffer 0 */
 	struct shm_saved_ring *saved;
 	uint32_t mask; /* slots - 1 */
-	uint32_t n_bufs, buf_size, vnet_hdr_len;
-	uint32_t cur;	    /* next slot to take, an index */
-	uint32_t seen;	    /* head when we looked last */
-	uint32_t arm_value; /* last kern_need_kick that was not 0 */
-	uint32_t kicked;    /* last appl_need_kick we answered */
-	bool discard;	    /* in the middle of a chain too long */
-	bool swap;	    /* packets may leave with their buffers */
-	bool offsets;	    /* slot->ptr says where they begin */
+	uint32_t n_bufs, buf_size;
+	uint32_t vnet_hdr_len; /* netmap: control may change it */
+	uint32_t cur;	       /* next slot to take, an index */
+	uint32_t seen;	       /* head when we looked last */
+	uint32_t arm_value;    /* last kern_need_kick that was not 0 */
+	uint32_t kicked;       /* last appl_need_kick we answered */
+	uint32_t vain;	       /* times that it was not armed after all */
+	bool discard;	       /* in the middle of a chain too long */
+	bool swap;	       /* packets may leave with their buffers */
+	bool offsets;	       /* slot->ptr says where they begin */
 };
 
 /* Egress: the client's RX ring. */
 struct shm_out {
-	_Alignas(64) struct shm_port *shm;
+	_Alignas(64) struct shm_peer *peer;
 	struct netmap_slot *slots;
 	struct nm_csb_atok *atok;
 	struct nm_csb_ktoa *ktoa;
 	uint8_t *bufs;
 	struct shm_saved_ring *saved;
 	uint32_t mask;
-	uint32_t n_bufs, buf_size, vnet_hdr_len;
+	uint32_t n_bufs, buf_size;
+	uint32_t vnet_hdr_len;		   /* netmap: control may change it */
 	uint32_t slot_max;		   /* bytes: a length has 16 bits */
 	bool swap;			   /* takes packets' buffers */
 	bool offsets;			   /* slot->ptr says where they begin */
@@ -106,7 +116,26 @@ struct shm_out {
 	uint32_t kicked;
 };
 
+/* What a port's rings have in common, for their setting up. */
+struct shm_common {
+	struct shm_peer *peer;
+	const struct region_member *member;
+	uint8_t *bufs;
+	uint32_t n_bufs, buf_size, vnet_hdr_len;
+	bool swap, offsets;
+};
+
+/* One ring, for the same. */
+struct shm_ring {
+	struct netmap_ring *ring;
+	struct nm_csb_atok *atok;
+	struct nm_csb_ktoa *ktoa;
+	struct shm_saved_ring *saved; /* where it goes on */
+	uint32_t slots;
+};
+
 struct shm_port {
+	struct shm_peer peer;
 	struct port *port;
 	struct layout layout;
 	uint32_t vnet_hdr_len;
@@ -130,7 +159,15 @@ struct shm_port {
 
 extern const struct port_ops shm_port_ops;
 
+/* Control: sets up what workers need of a ring, which nobody runs yet. */
+void shm_in_init(struct shm_in *r, const struct shm_common *c,
+		 const struct shm_ring *ring);
+void shm_out_init(struct shm_out *r, const struct shm_common *c,
+		  const struct shm_ring *ring);
+
 /* Wakes the client; a system call. */
-void shm_call(struct shm_port *shm);
+void shm_call(struct shm_peer *peer);
+/* What woke the port's rings is eaten; the same. */
+void shm_woken(struct shm_peer *peer);
 
 #endif

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// rings.c - set up what workers need of a client's rings; wake and be woken.
+#include <net/netmap.h>
+
+#include "core/worker.h"
+#include "lib/shm.h"
+#include "port/shm/shm.h"
+
+void shm_call(struct shm_peer *peer)
+{
+	peer->call(peer);
+}
+
+void shm_woken(struct shm_peer *peer)
+{
+	peer->woken(peer);
+}
+
+void shm_in_init(struct shm_in *r, const struct shm_common *c,
+		 const struct shm_ring *ring)
+{
+	r->peer = c->peer;
+	r->member = c->member;
+	r->slots = ring->ring->slot;
+	r->atok = ring->atok;
+	r->ktoa = ring->ktoa;
+	r->bufs = c->bufs;
+	r->saved = ring->saved;
+	r->mask = ring->slots - 1;
+	r->n_bufs = c->n_bufs;
+	r->buf_size = c->buf_size;
+	r->vnet_hdr_len = c->vnet_hdr_len;
+	r->swap = c->swap;
+	r->offsets = c->offsets;
+	r->cur = r->seen = r->saved->tx_cur & r->mask;
+	/* Not a value that the client answered for an earlier glend. */
+	r->arm_value = (uint32_t)worker_clock();
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+	shm_store32(&r->ktoa->hwcur, r->cur);
+	shm_store_release32(&r->ktoa->hwtail, (r->cur - 1) & r->mask);
+}
+
+void shm_out_init(struct shm_out *r, const struct shm_common *c,
+		  const struct shm_ring *ring)
+{
+	uint32_t tail, head;
+
+	r->peer = c->peer;
+	r->slots = ring->ring->slot;
+	r->atok = ring->atok;
+	r->ktoa = ring->ktoa;
+	r->bufs = c->bufs;
+	r->saved = ring->saved;
+	r->mask = ring->slots - 1;
+	r->n_bufs = c->n_bufs;
+	r->buf_size = c->buf_size;
+	r->slot_max = c->buf_size < UINT16_MAX ? c->buf_size : UINT16_MAX;
+	r->region = c->member->region;
+	r->member = c->member->id;
+	r->swap = c->swap;
+	r->offsets = c->offsets;
+	r->vnet_hdr_len = c->vnet_hdr_len;
+	tail = r->saved->rx_published & r->mask;
+	head = shm_load32(&r->atok->head) & r->mask;
+	/* What was published and not yet given back stays the client's. */
+	r->consumed = head;
+	r->q.published = r->q.reserved = head + ((tail - head) & r->mask);
+	shm_store32(&r->ktoa->kern_need_kick, 0);
+	shm_store32(&r->ktoa->hwcur, head);
+	shm_store_release32(&r->ktoa->hwtail, tail);
+}
