@@ -124,9 +124,10 @@ struct port_args {
 	int fds[PORT_FDS_MAX]; /* descriptors that came along; open() takes
 				* (sets to -1) what it keeps */
 	unsigned n_fds;
-	void *saved; /* PORT_SAVED_SIZE bytes that outlive the process,
+	void *saved;	  /* PORT_SAVED_SIZE bytes that outlive the process,
 			    * zero at first; NULL: nothing is saved */
-	bool resume; /* the port existed before glend was restarted */
+	bool resume;	  /* the port existed before glend was restarted */
+	const void *made; /* what a driver that users cannot name is given */
 };
 
 enum { PORT_SAVED_SIZE = 2048 };

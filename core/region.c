@@ -423,6 +423,12 @@ static void give_up(struct region_member *m, uint32_t buf)
 		r->next = buf;
 }
 
+void region_give(struct region_member *m, uint32_t buf)
+{
+	if (buf >= REGION_RESERVED && buf < m->region->n_bufs)
+		give_up(m, buf);
+}
+
 void region_leave(struct region_member *m)
 {
 	struct region *r = m->region;
@@ -531,7 +537,7 @@ int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
 /* A NIC's port is a member, and each of its queues is one. */
 static bool first_of_port(const struct region *r, unsigned id)
 {
-	for (unsigned k = 1; k < id; k++)
+	for (unsigned k = 1; k < id && r->member[id]->port; k++)
 		if (r->member[k] && r->member[k]->port == r->member[id]->port)
 			return false;
 	return true;
@@ -548,8 +554,10 @@ static json_t *ports_of(const struct region *r)
 			continue;
 		port = r->member[id]->port;
 		json_array_append_new(list,
-				      json_sprintf("%s:%s", port->sw->name,
-						   port->name));
+				      port ? json_sprintf("%s:%s",
+							  port->sw->name,
+							  port->name) :
+					     json_string(r->member[id]->name));
 	}
 	return list;
 }

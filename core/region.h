@@ -93,9 +93,10 @@ struct region {
 
 /* One port's part in a region; in the driver's state. */
 struct region_member {
-	const struct port *port; /* for show */
-	struct region *region;	 /* NULL: none */
-	unsigned id;		 /* 1..REGION_MEMBERS_MAX */
+	const struct port *port; /* for show; NULL: name says what it is */
+	const char *name;
+	struct region *region; /* NULL: none */
+	unsigned id;	       /* 1..REGION_MEMBERS_MAX */
 	uint16_t own; /* what owner[] says of its buffers: id, and REGION_HELD
 		       * if held */
 	bool held;    /* a driver's: no ring names them; set before joining */
@@ -178,6 +179,10 @@ void region_leave(struct region_member *m);
 /* n free buffers for the member, or -ENOSPC. */
 int region_take(struct region_member *m, uint32_t n, uint32_t *ids,
 		struct glen_error *error);
+
+/* One of the member's buffers, which no ring of its names any more, is free
+ * again; any value will do. */
+void region_give(struct region_member *m, uint32_t buf);
 
 /* From scan(), or after region_rejoin(): a slot of the member names this
  * buffer; any value will do. False: another member has it. */

@@ -15,6 +15,7 @@
 
 #include "ctl/config.h"
 #include "ctl/missing.h"
+#include "ctl/netmap/netmap.h"
 #include "ctl/notify.h"
 #include "ctl/priv.h"
 #include "ctl/topology.h"
@@ -541,7 +542,8 @@ static int init_engine(struct daemon *d, struct glen_error *error)
 	d->control.reserved = json_object();
 	d->control.missing = json_object();
 	d->kept = json_object();
-	if (!d->control.reserved || !d->control.missing)
+	d->netmap = nm_create(&d->control, &d->loop, d->server.bin);
+	if (!d->control.reserved || !d->control.missing || !d->netmap)
 		return error_set(error, -ENOMEM, "out of memory");
 	return engine_start(d->engine, error);
 }
@@ -703,6 +705,8 @@ void daemon_fini(struct daemon *d)
 
 	if (d->quit)
 		notify_send("STOPPING=1");
+	nm_destroy(d->netmap);
+	d->netmap = NULL;
 	if (d->engine && d->quit && keep)
 		end_for_resume(d);
 	else if (d->engine)

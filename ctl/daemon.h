@@ -46,6 +46,8 @@ enum {
 	DAEMON_WAIT_POLL_MS = 20,
 };
 
+struct nm;
+
 struct options {
 	const char *config; /* NULL: none */
 	const char *socket; /* never NULL */
@@ -84,6 +86,7 @@ struct daemon {
 	struct server server;
 	struct engine *engine;
 	struct control control;
+	struct nm *netmap;
 	struct state *state; /* NULL: none */
 	char *state_path;    /* NULL: none */
 	/* Switches that could not be restored, for the state file: name:

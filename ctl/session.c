@@ -13,6 +13,7 @@
 #include "ctl/daemon.h"
 #include "ctl/methods.h"
 #include "ctl/missing.h"
+#include "ctl/netmap/netmap.h"
 #include "ctl/priv.h"
 #include "lib/error.h"
 #include "port/guard.h"
@@ -27,7 +28,8 @@ struct call {
 	json_t *result;	       /* owned; taken by the answer */
 	int fds[PORT_FDS_MAX]; /* borrowed, go with the answer */
 	unsigned n_fds;
-	bool later; /* the answer comes later */
+	bool close_fds; /* once they were sent */
+	bool later;	/* the answer comes later */
 	struct config_where where;
 };
 
@@ -575,6 +577,29 @@ static int port_command(struct call *call, struct glen_error *error)
 	return err;
 }
 
+/* Netmap */
+
+static int netmap(struct call *call, struct glen_error *error)
+{
+	struct conn *c = call->conn;
+	struct nm_call nm = {
+		.method = call->method,
+		.params = call->params,
+		.uid = c->uid,
+		.fds = c->fds,
+		.n_fds = c->n_fds,
+	};
+	int err = nm_request(call->d->netmap, &nm, error);
+
+	if (err)
+		return err;
+	call->result = nm.result;
+	memcpy(call->fds, nm.out, nm.n_out * sizeof(int));
+	call->n_fds = nm.n_out;
+	call->close_fds = nm.close_out;
+	return 0;
+}
+
 /* Dispatch */
 
 static const char *const no_keys[] = { NULL };
@@ -641,6 +666,8 @@ static int run(struct call *call, const char *method, struct glen_error *error)
 			err = params_check(call->params, m->keys, error);
 		return err ? err : m->run(call, error);
 	}
+	if (!strncmp(method, "netmap.", 7))
+		return netmap(call, error);
 	return method_call(&call->d->control, method, call->params,
 			   &call->result, error);
 }
@@ -668,6 +695,8 @@ static void on_request(void *arg, struct conn *conn, struct jsonrpc_request *r)
 		conn_refuse(conn, r->id, err, error.text, call.where.path);
 	else if (!call.later)
 		conn_answer(conn, r->id, call.result, call.fds, call.n_fds);
+	for (unsigned i = 0; call.close_fds && i < call.n_fds; i++)
+		close(call.fds[i]);
 }
 
 static void on_gone(void *arg, struct conn *conn)

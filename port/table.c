@@ -7,6 +7,7 @@
 #include "port/dummy/dummy.h"
 #include "port/packet/packet.h"
 #include "port/pcap/pcap_port.h"
+#include "port/shm/netmap.h"
 #include "port/shm/shm.h"
 #include "port/stream/stream.h"
 #include "port/tap/tap.h"
@@ -37,5 +38,8 @@ const struct port_ops *port_driver_find(const char *name)
 	for (unsigned i = 0; drivers[i]; i++)
 		if (!strcmp(drivers[i]->name, name))
 			return drivers[i];
+	/* Not offered to users: ctl/netmap opens its ports. */
+	if (!strcmp(netmap_port_ops.name, name))
+		return &netmap_port_ops;
 	return NULL;
 }

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* internal.h - what the files of ctl/netmap know of each other. */
+#ifndef CTL_NETMAP_INTERNAL_H
+#define CTL_NETMAP_INTERNAL_H
+#include <net/netmap.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/loop.h"
+#include "ctl/control.h"
+#include "ctl/netmap/netmap.h"
+#include "port/shm/netmap.h"
+
+enum {
+	NM_MEM_GLOBAL = 1, /* nr_mem_id of the region of a user's NICs */
+	NM_BUF_SIZE = 2048,
+	/* Enough for a port with all its pipes; taken as it is used. */
+	NM_BUFS = (1 << 18) + (1 << 16),
+	NM_SLOTS = 1024, /* per ring, unless asked for */
+	NM_EXTRA_MAX = 128 * 4096,
+	NM_OPENS_MAX = 1 << 16,
+};
+
+/* A region, by number. */
+struct nm_mem {
+	struct nm_mem *next;
+	uint16_t id;
+	uid_t uid;
+	unsigned refs;
+	uint32_t buf_size, n_bufs;
+	char region[REGION_NAME_SIZE]; /* the engine's name of it */
+};
+
+enum nm_kind { NM_VALE, NM_PIPE, NM_NIC, NM_MONITOR, NM_NULL };
+
+struct nm_open;
+
+/* What a program can bind. */
+struct nm_port {
+	struct nm_port *next;
+	struct nm *nm;
+	enum nm_kind kind;
+	char name[NETMAP_REQ_IFNAMSIZ]; /* "": gone, its opens are closed */
+	uid_t uid;
+	unsigned refs; /* opens, children and whoever looks at it now */
+	bool stopping; /* its ports of switches are closed by us */
+	struct nm_mem *mem;
+	/* Const. */
+	uint16_t n[NMW_KINDS];
+	uint32_t tx_slots, rx_slots;
+	uint32_t hdr_len; /* of vnet headers */
+	/* While it is started. */
+	struct netmap_window *window;
+	struct netmap_bell bell;
+	struct port *core[2]; /* of its NIC rings and host rings, or NULL */
+	struct nm_open *open[NMW_OPENS];
+	unsigned n_opens;
+	/* By line of the window. */
+	uint16_t users[NMW_LINES];
+	bool exclusive[NMW_LINES];
+};
+
+/* One open("/dev/netmap"). */
+struct nm_open {
+	struct nm_open *next, **at;
+	struct nm *nm;
+	struct loop_source source; /* P */
+	int fd;
+	uint64_t dev, ino;    /* of H */
+	struct nm_port *port; /* NULL: not bound */
+	unsigned index, end;
+	struct nmw_bind bind;
+	uint32_t mode, ringid;
+	uint64_t flags;
+	uint32_t extra_bufs;
+};
+
+struct nm {
+	struct control *control;
+	struct loop *main;
+	struct loop_source source; /* of loop, in main */
+	struct loop loop;	   /* of all P's */
+	unsigned n_closed;	   /* opens, ever */
+	struct discard *bin;
+	uint64_t nonce, n_made;
+	struct nm_open *opens;
+	unsigned n_opens;
+	struct nm_port *ports;
+	struct nm_mem *mems;
+	uint16_t last_mem;
+};
+
+/* What a request says, in netmap's words. */
+struct nm_req {
+	char name[NETMAP_REQ_IFNAMSIZ];
+	uid_t uid;
+	uint32_t mode, ringid;
+	uint64_t flags;
+	uint16_t mem_id;
+	uint16_t n[NMW_KINDS]; /* rings wished for, 0: default */
+	uint32_t tx_slots, rx_slots, extra_bufs;
+	bool interface; /* there is one of that name, for the caller */
+	bool extmem;
+};
+
+/* request.c */
+
+/* keys: of params, NULL at the end. */
+int nm_req_read(const struct nm_call *call, const char *const *keys,
+		struct nm_req *req, struct glen_error *error);
+
+/* mem.c. What is got is put. */
+
+/* -EINVAL: there is none of this number; -EACCES: it is another user's. */
+int nm_mem_find(struct nm *nm, uid_t uid, uint16_t id, struct nm_mem **mem,
+		struct glen_error *error);
+/* A new one. -ENOMEM. */
+int nm_mem_make(struct nm *nm, uid_t uid, struct nm_mem **mem,
+		struct glen_error *error);
+void nm_mem_put(struct nm *nm, struct nm_mem *mem);
+/* Bytes that a program maps. */
+uint64_t nm_mem_size(const struct nm_mem *mem);
+
+/* open.c */
+
+int nm_open_make(struct nm *nm, struct nm_call *call, struct glen_error *error);
+/* The open whose H came with the call. -EBADF. */
+int nm_open_of(struct nm *nm, const struct nm_call *call, struct nm_open **open,
+	       struct glen_error *error);
+/* Unbinds and frees it. */
+void nm_open_close(struct nm_open *o);
+
+/* port.c */
+
+struct nm_port *nm_port_find(struct nm *nm, const char *name);
+/* A new port with one reference; takes mem's. */
+struct nm_port *nm_port_make(struct nm *nm, enum nm_kind kind, const char *name,
+			     struct nm_mem *mem);
+void nm_port_put(struct nm_port *p);
+/* The port that a request means, made if there is none. -ENXIO: no name. */
+int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
+		struct glen_error *error);
+/* Binds an open; the port is started if it is its first. */
+int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
+		 struct glen_error *error);
+void nm_port_unbind(struct nm_open *o);
+
+/* register.c */
+
+int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_attach(struct nm *nm, struct nm_call *call, struct glen_error *error);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* netmap.h - ports of programs that open /dev/netmap: windows, bells, rings. */
+#ifndef PORT_SHM_NETMAP_H
+#define PORT_SHM_NETMAP_H
+/*
+ * Theory of operation
+ *
+ * What a program that opens /dev/netmap gets differs from a port of libglen
+ * (shm.h) in everything but its rings: it is opened several times, its rings
+ * and those of the host stack have one window (lib/nm_window.h), a pipe has a
+ * window and no port of a switch at all. So there are three objects, made by
+ * ctl/netmap and used by this driver:
+ *
+ *   window  rings and CSB lines: a memfd, and a member of a region
+ *   bell    the descriptors of the opens, by which clients kick and are called
+ *   port    some of a window's rings on a switch, and a bell
+ *
+ * Each open is a connected pair of sockets; H is the client's end (and may be
+ * in many processes), P is ours. A byte that the client sends is a kick, one
+ * that we send a call. A port's in_fd is an epoll descriptor that has all P's;
+ * a byte is an edge for the worker that watches it, read or not. Epoll drops an
+ * edge if it finds nothing to read when it hands it out, and what came may have
+ * been eaten by then (two ports, rings of a NIC and of the host, may wait for
+ * the same bell); so one thing is there always, an eventfd that nobody reads.
+ *
+ * A client can send descriptors with its bytes: they go to the bell's bin.
+ *
+ * Threads: control, but for what rings and is rung, where the bell's mutex
+ * guards the list of descriptors.
+ */
+#include <pthread.h>
+
+#include "core/port.h"
+#include "core/region.h"
+#include "lib/nm_window.h"
+
+struct discard;
+struct engine;
+
+struct netmap_window {
+	struct nm_window layout;
+	int fd;
+	uint8_t *base;
+	struct region_member member;
+	uint32_t offset_max;  /* of a packet in its buffer; 0: none */
+	uint64_t offset_mask; /* bits of slot.ptr that say so */
+};
+
+/* What a window is made of. */
+struct netmap_window_config {
+	struct engine *engine;
+	const struct nm_window *layout;
+	struct region_wish region; /* makes it if it does not exist; the token
+				    * is not asked for */
+	const char *name;	   /* for show; outlives the window */
+};
+
+/* -ENOMEM, -ENOSPC (no buffers, or no place), -EMFILE, -EINVAL. */
+int netmap_window_create(const struct netmap_window_config *config,
+			 struct netmap_window **window,
+			 struct glen_error *error);
+/* No port has rings of it any more. NULL is fine. */
+void netmap_window_destroy(struct netmap_window *w);
+
+/* Bytes from the start of the region's addresses to the window's. */
+static inline uint64_t netmap_window_place(const struct netmap_window *w)
+{
+	return (uint64_t)w->member.id * REGION_WINDOW;
+}
+
+struct netmap_bell {
+	pthread_mutex_t lock;
+	unsigned n;	   /* with the lock */
+	int fd[NMW_OPENS]; /* P's, borrowed; with the lock */
+	int full_fd;	   /* eventfd, readable always */
+	struct discard *bin;
+};
+
+int netmap_bell_init(struct netmap_bell *bell);
+void netmap_bell_fini(struct netmap_bell *bell);
+/* Any thread: wakes all clients. */
+void netmap_bell_call(struct netmap_bell *bell);
+
+/* struct port_args.made of a port of driver netmap. */
+struct netmap_rings {
+	struct netmap_window *window;
+	struct netmap_bell *bell;
+	/* The first line of each, and how many there are. */
+	unsigned tx_line, n_tx, rx_line, n_rx;
+	uint32_t tx_slots, rx_slots;
+	uint32_t vnet_hdr_len;
+	bool swap;
+	/* The port is closed, for whatever reason: window and bell are not used
+	 * by it any more. */
+	void (*closed)(void *arg, struct port *port);
+	/* Adds members to the port's object. */
+	void (*show)(void *arg, json_t *object);
+	void *arg;
+};
+
+extern const struct port_ops netmap_port_ops;
+
+/* An open comes or goes: to the bell, and to its n ports. -errno. */
+int netmap_bell_add(struct netmap_bell *bell, struct port *const *ports,
+		    unsigned n, int fd);
+void netmap_bell_del(struct netmap_bell *bell, struct port *const *ports,
+		     unsigned n, int fd);
+
+/* 0, 10 or 12; for packets from now on. */
+void netmap_port_hdr_len(struct port *port, uint32_t len);
+
+#endif
