@@ -58,9 +58,14 @@ const char *N(const char *name)
 	char *to = names[next++ % 16];
 	size_t n = 0;
 
-	/* Children use their parent's names. */
-	if (!self)
-		self = (unsigned)getpid();
+	/* Children use their parent's names, programs their starter's. */
+	if (!self) {
+		const char *given = getenv("NMT_SELF");
+
+		self = given ? (unsigned)atoi(given) : (unsigned)getpid();
+		snprintf(to, sizeof(names[0]), "%u", self);
+		setenv("NMT_SELF", to, 1);
+	}
 	for (; *name && n < sizeof(names[0]) - 5; name++) {
 		if (*name != '%') {
 			to[n++] = *name;
@@ -313,15 +318,23 @@ static int run_alone(const char *self, const struct point *point)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Others run these. */
+static bool is_role(const struct point *p)
+{
+	return !strncmp(p->name, "role_", 5);
+}
+
 static int run_all(const char *self)
 {
 	int n = 0, bad = 0, status;
 
 	for (struct point *p = points; p; p = p->next)
-		n++;
+		n += !is_role(p);
 	printf("1..%d\n", n);
 	n = 0;
 	for (struct point *p = points; p; p = p->next) {
+		if (is_role(p))
+			continue;
 		status = run_alone(self, p);
 		bad += status && status != SKIPPED;
 		printf("%sok %d - %s%s\n",
@@ -337,7 +350,8 @@ int main(int argc, char **argv)
 		return run_all(argv[0]);
 	for (struct point *p = points; p; p = p->next) {
 		if (!strcmp(argv[1], "--list")) {
-			puts(p->name);
+			if (!is_role(p))
+				puts(p->name);
 		} else if (!strcmp(argv[1], p->name)) {
 			alarm(120); /* nothing may hang for ever */
 			p->run();

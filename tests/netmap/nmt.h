@@ -22,6 +22,9 @@
  *   PROGRAM NAME       runs one: status 0, 1 and a line "# ...", or 77: skipped
  *   PROGRAM            runs all, each by executing itself; writes TAP
  *
+ * Points whose name begins with role_ are for other tests to run; they are not
+ * listed.
+ *
  * In names of ports a % stands for a number that no other process uses.
  *
  * Compiled with OURS defined the programs use include/net, else raw.h.
