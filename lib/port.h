@@ -46,6 +46,7 @@ enum {
 /* Where a thread sleeps. */
 struct waiter {
 	int epfd;	  /* -1: not made yet */
+	int wake_fd;	  /* see waiter_wake_by(); valid if epfd is; -1: none */
 	uint32_t spin_ns; /* how long to look before sleeping */
 	uint32_t skipped; /* waits without a spin since the last one */
 };
@@ -205,6 +206,12 @@ void link_service(struct glen_port *port);
  */
 int waiter_open(struct glen_port *port, struct waiter *w);
 void waiter_close(struct waiter *w);
+/*
+ * wait.c: while fd is readable, whoever sleeps on w, or is about to, returns
+ * -EINTR. Somebody else reads it and owns it; it must outlive the port. Before
+ * the first wait on w. 0 or -errno.
+ */
+int waiter_wake_by(struct glen_port *port, struct waiter *w, int fd);
 /* wait.c: puts the link's socket into all waiters; the lock is held. */
 int waiters_watch(struct glen_port *port);
 

@@ -48,6 +48,7 @@ int waiter_open(struct glen_port *port, struct waiter *w)
 	pthread_mutex_lock(&link->lock);
 	w->spin_ns = port->spin_max_ns < SPIN_START_NS ? port->spin_max_ns :
 							 SPIN_START_NS;
+	w->wake_fd = -1;
 	w->epfd = epoll_create1(EPOLL_CLOEXEC);
 	err = w->epfd < 0 ? -errno : 0;
 	if (!err)
@@ -67,6 +68,17 @@ void waiter_close(struct waiter *w)
 	if (w->epfd >= 0)
 		close(w->epfd);
 	w->epfd = -1;
+}
+
+int waiter_wake_by(struct glen_port *port, struct waiter *w, int fd)
+{
+	int err = waiter_open(port, w);
+
+	if (!err)
+		err = watch(w->epfd, fd, EPOLLIN);
+	if (!err)
+		w->wake_fd = fd;
+	return err;
 }
 
 int waiters_watch(struct glen_port *port)
@@ -181,22 +193,26 @@ static int left_ms(uint64_t end)
 
 /*
  * Sleeps on w for up to timeout_ms and looks after the connection if that is
- * what woke us. 1: something woke us, 0: time is up, -EINTR.
+ * what woke us. 1: something woke us, 0: time is up, -EINTR: a signal, or the
+ * descriptor of waiter_wake_by().
  */
 static int sleep_on(struct glen_port *port, struct waiter *w, int timeout_ms)
 {
-	struct epoll_event e[3];
+	struct epoll_event e[4];
+	bool link = false, woken = false;
 	int n;
 
-	n = epoll_wait(w->epfd, e, 3, timeout_ms);
+	n = epoll_wait(w->epfd, e, 4, timeout_ms);
 	if (n < 0)
 		return -errno;
-	for (int i = 0; i < n; i++)
-		if (e[i].data.fd != port->call_fd) {
-			link_service(port);
-			break;
-		}
-	return n > 0;
+	for (int i = 0; i < n; i++) {
+		woken |= e[i].data.fd == w->wake_fd;
+		link |= e[i].data.fd != w->wake_fd &&
+			e[i].data.fd != port->call_fd;
+	}
+	if (link)
+		link_service(port);
+	return woken ? -EINTR : n > 0;
 }
 
 static int wait_on(struct glen_port *port, const struct scope *s,

@@ -8,8 +8,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fake_switch.h"
 
@@ -68,6 +70,35 @@ static void reports_what_holds(void **state)
 	fake_take(&f, 1, 1);
 	assert_int_equal(glen_wait_ring(port, 1, GLEN_TX, 0), GLEN_TX);
 	glen_port_close(port);
+	fake_fini(&f);
+}
+
+/* As long as the descriptor is readable, and only the waiter it was given. */
+static void a_descriptor_interrupts(void **state)
+{
+	struct fake f;
+	struct glen_port *port;
+	uint64_t count = 1;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	fake_init(&f, 2, 16, 64, 0);
+	port = fake_port(&f);
+	assert_int_equal(waiter_wake_by(port, &port->rx[1].waiter, fd), 0);
+	assert_int_equal(glen_wait_ring(port, 1, GLEN_RX, 1), 0);
+	assert_int_equal(write(fd, &count, sizeof(count)), sizeof(count));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(glen_wait_ring(port, 1, GLEN_RX, HANG_MS),
+				 -EINTR);
+	assert_int_equal(glen_wait_ring(port, 0, GLEN_RX, 1), 0);
+	/* What is there comes first. */
+	fake_fill(&f, 1, 0, "x", 1, 0);
+	fake_publish(&f, 1, 1);
+	assert_int_equal(glen_wait_ring(port, 1, GLEN_RX, HANG_MS), GLEN_RX);
+	port->rx[1].ring->head = port->rx[1].ring->cur = 1;
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(glen_wait_ring(port, 1, GLEN_RX, 1), 0);
+	glen_port_close(port);
+	close(fd);
 	fake_fini(&f);
 }
 
@@ -322,6 +353,7 @@ int main(void)
 		cmocka_unit_test(times_out),
 		cmocka_unit_test(reports_what_holds),
 		cmocka_unit_test(signals_interrupt),
+		cmocka_unit_test(a_descriptor_interrupts),
 		cmocka_unit_test(port_fd_needs_arming),
 		cmocka_unit_test(death_wakes_sleepers),
 		cmocka_unit_test(loses_no_wake_up),
