@@ -348,5 +348,6 @@ POINT(two_hundred_and_fifty_ports)
 		if (bind_mode(&p, name, NR_REG_ALL_NIC, 0))
 			break;
 	}
-	CHECK(n >= 250 && n <= 254);
+	if (n < 250) /* indexes end at 253 upstream */
+		FAIL("%d ports, then %s", n, strerror(errno));
 }

@@ -286,21 +286,23 @@ POINT(packet_of_too_many_slots)
 /* A packet too big for what is free is dropped whole. */
 POINT(packet_that_does_not_fit_is_dropped_whole)
 {
-	static const uint16_t lens[] = { 100, 100, 100, 100, 100, 0 };
+	static const uint16_t lens[] = { 2048, 2048, 2048, 2048, 2048, 0 };
 	struct nm a, b = up_slots("vale%:b", 64, 16);
 	unsigned slots, n = 0;
 
+	EQ(rxr(&b, 0)->num_slots, 16);
 	a = up("vale%:a");
 	say_hello(&b, 2);
 	clear(&a);
 	for (uint32_t i = 0; i < 10; i++) {
-		frame(data, 2, 1, 500, i);
+		frame(data, 2, 1, 5 * BUF_SIZE, i);
 		put_pieces(txr(&a, 0), data, lens);
 	}
 	txsync(&a);
 	rxsync(&b);
 	for (; nm_ring_space(rxr(&b, 0)); n++) {
-		EQ(take_packet(rxr(&b, 0), copy, sizeof(copy), &slots), 500);
+		EQ(take_packet(rxr(&b, 0), copy, sizeof(copy), &slots),
+		   5 * BUF_SIZE);
 		EQ(frame_number(copy), n);
 	}
 	EQ(n, 3);

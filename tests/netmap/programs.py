@@ -70,6 +70,8 @@ def cases(program):
 
 
 def pending(program, point):
+    if os.environ.get("GLEN_NETMAP_ALL"):   # to see what still fails
+        return None
     for pattern, reason in PENDING.items():
         if fnmatch.fnmatch(f"{program}.{point}", pattern):
             return reason

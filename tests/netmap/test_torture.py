@@ -48,7 +48,7 @@ def inventory(daemon):
     status = daemon.rpc("status")
     return {"descriptors": glen.wait_until(
                 lambda: descriptors(daemon.pid), 5),
-            "regions": len(daemon.rpc("region.list").get("regions", [])),
+            "regions": len(daemon.rpc("region.list")),
             "switches": len(status.get("switches", []))}
 
 
