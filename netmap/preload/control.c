@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// control.c - requests of programs as calls of glend's methods.
+#undef _FILE_OFFSET_BITS
+#include <errno.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/rpc.h"
+#include "netmap/preload/preload.h"
+
+enum {
+	ANSWER_MS = 20000, /* for glend to answer */
+};
+
+__thread bool in_control_call __attribute__((tls_model("initial-exec")));
+
+/*
+ * One call on a connection of its own. Nothing stays open: programs close and
+ * count descriptors as they like.
+ */
+int control_call(const char *method, json_t *params, const int *h,
+		 json_t **result, int *fds, unsigned *n_fds)
+{
+	struct glen_error error;
+	struct rpc r;
+	int err, state;
+
+	/* A thread that is cancelled inside would leave the socket behind. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	in_control_call = true;
+	err = rpc_open(&r, NULL, 0, &error);
+	if (err) {
+		json_decref(params);
+	} else {
+		err = rpc_call(&r, method, params, h, h ? 1 : 0, result,
+			       ANSWER_MS, &error);
+		if (!err && fds)
+			*n_fds = rpc_take_fds(&r, fds, *n_fds);
+	}
+	rpc_close(&r);
+	in_control_call = false;
+	pthread_setcancelstate(state, NULL);
+	if (err)
+		say("%s: %s", method, error.text);
+	/* What only glend's clients know is an I/O error to a program. */
+	if (err == -ENOSYS)
+		return -EOPNOTSUPP;
+	if (err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET ||
+	    err == -EPROTO || err == -ETIMEDOUT)
+		return strcmp(method, "netmap.vale_list") || err != -ENOENT ?
+			       -EIO :
+			       err;
+	return err;
+}
+
+/*
+ * Is there an interface of this name, or of what stands behind the colon, where
+ * the program is? Glend may be in another network namespace.
+ */
+static bool interface_exists(const char *name)
+{
+	const char *colon = strchr(name, ':');
+	char base[IFNAMSIZ];
+	size_t len;
+
+	if (colon)
+		name = colon + 1;
+	len = strcspn(name, "{}/^");
+	if (!len || len >= sizeof(base))
+		return false;
+	memcpy(base, name, len);
+	base[len] = 0;
+	return if_nametoindex(base) != 0;
+}
+
+static uint64_t number(json_t *result, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(result, key));
+}
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *register_params(const struct request *q,
+			       const struct nmreq_register *reg)
+{
+	const char *name = q->hdr.nr_name;
+
+	return json_pack(
+		"{s:s s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:b}", "name",
+		name, "mode", integer(reg->nr_mode), "ringid",
+		integer(reg->nr_ringid), "flags", integer(reg->nr_flags),
+		"mem_id", integer(reg->nr_mem_id), "tx_rings",
+		integer(reg->nr_tx_rings), "rx_rings",
+		integer(reg->nr_rx_rings), "tx_slots",
+		integer(reg->nr_tx_slots), "rx_slots",
+		integer(reg->nr_rx_slots), "host_tx_rings",
+		integer(reg->nr_host_tx_rings), "host_rx_rings",
+		integer(reg->nr_host_rx_rings), "extra_bufs",
+		integer(reg->nr_extra_bufs), "interface",
+		interface_exists(name));
+}
+
+static void offsets_params(json_t *params, const struct nmreq_opt_offsets *o)
+{
+	json_object_set_new(params, "offsets",
+			    json_pack("{s:o s:o s:o s:o}", "max_offset",
+				      integer(o->nro_max_offset),
+				      "initial_offset",
+				      integer(o->nro_initial_offset),
+				      "offset_bits",
+				      integer(o->nro_offset_bits), "min_gap",
+				      integer(o->nro_min_gap)));
+}
+
+static void extmem_params(json_t *params, const struct nmreq_opt_extmem *o)
+{
+	const struct nmreq_pools_info *p = &o->nro_info;
+
+	json_object_set_new(
+		params, "extmem",
+		json_pack("{s:o s:o s:o s:o s:o s:o s:o}", "memsize",
+			  integer(p->nr_memsize), "if_objs",
+			  integer(p->nr_if_pool_objtotal), "if_objsize",
+			  integer(p->nr_if_pool_objsize), "ring_objs",
+			  integer(p->nr_ring_pool_objtotal), "ring_objsize",
+			  integer(p->nr_ring_pool_objsize), "buf_objs",
+			  integer(p->nr_buf_pool_objtotal), "buf_objsize",
+			  integer(p->nr_buf_pool_objsize)));
+}
+
+/* The numbers of a request that has them all. */
+static void register_result(struct nmreq_register *reg, json_t *r)
+{
+	uint16_t host_tx = (uint16_t)number(r, "n_host_tx");
+	uint16_t host_rx = (uint16_t)number(r, "n_host_rx");
+
+	reg->nr_offset = number(r, "offset");
+	reg->nr_memsize = number(r, "memsize");
+	reg->nr_tx_slots = (uint32_t)number(r, "tx_slots");
+	reg->nr_rx_slots = (uint32_t)number(r, "rx_slots");
+	reg->nr_tx_rings = (uint16_t)number(r, "n_tx");
+	reg->nr_rx_rings = (uint16_t)number(r, "n_rx");
+	/* The netmap_if has room for one, were it a fake. */
+	reg->nr_host_tx_rings = host_tx ? host_tx : 1;
+	reg->nr_host_rx_rings = host_rx ? host_rx : 1;
+	reg->nr_mem_id = (uint16_t)number(r, "mem_id");
+	reg->nr_extra_bufs = (uint32_t)number(r, "extra_bufs");
+}
+
+static int request_info(struct request *q, json_t *params)
+{
+	struct nmreq_port_info_get *info = &q->body.info;
+	json_t *r = NULL;
+	int err = control_call("netmap.info", params, NULL, &r, NULL, NULL);
+
+	if (err)
+		return err;
+	info->nr_memsize = number(r, "memsize");
+	info->nr_tx_slots = (uint32_t)number(r, "tx_slots");
+	info->nr_rx_slots = (uint32_t)number(r, "rx_slots");
+	info->nr_tx_rings = (uint16_t)number(r, "tx_rings");
+	info->nr_rx_rings = (uint16_t)number(r, "rx_rings");
+	info->nr_host_tx_rings = (uint16_t)number(r, "host_tx_rings");
+	info->nr_host_rx_rings = (uint16_t)number(r, "host_rx_rings");
+	info->nr_mem_id = (uint16_t)number(r, "mem_id");
+	json_decref(r);
+	return 0;
+}
+
+static int get_info(struct request *q)
+{
+	const struct nmreq_port_info_get *info = &q->body.info;
+	const struct nmreq_register reg = {
+		.nr_tx_slots = info->nr_tx_slots,
+		.nr_rx_slots = info->nr_rx_slots,
+		.nr_tx_rings = info->nr_tx_rings,
+		.nr_rx_rings = info->nr_rx_rings,
+		.nr_host_tx_rings = info->nr_host_tx_rings,
+		.nr_host_rx_rings = info->nr_host_rx_rings,
+		.nr_mem_id = info->nr_mem_id,
+		.nr_mode = NR_REG_ALL_NIC,
+	};
+
+	return request_info(q, register_params(q, &reg));
+}
+
+/*
+ * An option that a REGISTER does not know makes it fail at its end: what else
+ * would have failed comes first.
+ */
+static int refuse_register(const struct request *q)
+{
+	struct request probe = *q;
+	int err = request_info(&probe, register_params(q, &q->body.reg));
+
+	return err ? err : -EOPNOTSUPP;
+}
+
+static int register_port(struct device *d, int fd, struct request *q)
+{
+	struct nmreq_register *reg = &q->body.reg;
+	json_t *params, *result = NULL;
+	int fds[2] = { -1, -1 }, err;
+	unsigned n_fds = 2;
+
+	/* Glend says the same of what another process bound. */
+	if (is_bound(d))
+		return -EBUSY;
+	if (q->odd)
+		return refuse_register(q);
+	if (q->csb) {
+		err = reg->nr_flags & NR_EXCLUSIVE ? 0 : -EINVAL;
+		if (err) {
+			q->csb->nro_opt.nro_status = EINVAL;
+			return err;
+		}
+	}
+	params = register_params(q, reg);
+	if (q->offsets)
+		offsets_params(params, q->offsets);
+	if (q->extmem)
+		extmem_params(params, q->extmem);
+	err = control_call("netmap.register", params, &fd, &result, fds,
+			   &n_fds);
+	if (err) {
+		if (q->offsets && !q->extmem)
+			q->offsets->nro_opt.nro_status = (uint32_t)-err;
+		if (q->extmem)
+			q->extmem->nro_opt.nro_status = (uint32_t)-err;
+		return err;
+	}
+	err = device_bind(d, result, fds, n_fds);
+	if (!err) {
+		register_result(reg, result);
+		if (q->csb)
+			err = csb_enable(d, fd, q->csb);
+	}
+	json_decref(result);
+	return err;
+}
+
+static int vale_attach(struct request *q)
+{
+	struct nmreq_vale_attach *a = &q->body.attach;
+	json_t *r = NULL;
+	int err;
+
+	err = control_call("netmap.vale_attach",
+			   json_pack("{s:s s:o s:o s:o s:o s:b}", "name",
+				     q->hdr.nr_name, "mode",
+				     integer(a->reg.nr_mode), "ringid",
+				     integer(a->reg.nr_ringid), "mem_id",
+				     integer(a->reg.nr_mem_id), "flags",
+				     integer(a->reg.nr_flags), "interface",
+				     interface_exists(q->hdr.nr_name)),
+			   NULL, &r, NULL, NULL);
+	if (err)
+		return err;
+	a->port_index = (uint32_t)number(r, "port_index");
+	a->reg.nr_mem_id = (uint16_t)number(r, "mem_id");
+	json_decref(r);
+	return 0;
+}
+
+/* Calls a method that takes the name, and what pack made, which is taken. */
+static int call_named(const char *method, const struct request *q,
+		      json_t *params, json_t **result)
+{
+	json_object_set_new(params, "name", json_string(q->hdr.nr_name));
+	return control_call(method, params, NULL, result, NULL, NULL);
+}
+
+static int vale_list(struct request *q)
+{
+	struct nmreq_vale_list *l = &q->body.list;
+	const char *name;
+	json_t *r = NULL;
+	int err;
+
+	err = call_named("netmap.vale_list", q,
+			 json_pack("{s:o s:o}", "bridge_idx",
+				   integer(l->nr_bridge_idx), "port_idx",
+				   integer(l->nr_port_idx)),
+			 &r);
+	if (err)
+		return err;
+	name = json_string_value(json_object_get(r, "name"));
+	snprintf(q->hdr.nr_name, sizeof(q->hdr.nr_name), "%s",
+		 name ? name : "");
+	l->nr_bridge_idx = (uint16_t)number(r, "bridge_idx");
+	l->nr_port_idx = (uint32_t)number(r, "port_idx");
+	json_decref(r);
+	return 0;
+}
+
+static int vale_newif(struct request *q)
+{
+	struct nmreq_vale_newif *n = &q->body.newif;
+	json_t *r = NULL;
+	int err;
+
+	err = call_named("netmap.vale_newif", q,
+			 json_pack("{s:o s:o s:o s:o s:o s:b}", "tx_slots",
+				   integer(n->nr_tx_slots), "rx_slots",
+				   integer(n->nr_rx_slots), "tx_rings",
+				   integer(n->nr_tx_rings), "rx_rings",
+				   integer(n->nr_rx_rings), "mem_id",
+				   integer(n->nr_mem_id), "interface",
+				   interface_exists(q->hdr.nr_name)),
+			 &r);
+	if (err)
+		return err;
+	n->nr_tx_slots = (uint32_t)number(r, "tx_slots");
+	n->nr_rx_slots = (uint32_t)number(r, "rx_slots");
+	n->nr_tx_rings = (uint16_t)number(r, "tx_rings");
+	n->nr_rx_rings = (uint16_t)number(r, "rx_rings");
+	n->nr_mem_id = (uint16_t)number(r, "mem_id");
+	json_decref(r);
+	return 0;
+}
+
+static int pools_info(struct request *q)
+{
+	struct nmreq_pools_info *p = &q->body.pools;
+	json_t *r = NULL;
+	int err;
+
+	err = call_named("netmap.pools", q,
+			 json_pack("{s:o}", "mem_id", integer(p->nr_mem_id)),
+			 &r);
+	if (err)
+		return err;
+	p->nr_memsize = number(r, "memsize");
+	p->nr_mem_id = (uint16_t)number(r, "mem_id");
+	p->nr_if_pool_offset = number(r, "if_pool_offset");
+	p->nr_if_pool_objtotal = (uint32_t)number(r, "if_pool_objtotal");
+	p->nr_if_pool_objsize = (uint32_t)number(r, "if_pool_objsize");
+	p->nr_ring_pool_offset = number(r, "ring_pool_offset");
+	p->nr_ring_pool_objtotal = (uint32_t)number(r, "ring_pool_objtotal");
+	p->nr_ring_pool_objsize = (uint32_t)number(r, "ring_pool_objsize");
+	p->nr_buf_pool_offset = number(r, "buf_pool_offset");
+	p->nr_buf_pool_objtotal = (uint32_t)number(r, "buf_pool_objtotal");
+	p->nr_buf_pool_objsize = (uint32_t)number(r, "buf_pool_objsize");
+	json_decref(r);
+	return 0;
+}
+
+static int polling(struct request *q, bool enable)
+{
+	const struct nmreq_vale_polling *p = &q->body.polling;
+
+	return call_named("netmap.vale_polling", q,
+			  json_pack("{s:b s:o s:o s:o}", "enable", enable,
+				    "mode", integer(p->nr_mode), "first_cpu_id",
+				    integer(p->nr_first_cpu_id),
+				    "num_polling_cpus",
+				    integer(p->nr_num_polling_cpus)),
+			  NULL);
+}
+
+static int port_hdr_get(struct request *q)
+{
+	json_t *r = NULL;
+	int err = call_named("netmap.port_hdr_get", q, json_object(), &r);
+
+	if (err)
+		return err;
+	q->body.port_hdr.nr_hdr_len = (uint32_t)number(r, "hdr_len");
+	json_decref(r);
+	return 0;
+}
+
+static int vale_detach(struct request *q)
+{
+	json_t *r = NULL;
+	int err = call_named("netmap.vale_detach", q, json_object(), &r);
+
+	if (err)
+		return err;
+	q->body.detach.port_index = (uint32_t)number(r, "port_index");
+	json_decref(r);
+	return 0;
+}
+
+/* Requests that change something: an option that they do not know comes first,
+ * for nothing could be undone. */
+static int change(struct device *d, int fd, struct request *q)
+{
+	if (q->odd)
+		return -EOPNOTSUPP;
+	switch (q->hdr.nr_reqtype) {
+	case NETMAP_REQ_VALE_ATTACH:
+		return vale_attach(q);
+	case NETMAP_REQ_VALE_DETACH:
+		return vale_detach(q);
+	case NETMAP_REQ_PORT_HDR_SET:
+		return call_named(
+			"netmap.port_hdr_set", q,
+			json_pack("{s:o}", "hdr_len",
+				  integer(q->body.port_hdr.nr_hdr_len)),
+			NULL);
+	case NETMAP_REQ_VALE_NEWIF:
+		return vale_newif(q);
+	case NETMAP_REQ_VALE_DELIF:
+		return call_named("netmap.vale_delif", q, json_object(), NULL);
+	case NETMAP_REQ_VALE_POLLING_ENABLE:
+	case NETMAP_REQ_VALE_POLLING_DISABLE:
+		return polling(q, q->hdr.nr_reqtype ==
+					  NETMAP_REQ_VALE_POLLING_ENABLE);
+	case NETMAP_REQ_CSB_ENABLE:
+		if (!q->csb)
+			return -EINVAL;
+		return csb_enable(d, fd, q->csb);
+	case NETMAP_REQ_SYNC_KLOOP_START:
+		return kloop_start(d, fd, q);
+	case NETMAP_REQ_SYNC_KLOOP_STOP:
+		return kloop_stop(d, fd);
+	default:
+		return -EINVAL;
+	}
+}
+
+int control_request(struct device *d, int fd, struct request *q)
+{
+	int err;
+
+	switch (q->hdr.nr_reqtype) {
+	case NETMAP_REQ_REGISTER:
+		return register_port(d, fd, q);
+	case NETMAP_REQ_PORT_INFO_GET:
+		err = get_info(q);
+		break;
+	case NETMAP_REQ_VALE_LIST:
+		err = vale_list(q);
+		break;
+	case NETMAP_REQ_PORT_HDR_GET:
+		err = port_hdr_get(q);
+		break;
+	case NETMAP_REQ_POOLS_INFO_GET:
+		err = pools_info(q);
+		break;
+	default:
+		return change(d, fd, q);
+	}
+	return !err && q->odd ? -EOPNOTSUPP : err;
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// pipe.c - sync of pipes: the sender exchanges buffers with the other end.
+#undef _FILE_OFFSET_BITS
+#include "lib/shm.h"
+#include "netmap/preload/preload.h"
+
+/*
+ * Our TX ring is tied to an RX ring of the other end, which lies in the same
+ * window. Of its slots, those in [its hwtail, its head - 1) are free, and
+ * belong to the sender, so that packets go over without glend:
+ *
+ *   sender    exchanges (buffer, len, flags) of its queued slots with free
+ *             ones, stores the RX ring's hwtail (A), fence, looks whether the
+ *             receiver sleeps
+ *   receiver  reads hwtail (pairs with A), uses the slots, stores its head
+ *             (B), fence, looks whether the sender sleeps
+ *   sender    reads that head (pairs with B): those slots are free again
+ *
+ * The sender writes three indexes: its own ring's hwcur (what went over) and
+ * hwtail, and the RX ring's hwtail. Slots that found no room stay between hwcur
+ * and head, and go with a later sync: so a full pipe pushes back and loses
+ * nothing. A wake-up is a byte on our H, which glend sends on to the other end.
+ *
+ * The other end may be another process and may lie: its indexes are cut to the
+ * ring's size, and what buffers its slots name is checked before any use.
+ */
+
+static inline bool buf_ok(const struct device *d, uint32_t buf)
+{
+	return buf - 2 < d->n_bufs - 2;
+}
+
+/* Wakes the other end if it sleeps on the ring of atok. */
+static inline void wake_peer(int fd, struct nring *r)
+{
+	uint32_t need;
+
+	/* Pairs with the fence between ring_arm() and looking again. */
+	shm_full_fence();
+	need = shm_load32(&r->peer_atok->appl_need_kick);
+	if (unlikely(need && need != r->sync->kicked)) {
+		device_kick(fd);
+		r->sync->kicked = need;
+	}
+}
+
+/* How many of the n slots from at are whole packets; 64 slots are the most. */
+static uint32_t whole(const struct nring *r, uint32_t at, uint32_t n)
+{
+	uint32_t done = 0;
+
+	for (uint32_t i = 1; i <= n; i++, at = (at + 1) & r->mask)
+		if (!(slot_flags(slot_load(&r->ring->slot[at])) & NS_MOREFRAG))
+			done = i;
+	return done;
+}
+
+/* Exchanges n slots; returns how many went before one was bad. */
+static uint32_t exchange(const struct device *d, struct nring *r, uint32_t at,
+			 uint32_t to, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct netmap_slot *ours = &r->ring->slot[(at + i) & r->mask];
+		struct netmap_slot *theirs =
+			&r->peer_ring->slot[(to + i) & r->mask];
+		uint64_t w = slot_load(ours), x = slot_load(theirs);
+
+		if (unlikely(!buf_ok(d, slot_buf(w)) ||
+			     !buf_ok(d, slot_buf(x))))
+			return i;
+		__builtin_prefetch(&r->peer_ring->slot[(to + i + 8) & r->mask],
+				   1);
+		if (unlikely(ours->ptr != theirs->ptr))
+			shm_store64(&theirs->ptr, shm_load64(&ours->ptr));
+		slot_store(theirs, slot_word(slot_buf(w), slot_len(w),
+					     (slot_flags(w) & ~NS_INDIRECT) |
+						     NS_BUF_CHANGED));
+		slot_store(ours,
+			   slot_word(slot_buf(x), slot_len(w), NS_BUF_CHANGED));
+	}
+	return n;
+}
+
+/* Moves what is queued and finds room. */
+static unsigned move(struct device *d, int fd, struct nring *r, uint32_t head)
+{
+	uint32_t at = shm_load32(&r->ktoa->hwcur) & r->mask;
+	uint32_t to = shm_load32(&r->peer_ktoa->hwtail) & r->mask;
+	/* Pairs with (B). */
+	uint32_t peer_head = shm_load_acquire32(&r->peer_atok->head) & r->mask;
+	uint32_t queued = (head - at) & r->mask;
+	uint32_t room = (peer_head - to - 1) & r->mask;
+	uint32_t n = queued < room ? queued : room, done;
+
+	n = whole(r, at, n);
+	if (!n)
+		return 0;
+	done = exchange(d, r, at, to, n);
+	/* (A) */
+	shm_store_release32(&r->peer_ktoa->hwtail, (to + done) & r->mask);
+	at = (at + done) & r->mask;
+	shm_store32(&r->ktoa->hwcur, at);
+	shm_store_release32(&r->ktoa->hwtail, (at - 1) & r->mask);
+	wake_peer(fd, r);
+	return done == n ? 0 : SYNC_REINIT;
+}
+
+static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
+{
+	uint32_t head = shm_load32(&r->ring->head);
+	uint32_t cur = shm_load32(&r->ring->cur);
+	uint32_t old = r->sync->head & r->mask;
+	uint32_t tail = shm_load32(&r->ktoa->hwtail) & r->mask;
+	unsigned result;
+
+	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask)) ||
+	    (head != old && unlikely(!slots_take(d, r, old, head)))) {
+		ring_reinit(d, r);
+		return SYNC_REINIT;
+	}
+	r->sync->head = head;
+	r->sync->cur = cur;
+	shm_store32(&r->atok->cur, cur);
+	shm_store_release32(&r->atok->head, head);
+	result = move(d, fd, r, head);
+	shm_store32(&r->ring->tail, shm_load32(&r->ktoa->hwtail) & r->mask);
+	return result;
+}
+
+static unsigned pipe_rx(struct device *d, int fd, struct nring *r)
+{
+	uint32_t head = shm_load32(&r->ring->head);
+	uint32_t cur = shm_load32(&r->ring->cur);
+	uint32_t old = r->sync->head & r->mask;
+	/* Pairs with (A). */
+	uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
+	struct timespec now;
+
+	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
+		ring_reinit(d, r);
+		return SYNC_REINIT;
+	}
+	if (head != old) {
+		r->sync->head = head;
+		/* (B) */
+		shm_store_release32(&r->atok->head, head);
+		wake_peer(fd, r);
+	}
+	r->sync->cur = cur;
+	shm_store32(&r->ring->tail, tail);
+	clock_gettime(r->ring->flags & NR_TIMESTAMP ? CLOCK_REALTIME :
+						      CLOCK_REALTIME_COARSE,
+		      &now);
+	r->ring->ts.tv_sec = now.tv_sec;
+	r->ring->ts.tv_usec = now.tv_nsec / 1000;
+	return 0;
+}
+
+unsigned pipe_sync(struct device *d, int fd, struct nring *r)
+{
+	unsigned result;
+
+	if (unlikely(!ring_lock(r)))
+		return SYNC_BUSY;
+	result = r->tx ? pipe_tx(d, fd, r) : pipe_rx(d, fd, r);
+	ring_unlock(r);
+	return result;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* preload.h - libglen-netmap.so: /dev/netmap for programs that know only it. */
+#ifndef NETMAP_PRELOAD_PRELOAD_H
+#define NETMAP_PRELOAD_PRELOAD_H
+/*
+ * Theory of operation
+ *
+ * The library is preloaded (glen-run does it) and stands in front of the C
+ * library's functions that take descriptors. A descriptor of /dev/netmap is one
+ * end of a socketpair that glend made, H for short:
+ *
+ *   - it is the open: fork, dup and SCM_RIGHTS carry it, and when its last copy
+ *     is closed, glend closes the port. getsockname() tells that a socket is
+ *     one; glend recognises it when it comes with a request.
+ *   - a byte written to it wakes glend, a byte read from it is glend waking us.
+ *
+ * Nothing else is needed on our side but memory: the port's window
+ * (lib/nm_window.h), which the library maps for itself, and the buffers. Any
+ * process that has an H asks glend for both (netmap.attach) when it first uses
+ * it. So state is of three kinds: what all processes must agree on lies in the
+ * window, what glend decides is asked of glend, and what is here can be lost
+ * and made again.
+ *
+ *   table.c    which descriptor numbers are ours; objects; the lock
+ *   files.c    open, close, dup, fcntl, stat, recvmsg
+ *   device.c   what is behind an H: opens, attaches, binds; ioctl()
+ *   request.c  NIOCCTRL: headers, bodies, options, copying
+ *   legacy.c   the requests before NIOCCTRL
+ *   control.c  requests as JSON-RPC calls
+ *   memory.c   windows, buffers, and what programs map of them
+ *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes
+ *   wait.c     poll in all its forms, select.c, epoll.c; sleep.c
+ *   kloop.c    CSB and SYNC_KLOOP_START
+ *
+ * Threads: everything may be called from any. Tables are changed with the lock,
+ * and with all signals blocked, so that close() may be called from a signal
+ * handler; they are read without. A ring is synced by one thread at a time, of
+ * whatever process: nmw_sync.owner.
+ *
+ * Cost for programs without netmap: one load and one branch per call.
+ * Messages go to the file that GLEN_NETMAP_LOG names, never to descriptor 2.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <jansson.h>
+#include <net/netmap.h>
+
+#include "lib/nm_window.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum {
+	FD_MAX = 1 << 20,	       /* no Linux has more by default */
+	DIR_RINGS = 2 * NMW_RINGS_MAX, /* NIC and host rings of one direction */
+	AUX_FD_MIN = 900, /* where descriptors of our own are put */
+};
+
+enum kind { KIND_VALE, KIND_PIPE, KIND_NIC, KIND_MONITOR, KIND_NULL };
+
+/* What a descriptor number stands for. */
+enum obj_type {
+	OBJ_DEVICE, /* struct device */
+	OBJ_EPOLL,  /* struct epoll, one with devices among its members */
+};
+
+struct obj {
+	enum obj_type type;
+	unsigned refs; /* descriptor numbers and calls; under the lock */
+};
+
+/* The window of a port, as this process has it mapped; see memory.c. */
+struct window {
+	struct window *next;
+	struct region *region;
+	uint64_t ino; /* of its memfd */
+	char *base;   /* our mapping */
+	size_t size;
+	unsigned member;
+	unsigned refs; /* devices */
+};
+
+/* One ring that a device binds, as this process sees it. */
+struct nring {
+	struct netmap_ring *ring;
+	struct nm_csb_atok *atok;
+	struct nm_csb_ktoa *ktoa;
+	struct nmw_sync *sync;
+	uint32_t mask;
+	bool tx;
+	/* Pipes: the ring of the other end that this one is tied to. */
+	struct netmap_ring *peer_ring;
+	struct nm_csb_atok *peer_atok;
+	struct nm_csb_ktoa *peer_ktoa;
+};
+
+/* An open of /dev/netmap, whoever made it. */
+struct device {
+	struct obj obj;
+	uint64_t ino;	     /* of H's socket */
+	struct device *next; /* all that are in the table */
+	/* Set once, with release, when everything below is. */
+	bool bound;
+	bool dead;	/* glend hung up */
+	unsigned wakes; /* since the bytes on H were counted */
+	/* From netmap.register or netmap.attach. */
+	enum kind kind;
+	struct window *window; /* NULL: none */
+	struct nm_window layout;
+	unsigned end, open;
+	uint16_t mem_id;
+	uint64_t memsize, offset;
+	uint32_t mode, ringid;
+	uint64_t flags;
+	uint64_t offset_mask;
+	uint32_t buf_size, n_bufs;
+	char *bufs; /* buffer 0, in our own mapping */
+	unsigned tx_first, tx_last, rx_first, rx_last;
+	unsigned n_tx, n_rx; /* of the NIC, without host rings */
+	struct nring tx[DIR_RINGS], rx[DIR_RINGS];
+	struct csb *csb;  /* of this process; NULL: none */
+	uint32_t spin_ns; /* how long txsync looks before it sleeps */
+};
+
+/* ---- table.c */
+extern struct obj *fd_table[FD_MAX];
+extern bool any_objects; /* ever: else there is nothing to look for */
+
+static inline struct obj *fd_obj(int fd)
+{
+	if ((unsigned)fd >= FD_MAX)
+		return NULL;
+	/* Pairs with the release in fd_enter(). */
+	return __atomic_load_n(&fd_table[fd], __ATOMIC_ACQUIRE);
+}
+
+static inline struct device *fd_device(int fd)
+{
+	struct obj *o = fd_obj(fd);
+
+	return o && o->type == OBJ_DEVICE ? (struct device *)o : NULL;
+}
+
+/* Takes and gives back the lock of all tables, with all signals blocked. */
+struct lock_state {
+	uint64_t signals;
+};
+void tables_lock(struct lock_state *state);
+void tables_unlock(const struct lock_state *state);
+bool tables_held(void); /* by this thread */
+/* With the lock: fd stands for o (a reference is taken), or for nothing. */
+void fd_enter(int fd, struct obj *o);
+/* With the lock. put: the last reference gives the object back. */
+static inline void obj_get(struct obj *o)
+{
+	o->refs++;
+}
+void obj_put(struct obj *o);
+/* No number above this one ever stood for anything. */
+unsigned fd_highest(void);
+/* Without the lock. */
+void obj_hold(struct obj *o);
+void obj_release(struct obj *o);
+/* In a child of vfork(), which must not change its parent's tables. */
+bool in_vfork_child(void);
+/* Once, before anything is entered: what fork() needs. */
+void tables_init(void);
+uint32_t thread_id(void);
+/* With the lock: a fresh device for a socket, or the one that it has. NULL: out
+ * of memory. */
+struct device *device_of_ino(uint64_t ino);
+/* Is fd an H? Then enters it, if it was not known, and returns its device. */
+struct device *device_adopt(int fd);
+/* Is fd still what the table says? A C library closes behind our back. */
+bool fd_is_device(int fd, const struct device *d);
+
+/* ---- log.c: messages, at most a few hundred bytes each. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- device.c */
+/* 0 and *fd, or -errno. flags: O_CLOEXEC and O_NONBLOCK count. */
+int device_open(int flags, int *fd);
+/* True if the device is bound; asks glend if this process does not know. */
+bool device_bound(struct device *d, int fd);
+/* Binds the device with what netmap.register or .attach said. fds: window and
+ * buffers, taken. 0 or -errno. */
+int device_bind(struct device *d, json_t *result, int *fds, unsigned n_fds);
+/* The ioctl() of a device; 0 or more, or -errno. */
+int device_ioctl(struct device *d, int fd, unsigned long request, void *arg);
+static inline bool is_bound(const struct device *d)
+{
+	/* Pairs with the release in device_bind(). */
+	return __atomic_load_n(&d->bound, __ATOMIC_ACQUIRE);
+}
+
+/* ---- control.c: 0 or -errno. */
+/* This thread is talking to glend: what it receives is not the program's. */
+extern __thread bool in_control_call __attribute__((tls_model("initial-exec")));
+int control_call(const char *method, json_t *params, const int *h,
+		 json_t **result, int *fds, unsigned *n_fds);
+struct request;
+int control_request(struct device *d, int fd, struct request *q);
+
+/* ---- request.c */
+struct request {
+	struct nmreq_header hdr; /* ours */
+	union {
+		struct nmreq_register reg;
+		struct nmreq_port_info_get info;
+		struct nmreq_vale_attach attach;
+		struct nmreq_vale_detach detach;
+		struct nmreq_vale_list list;
+		struct nmreq_port_hdr port_hdr;
+		struct nmreq_vale_newif newif;
+		struct nmreq_vale_polling polling;
+		struct nmreq_pools_info pools;
+		struct nmreq_sync_kloop_start kloop;
+	} body;
+	/* Options that the request knows; NULL: not given. */
+	struct nmreq_opt_extmem *extmem;
+	struct nmreq_opt_offsets *offsets;
+	struct nmreq_opt_csb *csb;
+	struct nmreq_opt_sync_kloop_eventfds *eventfds;
+	struct nmreq_opt_sync_kloop_mode *kloop_mode;
+	bool odd;		/* there are options that it does not know */
+	struct option *options; /* all, copied */
+	unsigned n_options;
+};
+
+/* One option of a request: our copy, and where it came from. */
+struct option {
+	uint64_t address;
+	size_t size;
+	struct nmreq_option *opt;
+};
+
+int request_nioctrl(struct device *d, int fd, void *arg);
+/* The bytes of a request's body; 0: it has none, or there is no such type. */
+size_t request_body_size(unsigned type);
+/* Reads the list at address. 0, or -errno with the statuses to copy back. */
+int request_read_options(struct request *q, uint64_t address);
+/* Copies statuses back, and bodies if err is 0; frees the options. */
+void request_finish_options(struct request *q, int err);
+/* What the options are to the request: sets the pointers and odd. */
+void request_know_options(struct request *q);
+/* Copies from or to the program; -EFAULT instead of a signal. */
+int copy_in(void *to, uint64_t from, size_t n);
+int copy_out(uint64_t to, const void *from, size_t n);
+
+/* ---- legacy.c */
+/* Fills q from an old request. cmd: NIOCREGIF or NIOCGINFO. 0 or -errno. */
+int legacy_convert(struct nmreq *nmr, unsigned long cmd, struct request *q);
+/* Completes an old request from a new one that succeeded. */
+void legacy_complete(struct nmreq *nmr, const struct request *q);
+int request_legacy(struct device *d, int fd, unsigned long cmd, void *arg);
+
+/* ---- memory.c */
+/*
+ * The window and the buffers behind two descriptors (borrowed), mapped. The
+ * lock is held. NULL and *err.
+ */
+struct window *window_get(const int *fds, size_t window_size, unsigned member,
+			  size_t bufs_size, bool pipe, char **bufs, int *err);
+void window_put(struct window *w);
+/* The program maps the region of a device: an address, or MAP_FAILED and
+ * errno. */
+void *region_mmap(struct device *d, void *addr, size_t len, int prot, int flags,
+		  off_t off);
+/* With the lock: the program unmapped this, or mapped something over it. */
+void region_unmapped_locked(void *addr, size_t len);
+
+/* ---- sync.c */
+enum {
+	SYNC_BUSY = 1,	 /* somebody else is inside */
+	SYNC_REINIT = 2, /* indexes or slots made no sense */
+	SYNC_EIO = 4,	 /* the ring cannot be synced */
+};
+
+/* Syncs one ring, and does not wait. Returns SYNC_* bits. */
+unsigned ring_sync(struct device *d, int fd, struct nring *r);
+/* After ring_sync(): the ring holds what its user waits for. */
+bool ring_ready(const struct nring *r, unsigned sync);
+/* Asks for a wake-up; a full fence is due before looking again. */
+void ring_arm(struct nring *r);
+/* NIOCTXSYNC and NIOCRXSYNC. */
+int device_txsync(struct device *d, int fd);
+int device_rxsync(struct device *d, int fd);
+void device_kick(int fd);
+/* Pure: may head and cur follow an old head, with slots up to tail? */
+static inline bool indexes_ok(uint32_t old, uint32_t head, uint32_t cur,
+			      uint32_t tail, uint32_t mask)
+{
+	return head <= mask && cur <= mask &&
+	       ((head - old) & mask) <= ((cur - old) & mask) &&
+	       ((cur - old) & mask) <= ((tail - old) & mask);
+}
+/* netmap's cure for a ring whose user wrote nonsense. */
+void ring_reinit(struct device *d, struct nring *r);
+bool ring_lock(struct nring *r);
+void ring_unlock(struct nring *r);
+/*
+ * Slots [from, to) that a program hands over: do they name buffers, and are
+ * their packets inside? Packets with NS_INDIRECT are copied to their buffers,
+ * and those of too many slots become empty.
+ */
+bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to);
+
+/* ---- pipe.c */
+unsigned pipe_sync(struct device *d, int fd, struct nring *r);
+
+/* ---- wait.c */
+enum {
+	WAIT_FDS = 64, /* H's that a sleep is about; more are looked at now and
+			* then */
+};
+/* ppoll() where some descriptors are netmap's. end_ns: of CLOCK_MONOTONIC,
+ * UINT64_MAX: none. */
+int wait_poll(struct pollfd *fds, nfds_t n, uint64_t end_ns,
+	      const sigset_t *mask);
+/* Syncs as poll() does, and says what it would. */
+short device_events(struct device *d, int fd, short events);
+/* Asks for wake-ups; a full fence is due. */
+void device_arm(struct device *d, short events);
+uint64_t mono_ns(void);
+/* Is any of them netmap's? */
+bool any_of_ours(const struct pollfd *fds, nfds_t n);
+/* The end of a wait, from timespec (NULL: none) or milliseconds (< 0: none). */
+uint64_t end_of(const struct timespec *timeout);
+uint64_t end_of_ms(int timeout_ms);
+/* What is left until then: NULL if there is no end. */
+const struct timespec *left_of(uint64_t end, struct timespec *left);
+
+/* ---- sleep.c */
+/* Where a thread sleeps: an epoll descriptor with H's as members. */
+struct sleeper {
+	int epfd;  /* -1: there is none to be had; look now and then */
+	bool mine; /* the thread's, which is kept; else of this call only */
+};
+/* Makes these H's members. Old edges may still be there: a sleep may end at
+ * once for nothing. */
+void sleeper_begin(struct sleeper *s, const int *h, unsigned n);
+/* Takes the edges after a sleep; marks devices that glend hung up. */
+void sleeper_drain(const struct sleeper *s);
+void sleeper_end(struct sleeper *s);
+/* In the child of a fork. */
+void sleeper_forked(void);
+/* Sleeps until a byte comes on h, or ns passed. */
+void sleeper_nap(int h, uint64_t ns);
+
+/* ---- kloop.c: 0 or -errno. */
+/* The rings' indexes go to the program's arrays. */
+int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb);
+int kloop_start(struct device *d, int fd, struct request *q);
+int kloop_stop(struct device *d, int fd);
+/* Any process has put the rings of this open into CSB mode. */
+static inline bool in_csb_mode(const struct device *d)
+{
+	return unlikely(
+		__atomic_load_n(&nmw_open(d->window->base, d->open)->csb,
+				__ATOMIC_RELAXED));
+}
+
+/* ---- epoll.c: an epoll descriptor that has devices as members. */
+struct epoll;
+/* Is a member ready? Syncs them. */
+bool epoll_ready(struct epoll *e);
+void epoll_arm(struct epoll *e);
+/* Their H's, at most max; returns how many. */
+unsigned epoll_members(struct epoll *e, int *h, unsigned max);
+/* With the lock: the number fd, of a device, is being closed. */
+void epoll_closed(int fd);
+/* With the lock: its last number was closed. */
+void epoll_free(struct obj *o);
+
+#endif

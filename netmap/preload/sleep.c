@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// sleep.c - where threads sleep until glend calls.
+#undef _FILE_OFFSET_BITS
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/shm.h"
+#include "netmap/preload/preload.h"
+
+/*
+ * Glend calls by writing a byte to an open, whose H becomes readable for all
+ * processes and threads that have it. If one of them read the byte, the others
+ * would sleep on; if nobody did, nobody would sleep again. So each thread has
+ * an epoll descriptor of its own with the H's as edge-triggered members, for
+ * which every byte is an edge in every epoll descriptor, read or not.
+ *
+ * Bytes that nobody reads fill the socket in the end, and then there are no
+ * more edges. So now and then all of them but one are read; epoll drops an edge
+ * when it finds nothing to read, so one must stay, and only one thread may
+ * read.
+ *
+ * The descriptor can be made again at any time: the program may close what it
+ * does not know. It is put where programs have none, and never passed on.
+ */
+
+enum {
+	COUNT_EVERY = 32, /* wakes: about an eighth of what a socket holds */
+};
+
+struct own {
+	int epfd;  /* plus one; 0: none yet */
+	bool busy; /* a sleep is on: a handler needs another one */
+	struct own *next;
+};
+
+static __thread struct own own __attribute__((tls_model("initial-exec")));
+static struct own *owns; /* of all threads; under the lock */
+static pthread_key_t key;
+static bool key_made;
+
+/* Moves a descriptor out of the way of the program's. */
+static int move_up(int fd)
+{
+	struct rlimit limit;
+	long min = AUX_FD_MIN;
+	int up;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) &&
+	    limit.rlim_cur < AUX_FD_MIN + 64)
+		min = (long)limit.rlim_cur * 3 / 4;
+	up = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, min);
+	if (up < 0)
+		return fd;
+	syscall(SYS_close, fd);
+	return up;
+}
+
+static int make(void)
+{
+	int fd = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+
+	return fd < 0 ? -1 : move_up(fd);
+}
+
+static void forget(void *arg)
+{
+	struct own *o = arg;
+	struct lock_state state;
+
+	tables_lock(&state);
+	for (struct own **p = &owns; *p; p = &(*p)->next) {
+		if (*p == o) {
+			*p = o->next;
+			break;
+		}
+	}
+	tables_unlock(&state);
+	if (o->epfd)
+		syscall(SYS_close, o->epfd - 1);
+	o->epfd = 0;
+}
+
+static void make_key(void)
+{
+	key_made = !pthread_key_create(&key, forget);
+}
+
+/* The thread sleeps for the first time: its end must be noticed. */
+static void remember(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct lock_state state;
+
+	pthread_once(&once, make_key);
+	if (!key_made || pthread_getspecific(key))
+		return;
+	pthread_setspecific(key, &own);
+	tables_lock(&state);
+	own.next = owns;
+	owns = &own;
+	tables_unlock(&state);
+}
+
+/*
+ * Epoll descriptors are shared with the parent, whose edges the child would
+ * take. With the lock.
+ */
+void sleeper_forked(void)
+{
+	for (struct own *o = owns; o; o = o->next) {
+		if (o->epfd)
+			syscall(SYS_close, o->epfd - 1);
+		o->epfd = 0;
+	}
+	/* Other threads are not there any more. */
+	owns = NULL;
+	if (key_made && pthread_getspecific(key)) {
+		own.next = NULL;
+		owns = &own;
+	}
+}
+
+static int add(int epfd, int h)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+				 .data.fd = h };
+
+	if (!syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, h, &e) ||
+	    errno == EEXIST)
+		return 0;
+	return -errno;
+}
+
+static int add_all(int epfd, const int *h, unsigned n)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < n && !err; i++)
+		err = add(epfd, h[i]);
+	return err;
+}
+
+void sleeper_begin(struct sleeper *s, const int *h, unsigned n)
+{
+	int saved = errno;
+
+	s->mine = !own.busy;
+	s->epfd = -1;
+	if (s->mine) {
+		own.busy = true;
+		remember();
+		if (own.epfd && !add_all(own.epfd - 1, h, n))
+			s->epfd = own.epfd - 1;
+		else
+			/* Closed behind our back; the number may be
+			 * somebody else's now. */
+			own.epfd = 0;
+	}
+	if (s->epfd < 0) {
+		s->epfd = make();
+		if (s->epfd >= 0)
+			add_all(s->epfd, h, n);
+		if (s->mine)
+			own.epfd = s->epfd + 1;
+	}
+	errno = saved;
+}
+
+void sleeper_end(struct sleeper *s)
+{
+	if (s->mine)
+		own.busy = false;
+	else if (s->epfd >= 0)
+		syscall(SYS_close, s->epfd);
+}
+
+/* Makes room for calls, if it is time to. */
+static void make_room(struct device *d, int h)
+{
+	uint32_t *lock, none = 0;
+	char bytes[512];
+	int n = 0;
+
+	if (++d->wakes < COUNT_EVERY || !is_bound(d))
+		return;
+	d->wakes = 0;
+	lock = &nmw_open(d->window->base, d->open)->drain;
+	if (!__atomic_compare_exchange_n(lock, &none, thread_id(), false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	if (!syscall(SYS_ioctl, h, FIONREAD, &n) && n > 1) {
+		n = n - 1 < (int)sizeof(bytes) ? n - 1 : (int)sizeof(bytes);
+		syscall(SYS_recvfrom, h, bytes, (long)n, MSG_DONTWAIT, NULL,
+			NULL);
+	}
+	shm_store_release32(lock, 0);
+}
+
+void sleeper_drain(const struct sleeper *s)
+{
+	struct epoll_event e[16];
+	int saved = errno;
+	long n;
+
+	if (s->epfd < 0)
+		return;
+	n = syscall(SYS_epoll_pwait, s->epfd, e, 16, 0, NULL, 0L);
+	for (long i = 0; i < n; i++) {
+		struct device *d = fd_device(e[i].data.fd);
+
+		if (!d)
+			continue;
+		if (e[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR))
+			d->dead = true;
+		make_room(d, e[i].data.fd);
+	}
+	errno = saved;
+}
+
+void sleeper_nap(int h, uint64_t ns)
+{
+	struct timespec t = { (time_t)(ns / 1000000000),
+			      (long)(ns % 1000000000) };
+	struct sleeper s;
+	struct pollfd p;
+
+	sleeper_begin(&s, &h, 1);
+	p = (struct pollfd){ .fd = s.epfd, .events = POLLIN };
+	syscall(SYS_ppoll, &p, 1L, &t, NULL, 8L);
+	sleeper_drain(&s);
+	sleeper_end(&s);
+}

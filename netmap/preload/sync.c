@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// sync.c - TX and RX sync of the rings that glend moves.
+#undef _FILE_OFFSET_BITS
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/shm.h"
+#include "netmap/preload/preload.h"
+
+enum {
+	SPIN_MAX_NS = 30000,   /* most that NIOCTXSYNC looks before it sleeps */
+	SPIN_LOOKS = 16,       /* looks between two readings of the clock */
+	NAP_NS = 20 * 1000000, /* of a sleep until it looks again */
+	PATIENCE_NS = 1000000000, /* with glend that takes nothing */
+};
+
+/* Rings that this thread is inside of: a handler may come in between. */
+static __thread unsigned inside __attribute__((tls_model("initial-exec")));
+
+void device_kick(int fd)
+{
+	char byte = 0;
+	int saved = errno;
+
+	/* EAGAIN: kicks are pending. */
+	while (syscall(SYS_sendto, fd, &byte, 1L, MSG_DONTWAIT | MSG_NOSIGNAL,
+		       NULL, 0L) < 0 &&
+	       errno == EINTR)
+		;
+	errno = saved;
+}
+
+/* Somebody has the ring, or had it when it was killed. */
+static __attribute__((noinline)) bool take_over(struct nring *r, uint32_t owner)
+{
+	uint32_t tid = thread_id();
+	int saved = errno;
+	bool dead;
+
+	dead = owner == tid ? !inside :
+			      kill((pid_t)owner, 0) < 0 && errno == ESRCH;
+	errno = saved;
+	return dead &&
+	       __atomic_compare_exchange_n(&r->sync->owner, &owner, tid, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+bool ring_lock(struct nring *r)
+{
+	uint32_t owner = 0;
+
+	if (unlikely(!__atomic_compare_exchange_n(&r->sync->owner, &owner,
+						  thread_id(), false,
+						  __ATOMIC_ACQUIRE,
+						  __ATOMIC_RELAXED)) &&
+	    !take_over(r, owner))
+		return false;
+	inside++;
+	return true;
+}
+
+void ring_unlock(struct nring *r)
+{
+	inside--;
+	/* Pairs with the acquire in ring_lock(). */
+	shm_store_release32(&r->sync->owner, 0);
+}
+
+/* Is there a buffer of this number, and one that may be used? */
+static inline bool buf_ok(const struct device *d, uint32_t buf)
+{
+	return buf - 2 < d->n_bufs - 2;
+}
+
+void ring_reinit(struct device *d, struct nring *r)
+{
+	uint32_t hwcur = r->sync->head & r->mask;
+	uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
+
+	/* Only what is the user's: the rest may be changing. */
+	for (uint32_t i = hwcur; i != tail; i = (i + 1) & r->mask) {
+		struct netmap_slot *slot = &r->ring->slot[i];
+		uint64_t w = slot_load(slot);
+
+		if (!buf_ok(d, slot_buf(w)))
+			slot_store(slot, slot_word(0, 0, slot_flags(w)));
+		else if (slot_len(w) > d->buf_size)
+			slot_store(slot,
+				   slot_word(slot_buf(w), 0, slot_flags(w)));
+	}
+	shm_store32(&r->ring->head, hwcur);
+	shm_store32(&r->ring->cur, hwcur);
+	shm_store32(&r->ring->tail, tail);
+	say("a ring's indexes or slots made no sense; it was put back to %u",
+	    hwcur);
+}
+
+/* Copies the packet of a slot from where the program has it. */
+static void gather(struct device *d, struct netmap_slot *slot, uint64_t w)
+{
+	char *to = d->bufs + (size_t)slot_buf(w) * d->buf_size;
+
+	/* As in netmap, a bad address makes an empty packet. */
+	if (copy_in(to, shm_load64(&slot->ptr), slot_len(w)))
+		slot_store(slot, slot_word(slot_buf(w), 0, slot_flags(w)));
+}
+
+/* Makes the slots [from, to) empty ones. */
+static void empty(struct nring *r, uint32_t from, uint32_t to)
+{
+	for (; from != to; from = (from + 1) & r->mask) {
+		struct netmap_slot *slot = &r->ring->slot[from];
+		uint64_t w = slot_load(slot);
+
+		slot_store(slot, slot_word(slot_buf(w), 0,
+					   slot_flags(w) & ~NS_MOREFRAG));
+	}
+}
+
+/* Packets of several slots, or whose data is elsewhere. */
+static __attribute__((noinline)) void take_odd(struct device *d,
+					       struct nring *r, uint32_t from,
+					       uint32_t to)
+{
+	uint32_t start = from, n = 0;
+
+	for (uint32_t i = from; i != to;) {
+		struct netmap_slot *slot = &r->ring->slot[i];
+		uint64_t w = slot_load(slot);
+
+		if (slot_flags(w) & NS_INDIRECT)
+			gather(d, slot, w);
+		i = (i + 1) & r->mask;
+		n++;
+		if (slot_flags(w) & NS_MOREFRAG)
+			continue;
+		if (n > NETMAP_MAX_FRAGS)
+			empty(r, start, i);
+		start = i;
+		n = 0;
+	}
+	if (n > NETMAP_MAX_FRAGS)
+		empty(r, start, to);
+}
+
+static bool offsets_ok(const struct device *d, const struct nring *r,
+		       uint32_t from, uint32_t to)
+{
+	for (; from != to; from = (from + 1) & r->mask) {
+		const struct netmap_slot *slot = &r->ring->slot[from];
+		uint64_t off = shm_load64(&slot->ptr) & d->offset_mask;
+
+		if (off > d->buf_size - slot_len(slot_load(slot)))
+			return false;
+	}
+	return true;
+}
+
+bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
+{
+	uint32_t size = d->buf_size, flags = 0;
+	bool ok = true;
+
+	for (uint32_t i = from; i != to; i = (i + 1) & r->mask) {
+		uint64_t w = slot_load(&r->ring->slot[i]);
+
+		ok &= buf_ok(d, slot_buf(w)) & (slot_len(w) <= size);
+		flags |= slot_flags(w);
+	}
+	if (unlikely(!ok) ||
+	    (unlikely(d->offset_mask) && !offsets_ok(d, r, from, to)))
+		return false;
+	if (unlikely(flags & (NS_MOREFRAG | NS_INDIRECT)))
+		take_odd(d, r, from, to);
+	return true;
+}
+
+/* Released slots must name buffers that glend can fill. */
+static bool bufs_ok(const struct device *d, const struct nring *r,
+		    uint32_t from, uint32_t to)
+{
+	bool ok = true;
+
+	for (; from != to; from = (from + 1) & r->mask)
+		ok &= buf_ok(d, slot_buf(slot_load(&r->ring->slot[from])));
+	return ok;
+}
+
+/* The last packet goes as far as it is there. */
+static void end_chain(struct nring *r, uint32_t head)
+{
+	struct netmap_slot *last = &r->ring->slot[(head - 1) & r->mask];
+	uint64_t w = slot_load(last);
+
+	if (unlikely(slot_flags(w) & NS_MOREFRAG))
+		slot_store(last, slot_word(slot_buf(w), slot_len(w),
+					   slot_flags(w) & ~NS_MOREFRAG));
+}
+
+/* Hands slots over up to head, and wakes glend if it sleeps. */
+static inline void publish(int fd, struct nring *r, uint32_t head, uint32_t cur)
+{
+	uint32_t need;
+
+	if (cur != r->sync->cur) {
+		shm_store32(&r->atok->cur, cur);
+		r->sync->cur = cur;
+	}
+	if (head == r->sync->head)
+		return;
+	/* Pairs with the acquire in port/shm's rx() and tx(). */
+	shm_store_release32(&r->atok->head, head);
+	r->sync->head = head;
+	/* Pairs with the fence of port/shm between arming and looking. */
+	shm_full_fence();
+	need = shm_load32(&r->ktoa->kern_need_kick);
+	if (unlikely(need && need != r->sync->kicked)) {
+		/* In this order: who is killed in between kicks twice. */
+		device_kick(fd);
+		r->sync->kicked = need;
+	}
+}
+
+static void set_time(struct netmap_ring *ring)
+{
+	struct timespec now;
+
+	clock_gettime(ring->flags & NR_TIMESTAMP ? CLOCK_REALTIME :
+						   CLOCK_REALTIME_COARSE,
+		      &now);
+	ring->ts.tv_sec = now.tv_sec;
+	ring->ts.tv_usec = now.tv_nsec / 1000;
+}
+
+/* With the ring's lock. */
+static inline unsigned sync_locked(struct device *d, int fd, struct nring *r)
+{
+	uint32_t head = shm_load32(&r->ring->head);
+	uint32_t cur = shm_load32(&r->ring->cur);
+	uint32_t old = r->sync->head & r->mask;
+	uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
+
+	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
+		ring_reinit(d, r);
+		return SYNC_REINIT;
+	}
+	if (head != old) {
+		bool ok = r->tx ? slots_take(d, r, old, head) :
+				  bufs_ok(d, r, old, head);
+
+		if (unlikely(!ok)) {
+			ring_reinit(d, r);
+			return SYNC_REINIT;
+		}
+		if (r->tx)
+			end_chain(r, head);
+	}
+	publish(fd, r, head, cur);
+	/* Pairs with the release of hwtail in port/shm. */
+	tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
+	shm_store32(&r->ring->tail, tail);
+	if (!r->tx)
+		set_time(r->ring);
+	return 0;
+}
+
+unsigned ring_sync(struct device *d, int fd, struct nring *r)
+{
+	unsigned result;
+
+	if (d->kind == KIND_PIPE)
+		return pipe_sync(d, fd, r);
+	if (unlikely(d->kind == KIND_NULL))
+		return 0;
+	if (unlikely(d->kind == KIND_MONITOR && r->tx))
+		return SYNC_EIO;
+	if (unlikely(!ring_lock(r)))
+		return SYNC_BUSY;
+	result = sync_locked(d, fd, r);
+	ring_unlock(r);
+	return result;
+}
+
+bool ring_ready(const struct nring *r, unsigned sync)
+{
+	uint32_t cur = shm_load32(&r->ring->cur);
+
+	/* Who is inside will show the tail to the program. */
+	if (unlikely(sync & SYNC_BUSY))
+		return cur != (shm_load_acquire32(&r->ktoa->hwtail) & r->mask);
+	return cur != shm_load32(&r->ring->tail);
+}
+
+void ring_arm(struct nring *r)
+{
+	uint32_t value = __atomic_add_fetch(&r->sync->arm, 1, __ATOMIC_RELAXED);
+
+	/* Never back to 0: somebody else may be asleep, too. */
+	if (!value)
+		value = __atomic_add_fetch(&r->sync->arm, 1, __ATOMIC_RELAXED);
+	shm_store32(&r->atok->appl_need_kick, value);
+}
+
+/* How many slots glend has still to take before it is at target. */
+static uint32_t left(const struct nring *r, uint32_t target)
+{
+	return (target - shm_load_acquire32(&r->ktoa->hwcur)) & r->mask;
+}
+
+/*
+ * Waits until glend took what was handed over. It is done when hwcur gets to
+ * target, or beyond, if other threads hand over more.
+ */
+static void wait_taken(struct device *d, int fd, struct nring *r,
+		       uint32_t target)
+{
+	uint32_t before = left(r, target), now;
+	uint64_t start, progress;
+
+	for (unsigned i = 0; i < SPIN_LOOKS && before; i++) {
+		shm_pause();
+		now = left(r, target);
+		if (!now || now > before)
+			return;
+		before = now;
+	}
+	if (!before)
+		return;
+	start = progress = mono_ns();
+	while (!d->dead) {
+		uint64_t t = mono_ns();
+
+		if (t - start > d->spin_ns) {
+			ring_arm(r);
+			/* Pairs with the fence of port/shm between showing
+			 * what it took and looking whether to wake us. */
+			shm_full_fence();
+			now = left(r, target);
+			if (now && now <= before)
+				sleeper_nap(fd, NAP_NS);
+		}
+		for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+			shm_pause();
+			now = left(r, target);
+			if (!now || now > before)
+				break;
+		}
+		if (!now || now > before)
+			break;
+		if (now != before)
+			progress = t;
+		else if (t - progress > PATIENCE_NS)
+			break;
+		before = now;
+	}
+	/* Spinning pays where glend is on another core; learn whether. */
+	if (mono_ns() - start <= d->spin_ns)
+		d->spin_ns = d->spin_ns < SPIN_MAX_NS / 2 ? 2 * d->spin_ns + 1 :
+							    SPIN_MAX_NS;
+	else
+		d->spin_ns = d->spin_ns / 2 + 200;
+}
+
+int device_txsync(struct device *d, int fd)
+{
+	if (unlikely(!device_bound(d, fd)))
+		return -ENXIO;
+	if (in_csb_mode(d))
+		return -EBUSY;
+	if (unlikely(d->kind == KIND_MONITOR))
+		return -EIO;
+	for (unsigned i = d->tx_first; i < d->tx_last; i++)
+		ring_sync(d, fd, &d->tx[i]);
+	if (d->kind != KIND_VALE)
+		return 0;
+	for (unsigned i = d->tx_first; i < d->tx_last; i++) {
+		struct nring *r = &d->tx[i];
+
+		wait_taken(d, fd, r, shm_load32(&r->sync->head));
+		if (ring_lock(r)) {
+			/* Pairs with the release of hwtail in port/shm. */
+			shm_store32(&r->ring->tail,
+				    shm_load_acquire32(&r->ktoa->hwtail) &
+					    r->mask);
+			ring_unlock(r);
+		}
+	}
+	return 0;
+}
+
+int device_rxsync(struct device *d, int fd)
+{
+	if (unlikely(!device_bound(d, fd)))
+		return -ENXIO;
+	if (in_csb_mode(d))
+		return -EBUSY;
+	for (unsigned i = d->rx_first; i < d->rx_last; i++)
+		ring_sync(d, fd, &d->rx[i]);
+	return 0;
+}

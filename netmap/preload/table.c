@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// table.c - which descriptor numbers are netmap's, and the lock of all tables.
+#undef _FILE_OFFSET_BITS
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "netmap/preload/preload.h"
+
+enum {
+	GRAVES = 64, /* devices that stay mapped after their last close */
+};
+
+/* What getsockname() says of an H begins so, behind a zero. */
+static const char h_prefix[] = "glen-netmap/";
+
+struct obj *fd_table[FD_MAX];
+bool any_objects;
+static pthread_mutex_t tables = PTHREAD_MUTEX_INITIALIZER;
+static struct device *devices; /* those that a number stands for */
+static struct device *graves;  /* the others, the last one closed first */
+static unsigned highest;
+static pid_t our_pid;
+static __thread uint32_t cached_tid __attribute__((tls_model("initial-exec")));
+static __thread bool held __attribute__((tls_model("initial-exec")));
+
+/*
+ * A handler of the same thread must not wait for a lock that it interrupted, so
+ * none runs meanwhile.
+ */
+void tables_lock(struct lock_state *state)
+{
+	uint64_t all = UINT64_MAX;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &state->signals,
+		sizeof(all));
+	pthread_mutex_lock(&tables);
+	held = true;
+}
+
+bool tables_held(void)
+{
+	return held;
+}
+
+void tables_unlock(const struct lock_state *state)
+{
+	held = false;
+	pthread_mutex_unlock(&tables);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &state->signals, NULL,
+		sizeof(state->signals));
+}
+
+static struct lock_state fork_state;
+
+static void before_fork(void)
+{
+	struct lock_state state;
+
+	tables_lock(&state);
+	fork_state = state;
+}
+
+static void after_fork(void)
+{
+	struct lock_state state = fork_state;
+
+	tables_unlock(&state);
+}
+
+static void in_child(void)
+{
+	our_pid = (pid_t)syscall(SYS_getpid);
+	cached_tid = 0;
+	sleeper_forked();
+	after_fork();
+}
+
+static void init_once(void)
+{
+	our_pid = (pid_t)syscall(SYS_getpid);
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
+void tables_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, init_once);
+}
+
+bool in_vfork_child(void)
+{
+	return (pid_t)syscall(SYS_getpid) != our_pid;
+}
+
+uint32_t thread_id(void)
+{
+	if (unlikely(!cached_tid))
+		cached_tid = (uint32_t)syscall(SYS_gettid);
+	return cached_tid;
+}
+
+void fd_enter(int fd, struct obj *o)
+{
+	struct obj *was;
+
+	if ((unsigned)fd >= FD_MAX)
+		return;
+	was = fd_table[fd];
+	if (was == o)
+		return;
+	if (o) {
+		any_objects = true;
+		obj_get(o);
+	}
+	if ((unsigned)fd > highest)
+		__atomic_store_n(&highest, (unsigned)fd, __ATOMIC_RELAXED);
+	/* Pairs with the acquire in fd_obj(). */
+	__atomic_store_n(&fd_table[fd], o, __ATOMIC_RELEASE);
+	if (was)
+		obj_put(was);
+}
+
+unsigned fd_highest(void)
+{
+	return __atomic_load_n(&highest, __ATOMIC_RELAXED);
+}
+
+/*
+ * The last number went. A thread may still be inside a sync of it, so nothing
+ * is unmapped here, but when as many others were closed since.
+ */
+static void bury(struct device *d)
+{
+	for (struct device **p = &devices; *p; p = &(*p)->next) {
+		if (*p == d) {
+			*p = d->next;
+			break;
+		}
+	}
+	d->next = graves;
+	graves = d;
+}
+
+void obj_put(struct obj *o)
+{
+	if (--o->refs)
+		return;
+	if (o->type == OBJ_DEVICE)
+		bury((struct device *)o);
+	else
+		epoll_free(o);
+}
+
+void obj_hold(struct obj *o)
+{
+	struct lock_state state;
+
+	tables_lock(&state);
+	obj_get(o);
+	tables_unlock(&state);
+}
+
+void obj_release(struct obj *o)
+{
+	struct lock_state state;
+
+	tables_lock(&state);
+	obj_put(o);
+	tables_unlock(&state);
+}
+
+/* With the lock, and where memory may be given back: not in close(). */
+static void clear_graves(void)
+{
+	struct device **p = &graves, *d;
+	unsigned n = 0;
+
+	while (*p && n++ < GRAVES)
+		p = &(*p)->next;
+	while ((d = *p)) {
+		*p = d->next;
+		if (d->window)
+			window_put(d->window);
+		free(d->csb);
+		free(d);
+	}
+}
+
+struct device *device_of_ino(uint64_t ino)
+{
+	struct device *d;
+
+	for (d = devices; d; d = d->next)
+		if (d->ino == ino)
+			return d;
+	clear_graves();
+	d = aligned_alloc(64, (sizeof(*d) + 63) / 64 * 64);
+	if (!d)
+		return NULL;
+	memset(d, 0, sizeof(*d));
+	d->obj.type = OBJ_DEVICE;
+	d->ino = ino;
+	d->next = devices;
+	devices = d;
+	return d;
+}
+
+/* The number of an H's socket; 0: fd is none. */
+static uint64_t h_ino(int fd)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+	struct stat st;
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) ||
+	    len < offsetof(struct sockaddr_un, sun_path) + sizeof(h_prefix) ||
+	    addr.sun_family != AF_UNIX || addr.sun_path[0] ||
+	    memcmp(addr.sun_path + 1, h_prefix, sizeof(h_prefix) - 1) ||
+	    fstat(fd, &st))
+		return 0;
+	return st.st_ino;
+}
+
+struct device *device_adopt(int fd)
+{
+	struct lock_state state;
+	struct device *d;
+	int saved = errno;
+	uint64_t ino;
+
+	if ((unsigned)fd >= FD_MAX)
+		return NULL;
+	ino = h_ino(fd);
+	errno = saved;
+	if (!ino)
+		return NULL;
+	tables_init();
+	tables_lock(&state);
+	d = device_of_ino(ino);
+	if (d)
+		fd_enter(fd, &d->obj);
+	tables_unlock(&state);
+	return d;
+}
+
+bool fd_is_device(int fd, const struct device *d)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISSOCK(st.st_mode) && st.st_ino == d->ino;
+}
