@@ -2,7 +2,7 @@
 // pcap_program.c - a libpcap program that knows nothing of glen.
 /*
  *   pcap_program send DEVICE PACKETS SIZE   inject, print packets and seconds
- *   pcap_program recv DEVICE MS             count until MS pass with nothing
+ *   pcap_program recv DEVICE MS             count until SIGINT; MS: time-out
  *   pcap_program CHECK DEVICE DEVICE        one of checks[] below: the first
  *                                           device sends to the second
  *
@@ -186,7 +186,7 @@ static void check_timeout(void)
 
 static pcap_t *to_break;
 
-static void on_alarm(int signal)
+static void on_signal(int signal)
 {
 	pcap_breakloop(to_break);
 }
@@ -230,7 +230,7 @@ static void check_breakloop(void)
 
 	/* No time-out ends these waits. */
 	rx = to_break = open_with(rx_name, 0);
-	signal(SIGALRM, on_alarm); /* with SA_RESTART */
+	signal(SIGALRM, on_signal); /* with SA_RESTART */
 	for (unsigned i = 0; i < 5; i++) {
 		setitimer(ITIMER_REAL, &soon, NULL);
 		MUST(pcap_loop(rx, -1, see, NULL) == PCAP_ERROR_BREAK);
@@ -473,9 +473,9 @@ static void run_send(long count, int size)
 	pcap_close(p);
 }
 
-static void run_recv(int quiet_ms)
+static void run_recv(int timeout_ms)
 {
-	pcap_t *p = open_with(tx_name, quiet_ms);
+	pcap_t *p = to_break = open_with(tx_name, timeout_ms);
 	struct pcap_stat stat;
 	struct pcap_pkthdr *hdr;
 	const u_char *data;
@@ -483,11 +483,11 @@ static void run_recv(int quiet_ms)
 	long count = 0, bytes = 0;
 	int n;
 
+	signal(SIGINT, on_signal);
 	printf("ready\n");
 	fflush(stdout);
-	/* As long as it takes until the first, then until it is quiet. */
-	while ((n = pcap_next_ex(p, &hdr, &data)) == 1 || (n == 0 && !count)) {
-		if (!n || hdr->len < SIZE / 2)
+	while ((n = pcap_next_ex(p, &hdr, &data)) >= 0) {
+		if (!n)
 			continue;
 		if (!count)
 			start = now();
@@ -496,7 +496,7 @@ static void run_recv(int quiet_ms)
 			end = now();
 		bytes += data[hdr->caplen - 1];
 	}
-	if (n < 0) {
+	if (n != PCAP_ERROR_BREAK) {
 		fprintf(stderr, "%s\n", pcap_geterr(p));
 		exit(1);
 	}
