@@ -298,7 +298,7 @@ static uint64_t find(const struct table *t, uint64_t key, uint64_t hash)
 {
 	uint64_t val = bucket_find(table_first(t, hash), key, hash);
 
-	return val ? val : bucket_find(table_second(t, hash), key, hash);
+	return val ? val : bucket_find(table_second(t, key), key, hash);
 }
 
 /* Learns a source address; NONE: the packet may go on. */

@@ -5,18 +5,16 @@
 #include "core/bytes.h"
 #include "core/port.h"
 
-#if defined(__SSSE3__)
-#include <tmmintrin.h>
-#endif
-
 /*
  * Works in rounds of GROUP packets, in passes that each keep what they need in
  * registers. First the addresses are taken out of the headers. Neighbours
  * mostly share their source, and often the destination: if all of a group do,
- * it is one look-up. All buckets are prefetched before the first is read, so a
- * table that is larger than the caches costs bandwidth, not latency. What is
- * not found in its first bucket goes on a list and is finished in a second
- * pass.
+ * it is one look-up. Then where the first buckets are, and what a value there
+ * must have besides port and age, both addresses of two packets at a time if
+ * there is AVX2. If there are more addresses than caches hold all buckets are
+ * prefetched before the first is read, so a large table costs bandwidth, not
+ * latency. What is not found in its first bucket just as mostly everything is
+ * goes on a list and is looked at more closely in a second pass.
  */
 enum { GROUP = 64 };
 enum { DST, SRC }; /* as in the header */
@@ -25,67 +23,67 @@ _Static_assert(GLEN_BATCH_MAX % GROUP == 0, "groups fill a batch");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "keys hold the MAC as it is loaded");
 
-/* The addresses of a group. */
+/* The buckets of fewer addresses stay in the caches next to a core, where a
+ * load of them takes less time than another pass. */
+enum { PREFETCH_FROM = 4096 };
+
+/* The bucket has no such key. As a difference of values it would take port
+ * 0xffff, which there is not. */
+#define NOT_THERE (~0ULL)
+
+/* The addresses of a group. Arrays have room for an even number. */
 struct keys {
 	unsigned n[2]; /* 1: all packets have the first key */
-	_Alignas(16) uint64_t key[GROUP][2];
-	uint64_t hash[2][GROUP];
+	_Alignas(32) uint64_t key[GROUP][2];
+	/* The bucket to look into, a pointer as vectors make it. */
+	_Alignas(32) uint64_t bucket[GROUP][2];
+	/* What the value should be: of a source all of it, of a destination
+	 * the lowest with its tag that is alive. */
+	_Alignas(32) uint64_t want[GROUP][2];
+	/* Where it is something else: the value less what it should be, or
+	 * NOT_THERE. */
+	uint64_t more[GROUP];
 };
 
 /* What is the same for the whole batch. */
 struct look {
 	struct table *table;
 	uint64_t fresh; /* value bits of a source that needs no write */
+	/* The lowest value less its tag that is alive, and how many follow;
+	 * see alive_window(). */
+	uint64_t alive, n_alive;
 	uint64_t age_limit;
 	uint32_t now_s;
 	uint32_t ageing_s;
 	uint32_t flood; /* verdict */
+	bool prefetch;
 };
 
 enum { TPID_VLAN = 0x0081, TPID_SERVICE = 0xa888 }; /* as loaded */
 
-/* The packet has a tag, whose VLAN id belongs to both keys. */
-static __attribute__((noinline)) void add_vlan(const struct table *t,
-					       const uint8_t *h,
-					       uint64_t key[2])
+static bool has_tag(const uint8_t *h)
 {
-	uint64_t vid = __builtin_bswap16(load16(h + 14)) & 0xfff;
+	uint16_t type = load16(h + 12);
 
-	if (!t->vlan)
-		return;
-	key[DST] |= vid << KEY_VLAN_SHIFT;
-	key[SRC] |= vid << KEY_VLAN_SHIFT;
+	return type == TPID_VLAN || type == TPID_SERVICE;
 }
 
-static inline void take_keys(const uint8_t *h, uint64_t key[2])
-{
-#if defined(__SSSE3__)
-	const __m128i order = _mm_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8,
-					    9, 10, 11, -1, -1);
-	__m128i head = _mm_loadu_si128((const __m128i *)(const void *)h);
-
-	_mm_store_si128((__m128i *)(void *)key, _mm_shuffle_epi8(head, order));
-#else
-	key[DST] = load64(h) & KEY_MAC_MASK;
-	key[SRC] = load64(h + 6) & KEY_MAC_MASK;
-#endif
-}
-
-/* The keys of n packets, and whether there are several. */
-static inline void extract(const struct table *t, const uint8_t *h,
-			   size_t stride, unsigned n, struct keys *k)
+/* Some packets have tags, whose VLAN ids belong to both keys. */
+static __attribute__((noinline)) void add_vlans(const struct table *t,
+						const uint8_t *h, size_t stride,
+						unsigned n, struct keys *k)
 {
 	uint64_t differ[2] = { 0, 0 };
 
-	for (size_t i = 0; i < n; i++, h += stride) {
-		uint16_t type = load16(h + 12);
+	if (!t->vlan)
+		return;
+	for (unsigned i = 0; i < n; i++, h += stride) {
+		uint64_t vid = __builtin_bswap16(load16(h + 14)) & 0xfff;
 
-		take_keys(h, k->key[i]);
-		if (__builtin_expect(type == TPID_VLAN || type == TPID_SERVICE,
-				     0))
-			add_vlan(t, h, k->key[i]);
-	}
-	for (size_t i = 1; i < n; i++) {
+		if (has_tag(h)) {
+			k->key[i][DST] |= vid << KEY_VLAN_SHIFT;
+			k->key[i][SRC] |= vid << KEY_VLAN_SHIFT;
+		}
 		differ[DST] |= k->key[i][DST] ^ k->key[0][DST];
 		differ[SRC] |= k->key[i][SRC] ^ k->key[0][SRC];
 	}
@@ -93,17 +91,136 @@ static inline void extract(const struct table *t, const uint8_t *h,
 	k->n[SRC] = differ[SRC] ? n : 1;
 }
 
-static inline void find_buckets(const struct table *t, struct keys *k,
-				unsigned which)
+#if defined(__AVX2__)
+
+static inline __m256i both(const uint8_t *a, const uint8_t *b)
 {
-	uint64_t hash, *hashes = k->hash[which];
-	size_t n = k->n[which];
+	__m256i low = _mm256_castsi128_si256(
+		_mm_loadu_si128((const __m128i *)(const void *)a));
+
+	return _mm256_inserti128_si256(
+		low, _mm_loadu_si128((const __m128i *)(const void *)b), 1);
+}
+
+/* The keys of n packets, and whether there are several; true: there are
+ * tags. */
+static inline bool extract(const uint8_t *h, size_t stride, unsigned n,
+			   struct keys *k)
+{
+	const __m256i order = _mm256_broadcastsi128_si256(
+		_mm_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8, 9, 10, 11, -1,
+			      -1));
+	const __m256i vlan = _mm256_set1_epi16(TPID_VLAN);
+	const __m256i service = _mm256_set1_epi16((short)TPID_SERVICE);
+	const __m256i first = _mm256_shuffle_epi8(both(h, h), order);
+	__m256i differ = _mm256_setzero_si256(), tags = differ;
+	uint64_t lanes[4];
+
+	for (size_t i = 0; i < n; i += 2, h += 2 * stride) {
+		__m256i heads = both(h, i + 1 < n ? h + stride : h);
+		__m256i keys = _mm256_shuffle_epi8(heads, order);
+
+		_mm256_store_si256((__m256i *)(void *)k->key[i], keys);
+		differ = _mm256_or_si256(differ, _mm256_xor_si256(keys, first));
+		tags = _mm256_or_si256(tags, _mm256_cmpeq_epi16(heads, vlan));
+		tags = _mm256_or_si256(tags,
+				       _mm256_cmpeq_epi16(heads, service));
+	}
+	_mm256_storeu_si256((__m256i *)(void *)lanes, differ);
+	k->n[DST] = lanes[0] | lanes[2] ? n : 1;
+	k->n[SRC] = lanes[1] | lanes[3] ? n : 1;
+	return _mm256_movemask_epi8(tags) & 0x10001000;
+}
+
+/* The same as table_hash(), of four keys. */
+static inline __m256i hashes(const struct table *t, __m256i keys)
+{
+	__m256i hash = _mm256_add_epi32(keys,
+					_mm256_set1_epi64x((long long)t->seed));
+
+	hash = _mm256_mul_epu32(hash, _mm256_srli_epi64(hash, 32));
+	hash = _mm256_xor_si256(hash, _mm256_srli_epi64(hash, 32));
+	hash = _mm256_mul_epu32(hash, _mm256_set1_epi64x(TABLE_MIX));
+	return _mm256_xor_si256(hash, _mm256_srli_epi64(hash, 32));
+}
+
+static inline void find_buckets(const struct look *look, struct keys *k,
+				size_t n)
+{
+	const struct table *t = look->table;
+	const __m256i offs = _mm256_set1_epi64x((long long)t->off_mask);
+	const __m256i tag = _mm256_set1_epi64x((long long)VAL_TAG);
+	const __m256i base = _mm256_set1_epi64x((long long)t->buckets);
+	const __m256i rest = _mm256_setr_epi64x((long long)look->alive,
+						(long long)look->fresh,
+						(long long)look->alive,
+						(long long)look->fresh);
+
+	for (size_t i = 0; i < n; i += 2) {
+		__m256i hash = hashes(
+			t, _mm256_load_si256(
+				   (const __m256i *)(const void *)k->key[i]));
+
+		_mm256_store_si256(
+			(__m256i *)(void *)k->bucket[i],
+			_mm256_add_epi64(_mm256_and_si256(hash, offs), base));
+		hash = _mm256_or_si256(_mm256_and_si256(hash, tag), rest);
+		_mm256_store_si256((__m256i *)(void *)k->want[i], hash);
+	}
+}
+
+#else
+
+static inline bool extract(const uint8_t *h, size_t stride, unsigned n,
+			   struct keys *k)
+{
+	uint64_t differ[2] = { 0, 0 };
+	bool tags = false;
+
+	for (size_t i = 0; i < n; i++, h += stride) {
+		k->key[i][DST] = load64(h) & KEY_MAC_MASK;
+		k->key[i][SRC] = load64(h + 6) & KEY_MAC_MASK;
+		tags |= has_tag(h);
+	}
+	for (size_t i = 1; i < n; i++) {
+		differ[DST] |= k->key[i][DST] ^ k->key[0][DST];
+		differ[SRC] |= k->key[i][SRC] ^ k->key[0][SRC];
+	}
+	k->n[DST] = differ[DST] ? n : 1;
+	k->n[SRC] = differ[SRC] ? n : 1;
+	return tags;
+}
+
+static inline void find_buckets(const struct look *look, struct keys *k,
+				size_t n)
+{
+	const struct table *t = look->table;
 
 	for (size_t i = 0; i < n; i++) {
-		hash = table_hash(t, k->key[i][which]);
-		hashes[i] = hash;
-		__builtin_prefetch(table_first(t, hash));
+		uint64_t dst = table_hash(t, k->key[i][DST]);
+		uint64_t src = table_hash(t, k->key[i][SRC]);
+
+		k->bucket[i][DST] = (uintptr_t)table_first(t, dst);
+		k->bucket[i][SRC] = (uintptr_t)table_first(t, src);
+		k->want[i][DST] = (dst & VAL_TAG) | look->alive;
+		k->want[i][SRC] = (src & VAL_TAG) | look->fresh;
 	}
+}
+
+#endif
+
+static inline struct bucket *bucket_of(const struct keys *k, size_t i,
+				       unsigned which)
+{
+	return (struct bucket *)k->bucket[i][which];
+}
+
+static __attribute__((noinline)) void prefetch(const struct keys *k)
+{
+	for (unsigned i = 0; i < k->n[SRC]; i++)
+		__builtin_prefetch(bucket_of(k, i, SRC));
+	for (unsigned i = 0; i < k->n[DST]; i++)
+		__builtin_prefetch(bucket_of(k, i, DST));
 }
 
 static inline bool may_learn(uint64_t key)
@@ -134,58 +251,102 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 	}
 }
 
-/* Lists the sources that are not known just as they are now. */
-static inline unsigned check_sources(const struct look *look,
-				     const struct keys *k, uint8_t *list)
+/*
+ * Lists the sources that are not known just as they are now. One way through
+ * the loop, and little to be kept in registers: what is listed is the next
+ * pass's.
+ */
+static __attribute__((noinline)) unsigned compare_sources(struct keys *k,
+							  uint8_t *list)
 {
-	const struct table *t = look->table;
-	struct bucket *buckets = t->buckets;
-	uint64_t mask = t->mask, fresh = look->fresh;
 	size_t n = 0, n_keys = k->n[SRC];
 
 	for (size_t i = 0; i < n_keys; i++) {
-		uint64_t key = k->key[i][SRC], hash = k->hash[SRC][i];
-		uint64_t want = fresh | (hash & VAL_TAG);
-		const struct bucket *b = &buckets[hash & mask];
-		unsigned match = bucket_match(b, key);
+		const struct bucket *b = bucket_of(k, i, SRC);
+		unsigned match = bucket_match(b, k->key[i][SRC]);
+		uint64_t more = NOT_THERE;
 
-		if (__builtin_expect(match && (bucket_val(b, match) &
-					       ~VAL_STATIC) == want,
-				     1))
-			continue;
-		if (!may_learn(key))
-			continue;
-		__builtin_prefetch(table_second(t, hash));
+		if (__builtin_expect(match != 0, 1)) {
+			more = bucket_val(b, match) - k->want[i][SRC];
+			if (__builtin_expect(!more, 1))
+				continue;
+		}
+		k->more[i] = more;
 		list[n++] = i;
 	}
 	return n;
 }
 
-/* Verdicts from the first buckets; lists the keys that have none yet. */
-static inline unsigned first_buckets(const struct look *look,
-				     const struct keys *k, uint32_t *verdict,
-				     uint8_t *list)
+static void learn_sources(struct learn *state, const struct glen_lookup *ctx,
+			  const struct look *look, const struct keys *k,
+			  const uint8_t *list, unsigned n)
 {
-	const struct table *t = look->table;
-	struct bucket *buckets = t->buckets;
-	uint64_t mask = t->mask, age_limit = look->age_limit;
-	uint32_t now_s = look->now_s;
+	for (unsigned j = 0; j < n; j++) {
+		unsigned i = list[j];
+		uint64_t key = k->key[i][SRC], want = k->want[i][SRC];
+		uint64_t val = k->more[i] + want;
+
+		/* Static at this port: its age does not matter. */
+		if (k->more[i] != NOT_THERE &&
+		    ((val ^ want) & ~VAL_AGE) == VAL_STATIC)
+			continue;
+		if (may_learn(key))
+			learn(state, ctx, look, key);
+	}
+}
+
+/*
+ * Verdicts from the first buckets; lists the destinations that are not alive
+ * there. Nearly all are, which is one comparison with look's window; a wrong
+ * tag makes it fail as well.
+ */
+static __attribute__((noinline)) unsigned compare_destinations(
+	const struct look *look, struct keys *k, uint32_t *verdict,
+	uint8_t *list)
+{
+	uint64_t n_alive = look->n_alive;
 	size_t n = 0, n_keys = k->n[DST];
 
 	for (size_t i = 0; i < n_keys; i++) {
-		uint64_t hash = k->hash[DST][i];
-		uint64_t val = bucket_find(&buckets[hash & mask],
-					   k->key[i][DST], hash);
+		const struct bucket *b = bucket_of(k, i, DST);
+		unsigned match = bucket_match(b, k->key[i][DST]);
+		uint64_t more = NOT_THERE;
 
-		verdict[i] = glen_to_port(val & VAL_PORT);
-		if (__builtin_expect(val && table_alive(val, now_s, age_limit),
-				     1))
-			continue;
-		__builtin_prefetch(table_second(t, hash));
+		if (__builtin_expect(match != 0, 1)) {
+			more = bucket_val(b, match);
+			verdict[i] = (uint32_t)more;
+			more -= k->want[i][DST];
+			if (__builtin_expect(more < n_alive, 1))
+				continue;
+		}
+		k->more[i] = more;
 		list[n++] = i;
-		verdict[i] = look->flood;
 	}
+	for (size_t i = 0; i < n_keys; i++)
+		verdict[i] = glen_to_port(verdict[i] & VAL_PORT);
 	return n;
+}
+
+/* Leaves in the list whose entry is not in the first bucket, or has aged. */
+static unsigned first_buckets(const struct look *look, struct keys *k,
+			      uint8_t *list, unsigned n)
+{
+	const struct table *t = look->table;
+	unsigned left = 0;
+
+	for (unsigned j = 0; j < n; j++) {
+		unsigned i = list[j];
+		uint64_t val = k->more[i] + look->alive; /* less the tag */
+
+		if (k->more[i] != NOT_THERE &&
+		    val >> VAL_AGE_SHIFT >> AGE_BITS == 1 &&
+		    table_alive(val, look->now_s, look->age_limit))
+			continue;
+		k->bucket[i][DST] = (uintptr_t)table_second(t, k->key[i][DST]);
+		__builtin_prefetch(bucket_of(k, i, DST));
+		list[left++] = i;
+	}
+	return left;
 }
 
 static void second_buckets(const struct look *look, const struct keys *k,
@@ -193,12 +354,12 @@ static void second_buckets(const struct look *look, const struct keys *k,
 {
 	for (unsigned j = 0; j < n; j++) {
 		unsigned i = list[j];
-		uint64_t key = k->key[i][DST], hash = k->hash[DST][i];
-		uint64_t val;
+		uint64_t key = k->key[i][DST], val;
 
+		verdict[i] = look->flood;
 		if (key & KEY_GROUP)
 			continue;
-		val = bucket_find(table_second(look->table, hash), key, hash);
+		val = bucket_find(bucket_of(k, i, DST), key, k->want[i][DST]);
 		if (val && table_alive(val, look->now_s, look->age_limit))
 			verdict[i] = glen_to_port(val & VAL_PORT);
 	}
@@ -224,23 +385,41 @@ static unsigned group(struct learn *state, const struct glen_lookup *ctx,
 		      unsigned at)
 {
 	const struct table *t = look->table;
+	const uint8_t *hdr = glen_batch_hdr(b, at);
 	uint32_t *verdict = b->verdict + at;
 	struct keys k;
 	uint8_t list[GROUP];
 	unsigned n = b->n - at < GROUP ? b->n - at : GROUP;
 	unsigned n_list;
 
-	extract(t, glen_batch_hdr(b, at), b->hdr_stride, n, &k);
-	find_buckets(t, &k, SRC);
-	find_buckets(t, &k, DST);
-	n_list = check_sources(look, &k, list);
-	for (unsigned i = 0; i < n_list; i++)
-		learn(state, ctx, look, k.key[list[i]][SRC]);
-	n_list = first_buckets(look, &k, verdict, list);
+	if (__builtin_expect(extract(hdr, b->hdr_stride, n, &k), 0))
+		add_vlans(t, hdr, b->hdr_stride, n, &k);
+	find_buckets(look, &k, k.n[DST] > k.n[SRC] ? k.n[DST] : k.n[SRC]);
+	if (look->prefetch)
+		prefetch(&k);
+	n_list = compare_sources(&k, list);
+	learn_sources(state, ctx, look, &k, list, n_list);
+	n_list = compare_destinations(look, &k, verdict, list);
+	n_list = first_buckets(look, &k, list, n_list);
 	second_buckets(look, &k, verdict, list, n_list);
 	for (unsigned i = k.n[DST]; i < n; i++)
 		verdict[i] = verdict[0];
 	return n_list;
+}
+
+/*
+ * Below tag and VAL_VALID a value is age, static, port, so those of ages from
+ * one to another are in a row. Where time wraps look->alive is the row's other
+ * end only; the rest goes through table_alive(). The row ends where the next
+ * tag begins, or before, so no value with another tag is in it.
+ */
+static inline void alive_window(struct look *look)
+{
+	uint64_t end = (look->now_s + AGE_SLACK) & VAL_AGE_MASK;
+	uint64_t n = look->age_limit < end + 1 ? look->age_limit : end + 1;
+
+	look->alive = VAL_VALID | (end + 1 - n) << VAL_AGE_SHIFT;
+	look->n_alive = n << VAL_AGE_SHIFT;
 }
 
 void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
@@ -267,6 +446,10 @@ void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
 		learn_full(l, ctx, b);
 		return;
 	}
+	look.prefetch = atomic_load_explicit(&look.table->used,
+					     memory_order_relaxed) >=
+			PREFETCH_FROM;
+	alive_window(&look);
 	for (unsigned at = 0; at < b->n; at += GROUP)
 		n_missed += group(l, ctx, &look, b, at);
 	if (n_missed && meter_limits(&l->flood))

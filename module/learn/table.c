@@ -16,15 +16,50 @@ struct lock_set {
 	unsigned n;
 };
 
+/* Where an address may live, and its tag. */
+struct home {
+	struct bucket *bucket[2];
+	uint64_t tag; /* where values have it */
+};
+
 /* A slot of the table. */
 struct slot {
 	struct bucket *bucket;
 	unsigned i;
 };
 
+/*
+ * Zeroed memory for buckets, or NULL. Addresses lie anywhere in it, so with
+ * small pages nearly each look-up misses the TLB. Huge ones are only a wish;
+ * where they are granted this is the time to have them cleared, and not when a
+ * worker learns its first address.
+ */
+static struct bucket *map_buckets(size_t size)
+{
+	size_t slack = size < HUGE_PAGE ? 0 : HUGE_PAGE, head;
+	char *map = mmap(NULL, size + slack, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return NULL;
+	if (!slack)
+		return (struct bucket *)(void *)map;
+	head = -(uintptr_t)map % HUGE_PAGE;
+	if (head)
+		munmap(map, head);
+	if (slack - head)
+		munmap(map + head + size, slack - head);
+	map += head;
+	if (!madvise(map, size, MADV_HUGEPAGE))
+		for (size_t at = 0; at < size; at += HUGE_PAGE)
+			*(volatile char *)(map + at) = 0;
+	return (struct bucket *)(void *)map;
+}
+
 int table_create(uint32_t capacity, bool vlan, struct table **table)
 {
 	uint32_t rounded = TABLE_CAPACITY_MIN;
+	uint64_t seeds[3];
 	struct table *t;
 	ssize_t got;
 	int err;
@@ -37,23 +72,22 @@ int table_create(uint32_t capacity, bool vlan, struct table **table)
 	if (!t)
 		return -ENOMEM;
 	*t = (struct table){ .capacity = rounded, .vlan = vlan };
-	got = getrandom(t->seed, sizeof(t->seed), 0);
-	if (got != sizeof(t->seed)) {
+	got = getrandom(seeds, sizeof(seeds), 0);
+	if (got != sizeof(seeds)) {
 		err = got < 0 ? -errno : -EIO;
 		goto err_free;
 	}
-	t->seed[1] |= 1;
+	t->seed = seeds[0];
+	t->seed2[0] = seeds[1];
+	t->seed2[1] = seeds[2] | 1;
 	t->mask = rounded / (BUCKET_SLOTS / 2) - 1;
 	t->map_size = (t->mask + 1) * sizeof(struct bucket);
-	t->buckets = mmap(NULL, t->map_size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (t->buckets == MAP_FAILED) {
+	t->off_mask = t->map_size - sizeof(struct bucket);
+	t->buckets = map_buckets(t->map_size);
+	if (!t->buckets) {
 		err = -ENOMEM;
 		goto err_free;
 	}
-	/* Only a wish: fewer TLB misses if there are huge pages. */
-	if (t->map_size > HUGE_PAGE)
-		(void)madvise(t->buckets, t->map_size, MADV_HUGEPAGE);
 	*table = t;
 	return 0;
 
@@ -68,6 +102,14 @@ void table_destroy(struct table *t)
 		return;
 	munmap(t->buckets, t->map_size);
 	free(t);
+}
+
+static struct home home_of(const struct table *t, uint64_t key)
+{
+	uint64_t hash = table_hash(t, key);
+
+	return (struct home){ { table_first(t, hash), table_second(t, key) },
+			      hash & VAL_TAG };
 }
 
 static _Atomic uint32_t *lock_of(struct table *t, const struct bucket *b)
@@ -109,21 +151,23 @@ static void unlock_all(struct lock_set *set)
 		unlock(set->held[--set->n]);
 }
 
-/* Both buckets of a hash, or none. */
-static bool lock_both(struct lock_set *set, struct table *t, uint64_t hash)
+/* Both buckets of a home, or none. */
+static bool lock_both(struct lock_set *set, struct table *t,
+		      const struct home *home)
 {
 	set->n = 0;
-	if (lock_bucket(set, t, table_first(t, hash)) &&
-	    lock_bucket(set, t, table_second(t, hash)))
+	if (lock_bucket(set, t, home->bucket[0]) &&
+	    lock_bucket(set, t, home->bucket[1]))
 		return true;
 	unlock_all(set);
 	return false;
 }
 
 /* Control only: workers hold locks for some hundred instructions. */
-static void lock_both_wait(struct lock_set *set, struct table *t, uint64_t hash)
+static void lock_both_wait(struct lock_set *set, struct table *t,
+			   const struct home *home)
 {
-	while (!lock_both(set, t, hash))
+	while (!lock_both(set, t, home))
 		sched_yield();
 }
 
@@ -203,34 +247,31 @@ static bool bucket_slot(struct bucket *b, uint64_t key, struct slot *s)
 }
 
 /* The slot of key; only a hint unless the locks are held. */
-static bool find_slot(const struct table *t, uint64_t key, uint64_t hash,
-		      struct slot *s)
+static bool find_slot(const struct home *home, uint64_t key, struct slot *s)
 {
-	return bucket_slot(table_first(t, hash), key, s) ||
-	       bucket_slot(table_second(t, hash), key, s);
+	return bucket_slot(home->bucket[0], key, s) ||
+	       bucket_slot(home->bucket[1], key, s);
 }
 
 /* Locks held: a slot without an entry. */
-static bool find_free(const struct table *t, uint64_t hash, struct slot *s)
+static bool find_free(const struct home *home, struct slot *s)
 {
-	return bucket_slot(table_first(t, hash), 0, s) ||
-	       bucket_slot(table_second(t, hash), 0, s);
+	return find_slot(home, 0, s);
 }
 
 /*
  * Finds the entry of both buckets that was not heard of for longest, of those
  * that have aged (any: of all) and are not static.
  */
-static bool find_oldest(const struct table *t, uint64_t hash, uint32_t now_s,
+static bool find_oldest(const struct home *home, uint32_t now_s,
 			uint32_t ageing_s, bool any, struct slot *oldest)
 {
 	uint64_t limit = table_age_limit(ageing_s), best = 0;
-	struct bucket *both[2] = { table_first(t, hash),
-				   table_second(t, hash) };
 	bool found = false;
 
 	for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-		struct slot s = { both[i / BUCKET_SLOTS], i % BUCKET_SLOTS };
+		struct slot s = { home->bucket[i / BUCKET_SLOTS],
+				  i % BUCKET_SLOTS };
 		uint64_t val = slot_val(s);
 		uint64_t age = (now_s + AGE_SLACK - (val >> VAL_AGE_SHIFT)) &
 			       VAL_AGE_MASK;
@@ -248,10 +289,9 @@ static bool find_oldest(const struct table *t, uint64_t hash, uint32_t now_s,
 	return found;
 }
 
-static uint64_t make_val(uint64_t hash, uint16_t port, uint32_t now_s)
+static uint64_t make_val(uint64_t tag, uint16_t port, uint32_t now_s)
 {
-	return hash >> VAL_TAG_SHIFT << VAL_TAG_SHIFT | VAL_VALID |
-	       (now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT | port;
+	return tag | VAL_VALID | (now_s & VAL_AGE_MASK) << VAL_AGE_SHIFT | port;
 }
 
 /* Counts one more entry, unless there are as many as may be. */
@@ -306,14 +346,13 @@ static void relocate(struct table *t, struct slot from, struct slot to,
 }
 
 /*
- * Locks of hash's buckets held, all slots taken: moves one entry to its other
+ * Locks of home's buckets held, all slots taken: moves one entry to its other
  * bucket and returns the slot that became free.
  */
-static bool make_room(struct table *t, struct lock_set *set, uint64_t hash,
-		      struct slot *room)
+static bool make_room(struct table *t, struct lock_set *set,
+		      const struct home *home, struct slot *room)
 {
-	struct bucket *both[2] = { table_first(t, hash),
-				   table_second(t, hash) };
+	struct bucket *const *both = home->bucket;
 
 	/* Seen set if the walk began before we took our locks. */
 	if (atomic_load_explicit(&t->walking, memory_order_relaxed))
@@ -322,13 +361,12 @@ static bool make_room(struct table *t, struct lock_set *set, uint64_t hash,
 		struct slot s = { both[i / BUCKET_SLOTS], i % BUCKET_SLOTS };
 		uint64_t key = atomic_load_explicit(&s.bucket->key[s.i],
 						    memory_order_relaxed);
-		uint64_t h = table_hash(t, key);
-		struct bucket *other = table_first(t, h);
+		struct bucket *other = table_first(t, table_hash(t, key));
 		unsigned held = set->n;
 		struct slot to;
 
 		if (other == s.bucket)
-			other = table_second(t, h);
+			other = table_second(t, key);
 		if (other == both[0] || other == both[1] ||
 		    !bucket_match(other, 0) || !lock_bucket(set, t, other))
 			continue;
@@ -344,23 +382,24 @@ static bool make_room(struct table *t, struct lock_set *set, uint64_t hash,
 }
 
 /* Locks held, key is not in the table: a slot for it, already counted. */
-static bool get_slot(struct table *t, struct lock_set *set, uint64_t hash,
-		     uint32_t now_s, uint32_t ageing_s, bool any,
-		     struct slot *s)
+static bool get_slot(struct table *t, struct lock_set *set,
+		     const struct home *home, uint32_t now_s, uint32_t ageing_s,
+		     bool any, struct slot *s)
 {
 	if (reserve_entry(t)) {
-		if (find_free(t, hash, s) || make_room(t, set, hash, s))
+		if (find_free(home, s) || make_room(t, set, home, s))
 			return true;
 		release_entries(t, 1);
 	}
-	return find_oldest(t, hash, now_s, ageing_s, any, s);
+	return find_oldest(home, now_s, ageing_s, any, s);
 }
 
 /* Of a port without a rule. */
 static const struct table_rule no_rule;
 
-static enum learnt learn_new(struct table *t, uint64_t key, uint64_t hash,
-			     uint64_t val, uint32_t now_s, uint32_t ageing_s,
+static enum learnt learn_new(struct table *t, uint64_t key,
+			     const struct home *home, uint64_t val,
+			     uint32_t now_s, uint32_t ageing_s,
 			     const struct table_rule *rule)
 {
 	enum learnt done = LEARNT_NO_ROOM;
@@ -368,17 +407,17 @@ static enum learnt learn_new(struct table *t, uint64_t key, uint64_t hash,
 	struct slot s;
 
 	/* A storm of addresses on a full table must not reach the locks. */
-	if (is_full(t) && !find_oldest(t, hash, now_s, ageing_s, false, &s))
+	if (is_full(t) && !find_oldest(home, now_s, ageing_s, false, &s))
 		return LEARNT_NO_ROOM;
 	if (!reserve_of(t, val & VAL_PORT, rule->limit))
 		return LEARNT_LIMIT;
-	if (!lock_both(&set, t, hash)) {
+	if (!lock_both(&set, t, home)) {
 		count_out(t, val);
 		return LEARNT_NOTHING;
 	}
-	if (find_slot(t, key, hash, &s)) {
+	if (find_slot(home, key, &s)) {
 		done = LEARNT_NOTHING;
-	} else if (get_slot(t, &set, hash, now_s, ageing_s, false, &s)) {
+	} else if (get_slot(t, &set, home, now_s, ageing_s, false, &s)) {
 		slot_take(t, s, key, val);
 		done = LEARNT_NEW;
 	}
@@ -411,18 +450,18 @@ enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
 			uint32_t now_s, uint32_t ageing_s,
 			const struct table_rule *rule)
 {
-	uint64_t hash = table_hash(t, key);
-	uint64_t val, age, next = make_val(hash, port, now_s);
+	struct home home = home_of(t, key);
+	uint64_t val, age, next = make_val(home.tag, port, now_s);
 	struct slot s;
 	bool moved;
 
 	rule = rule ? rule : &no_rule;
 	if (rule->fixed)
-		next = make_val(hash, port, 0) | VAL_STATIC;
-	if (!find_slot(t, key, hash, &s))
-		return learn_new(t, key, hash, next, now_s, ageing_s, rule);
+		next = make_val(home.tag, port, 0) | VAL_STATIC;
+	if (!find_slot(&home, key, &s))
+		return learn_new(t, key, &home, next, now_s, ageing_s, rule);
 	val = atomic_load_explicit(&s.bucket->val[s.i], memory_order_acquire);
-	if (!(val & VAL_VALID) || (val ^ hash) >> VAL_TAG_SHIFT)
+	if (!(val & VAL_VALID) || (val ^ home.tag) & VAL_TAG)
 		return LEARNT_NOTHING; /* in change just now */
 	moved = (val & VAL_PORT) != port;
 	if (val & VAL_STATIC)
@@ -436,18 +475,18 @@ enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
 
 int table_add_static(struct table *t, uint64_t key, uint16_t port)
 {
-	uint64_t hash = table_hash(t, key);
-	uint64_t val = make_val(hash, port, 0) | VAL_STATIC;
+	struct home home = home_of(t, key);
+	uint64_t val = make_val(home.tag, port, 0) | VAL_STATIC;
 	struct lock_set set;
 	struct slot s;
 	int err = 0;
 
-	lock_both_wait(&set, t, hash);
+	lock_both_wait(&set, t, &home);
 	count_in(t, val);
-	if (find_slot(t, key, hash, &s)) {
+	if (find_slot(&home, key, &s)) {
 		count_out(t, atomic_exchange_explicit(&s.bucket->val[s.i], val,
 						      memory_order_acq_rel));
-	} else if (get_slot(t, &set, hash, 0, 0, true, &s)) {
+	} else if (get_slot(t, &set, &home, 0, 0, true, &s)) {
 		slot_take(t, s, key, val);
 	} else {
 		count_out(t, val);
@@ -460,13 +499,14 @@ int table_add_static(struct table *t, uint64_t key, uint16_t port)
 /* Static values are only changed by control: they stay what they are. */
 static int delete (struct table *t, uint64_t key, bool fixed, uint16_t port)
 {
-	uint64_t hash = table_hash(t, key), val;
+	struct home home = home_of(t, key);
+	uint64_t val;
 	struct lock_set set;
 	struct slot s;
 	int err = -ENOENT;
 
-	lock_both_wait(&set, t, hash);
-	if (find_slot(t, key, hash, &s)) {
+	lock_both_wait(&set, t, &home);
+	if (find_slot(&home, key, &s)) {
 		val = slot_val(s);
 		if (fixed && (!(val & VAL_STATIC) || (val & VAL_PORT) != port))
 			err = -ENOENT;

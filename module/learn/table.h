@@ -12,7 +12,7 @@
  *
  *   key  0 vvv mmmmmmmmmmmm   VLAN id, MAC in the order of the wire from the
  *                             lowest byte; 0: the slot is free
- *   val  tttt s v age port    tag, static, valid, seconds, port index;
+ *   val  tttt v age s port    tag, valid, seconds, static, port index;
  *                             0: not (yet, any more) to be used
  *
  * Readers take no lock and write nothing: they find the key, then load the
@@ -35,11 +35,17 @@
  * an entry (flush) forbid such moves for their time; table_walk_begin() says
  * how.
  *
- * The hash is keyed by random numbers of the instance, so nobody outside can
- * choose addresses that fall into one bucket.
+ * The hashes are keyed by random numbers of the instance, so nobody outside can
+ * choose addresses that fall into one bucket. The first bucket comes from a
+ * hash of 32-bit products, which vectors take several of at once (lookup.c);
+ * runs of addresses crowd some buckets with some keys. The second bucket's hash
+ * is better and has keys of its own, so that what is crowded out finds room.
  *
  * Times are seconds, 30 bits of them. Workers' clocks may differ by a little:
  * an age up to AGE_SLACK seconds in the future counts as new.
+ *
+ * Memory: 32 bytes per entry of the capacity. From 65,536 entries on (2 MB) it
+ * is taken as huge pages, where the system grants them, and all at once.
  *
  * Limits: capacity entries. If there are that many, or no slot is to be had,
  * an aged entry of the two buckets is replaced; if there is none, the address
@@ -75,11 +81,11 @@ enum {
 
 /* The parts of a value. */
 #define VAL_PORT 0xffffULL
-#define VAL_AGE_SHIFT 16
+#define VAL_STATIC (1ULL << 16)
+#define VAL_AGE_SHIFT 17
 #define VAL_AGE_MASK ((1ULL << AGE_BITS) - 1)
 #define VAL_AGE (VAL_AGE_MASK << VAL_AGE_SHIFT)
-#define VAL_VALID (1ULL << 46)
-#define VAL_STATIC (1ULL << 47)
+#define VAL_VALID (1ULL << 47)
 #define VAL_TAG_SHIFT 48
 #define VAL_TAG (0xffffULL << VAL_TAG_SHIFT)
 
@@ -95,7 +101,9 @@ struct bucket {
 struct table {
 	struct bucket *buckets; /* const: own mapping */
 	uint64_t mask;		/* const: number of buckets - 1 */
-	uint64_t seed[2];	/* const: random, the second odd */
+	uint64_t off_mask;	/* const: the same in bytes, from the start */
+	uint64_t seed;		/* const: random, for the first bucket */
+	uint64_t seed2[2];	/* const: random, for the second; [1] odd */
 	size_t map_size;	/* const: bytes at buckets */
 	uint32_t capacity;	/* const: entries allowed */
 	bool vlan;		/* const: keys carry the VLAN id */
@@ -180,6 +188,32 @@ uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
 		    bool (*visit)(void *arg, const struct table_entry *entry),
 		    void *arg);
 
+/* Spreads what 32 bits differ in over all of them: odd, bits without order. */
+#define TABLE_MIX 0x9e3779b1U
+
+/* Which bucket is the first, and the tag. lookup.c has it in vectors. */
+static inline uint64_t table_hash(const struct table *t, uint64_t key)
+{
+	uint32_t low = (uint32_t)key + (uint32_t)t->seed;
+	uint32_t high = (uint32_t)(key >> 32) + (uint32_t)(t->seed >> 32);
+	uint64_t hash = (uint64_t)low * high;
+
+	hash = (uint64_t)(uint32_t)(hash ^ hash >> 32) * TABLE_MIX;
+	return hash ^ hash >> 32;
+}
+
+/* The bucket that any bits lead to. */
+static inline struct bucket *table_at(const struct table *t, uint64_t hash)
+{
+	return (struct bucket *)(void *)((char *)t->buckets +
+					 (hash & t->off_mask));
+}
+
+static inline struct bucket *table_first(const struct table *t, uint64_t hash)
+{
+	return table_at(t, hash);
+}
+
 /* Multiplies and folds the halves of the product into one. */
 static inline uint64_t table_fold(uint64_t a, uint64_t b)
 {
@@ -188,23 +222,11 @@ static inline uint64_t table_fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t table_hash(const struct table *t, uint64_t key)
+static inline struct bucket *table_second(const struct table *t, uint64_t key)
 {
-	/* One fold leaves runs of addresses too much alike: with 3 % of the
-	 * seeds some of 256 neighbours found no place in 512 buckets. */
-	uint64_t hash = table_fold(key ^ t->seed[0], t->seed[1]);
+	uint64_t hash = table_fold(key ^ t->seed2[0], t->seed2[1]);
 
-	return table_fold(hash, 0x9e3779b97f4a7c15ULL);
-}
-
-static inline struct bucket *table_first(const struct table *t, uint64_t hash)
-{
-	return &t->buckets[hash & t->mask];
-}
-
-static inline struct bucket *table_second(const struct table *t, uint64_t hash)
-{
-	return &t->buckets[(hash >> 32) & t->mask];
+	return table_at(t, table_fold(hash, 0x9e3779b97f4a7c15ULL));
 }
 
 /* acquire: pairs with slot_take(), the value is not older than the key */
@@ -242,6 +264,13 @@ static inline uint64_t bucket_val(const struct bucket *b, unsigned match)
 				    memory_order_acquire);
 }
 
+/* val is in use and that of an address with this hash: a free slot (key 0) and
+ * a successor's value both fail. */
+static inline bool val_belongs(uint64_t val, uint64_t hash)
+{
+	return !((val ^ (hash | VAL_VALID)) & (VAL_TAG | VAL_VALID));
+}
+
 /* The value of key, 0 if it is not in this bucket. */
 static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 				   uint64_t hash)
@@ -252,8 +281,7 @@ static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 	if (!match)
 		return 0;
 	val = bucket_val(b, match);
-	/* A free slot (key 0) and a successor's value both fail here. */
-	return (val ^ (hash | VAL_VALID)) & (VAL_TAG | VAL_VALID) ? 0 : val;
+	return val_belongs(val, hash) ? val : 0;
 }
 
 /* What table_alive() compares ages with. */

@@ -102,6 +102,45 @@ static void ages(void **state)
 	ops->destroy(l);
 }
 
+/* One comparison tells most ages: it must be right where ageing reaches back to
+ * before the clock began, where 30 bits of seconds wrap, and for static
+ * addresses, whose age does not count. */
+static void ages_at_any_time(void **state)
+{
+	enum { WRAP = 1 << AGE_BITS };
+	static const uint32_t times[] = {
+		0,	    20,	       299,	 300,  5000,
+		WRAP - 317, WRAP - 16, WRAP - 1, WRAP, WRAP + 299,
+	};
+	uint32_t before = now_s;
+
+	for (unsigned i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		for (uint32_t age = 0; age < 320 && age <= times[i];
+		     age += age > 20 && age < 280 ? 40 : 1) {
+			struct learn *l = made(json_pack("{s:i, s:i}",
+							 "ageing_s", 300,
+							 "entries", 16));
+
+			assert_int_equal(fdb_add(l, "02:00:00:00:ff:01", "p3",
+						 NULL),
+					 0);
+			now_s = times[i] - age;
+			one(l, 1, 99, 10);
+			now_s = times[i];
+			assert_int_equal(one(l, 2, 10, 20),
+					 age < 300 ? to(1) : UNKNOWN);
+			assert_int_equal(one(l, 2, 0xff01, 20), to(3));
+			assert_int_equal(one(l, 2, 30, 20), UNKNOWN);
+			/* What is static stays where it is. */
+			one(l, 4, 20, 0xff01);
+			one(l, 3, 20, 0xff01);
+			assert_int_equal(one(l, 2, 0xff01, 20), to(3));
+			ops->destroy(l);
+		}
+	}
+	now_s = before;
+}
+
 static void never_ages_with_zero(void **state)
 {
 	struct learn *l = made(json_pack("{s:i}", "ageing_s", 0));
@@ -382,24 +421,27 @@ static void holds_a_million(void **state)
 	ops->destroy(l);
 }
 
-/* Keys with the same hash, and so the same buckets and tag: as many as two
- * buckets hold are told apart, the next one is not learnt. */
+/* Keys with the same two buckets: as many as these hold are told apart, the
+ * next one is not learnt. */
 static void tells_colliding_addresses_apart(void **state)
 {
 	struct learn *l = made(json_pack("{s:i}", "entries", 16));
 	struct table *t = atomic_load(&l->table);
 	uint32_t same[64], n = 0;
-	uint64_t first = 0;
+	struct bucket *both[2] = { NULL, NULL };
 
 	for (uint32_t i = 0; n < 20; i++) {
-		uint64_t key = 0, h;
+		uint64_t key = 0;
+		struct bucket *first, *second;
 
 		put_mac((uint8_t *)&key, i);
-		h = table_hash(t, key);
-		if (!i)
-			first = h;
-		if ((table_first(t, h) == table_first(t, first) &&
-		     table_second(t, h) == table_second(t, first)))
+		first = table_first(t, table_hash(t, key));
+		second = table_second(t, key);
+		if (!i) {
+			both[0] = first;
+			both[1] = second;
+		}
+		if (first == both[0] && second == both[1])
 			same[n++] = i;
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -520,6 +562,7 @@ int main(void)
 		cmocka_unit_test(every_packet_of_a_batch_counts),
 		cmocka_unit_test(moves),
 		cmocka_unit_test(ages),
+		cmocka_unit_test(ages_at_any_time),
 		cmocka_unit_test(never_ages_with_zero),
 		cmocka_unit_test(clocks_may_differ),
 		cmocka_unit_test(refreshes_once_a_second),
