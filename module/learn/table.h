@@ -47,7 +47,8 @@
  * Memory: 32 bytes per entry of the capacity. From 65,536 entries on (2 MB) it
  * is taken as huge pages, where the system grants them, and all at once.
  *
- * Limits: capacity entries. If there are that many, or no slot is to be had,
+ * Limits: capacity entries. If there are that many, or no slot is to be had
+ * (that happened to one address in one of 200 tables of a million, just full),
  * an aged entry of the two buckets is replaced; if there is none, the address
  * is not learnt. Fresh entries are never pushed out by learning, so that a
  * storm of made-up addresses cannot turn the switch into a hub for others.
