@@ -214,13 +214,9 @@ static int register_port(struct device *d, int fd, struct request *q)
 		return -EBUSY;
 	if (q->odd)
 		return refuse_register(q);
-	if (q->csb) {
-		err = reg->nr_flags & NR_EXCLUSIVE ? 0 : -EINVAL;
-		if (err) {
-			q->csb->nro_opt.nro_status = EINVAL;
-			return err;
-		}
-	}
+	err = q->csb ? csb_wish_ok(q->csb, reg->nr_flags) : 0;
+	if (err)
+		return err;
 	params = register_params(q, reg);
 	if (q->offsets)
 		offsets_params(params, q->offsets);

@@ -355,6 +355,8 @@ void sleeper_forked(void);
 void sleeper_nap(int h, uint64_t ns);
 
 /* ---- kloop.c: 0 or -errno. */
+/* What can be said of the option before the port is there. */
+int csb_wish_ok(struct nmreq_opt_csb *csb, uint64_t flags);
 /* The rings' indexes go to the program's arrays. */
 int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb);
 int kloop_start(struct device *d, int fd, struct request *q);
