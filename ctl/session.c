@@ -591,6 +591,7 @@ static int netmap(struct call *call, struct glen_error *error)
 	};
 	int err = nm_request(call->d->netmap, &nm, error);
 
+	c->n_fds = nm.n_fds;
 	if (err)
 		return err;
 	call->result = nm.result;

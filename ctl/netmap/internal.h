@@ -19,7 +19,12 @@ enum {
 	NM_SLOTS = 1024, /* per ring, unless asked for */
 	NM_EXTRA_MAX = 128 * 4096,
 	NM_OPENS_MAX = 1 << 16,
+	NM_PIPES_MAX = 64,   /* of one parent */
+	NM_VALE_PORTS = 252, /* of one switch, as far as netmap adds to it */
+	NM_VALE_PART = 15,   /* characters of a port's name */
 };
+
+#define NM_IDLE_SWITCH "netmap.idle"
 
 /* A region, by number. */
 struct nm_mem {
@@ -40,10 +45,22 @@ struct nm_port {
 	struct nm_port *next;
 	struct nm *nm;
 	enum nm_kind kind;
-	char name[NETMAP_REQ_IFNAMSIZ]; /* "": gone, its opens are closed */
+	char name[NETMAP_REQ_IFNAMSIZ]; /* of a pipe: its master's */
+	/* VALE: "switch:port" in glen's names; "": attached to no switch. */
+	char full[GLEN_NAME_MAX + 1];
+	char attached[NETMAP_REQ_IFNAMSIZ]; /* persistent: "valeX:name" */
 	uid_t uid;
-	unsigned refs; /* opens, children and whoever looks at it now */
-	bool stopping; /* its ports of switches are closed by us */
+	unsigned refs;	   /* opens, children and whoever looks at it now */
+	bool hidden;	   /* nobody finds it: gone, or its open's own */
+	bool persistent;   /* has a reference for that */
+	bool made_by_pipe; /* made for its pipes, and goes with them */
+	bool stopping;	   /* its ports of switches are closed by us */
+	bool swap;	   /* packets move by reference in its region */
+	struct nm_port *parent; /* of a pipe; referenced */
+	unsigned n_pipes;
+	/* The open that made it wants offsets; all 0: none does. */
+	uint32_t offset_max, offset_first;
+	uint64_t offset_mask;
 	struct nm_mem *mem;
 	/* Const. */
 	uint16_t n[NMW_KINDS];
@@ -66,8 +83,9 @@ struct nm_open {
 	struct nm *nm;
 	struct loop_source source; /* P */
 	int fd;
-	uint64_t dev, ino;    /* of H */
-	struct nm_port *port; /* NULL: not bound */
+	uint64_t dev, ino;		/* of H */
+	struct nm_port *port;		/* NULL: not bound */
+	char name[NETMAP_REQ_IFNAMSIZ]; /* as it was asked for */
 	unsigned index, end;
 	struct nmw_bind bind;
 	uint32_t mode, ringid;
@@ -88,6 +106,17 @@ struct nm {
 	struct nm_port *ports;
 	struct nm_mem *mems;
 	uint16_t last_mem;
+	uint64_t n_odd; /* names that glen would not allow, ever */
+	/* By nr_bridge_idx: names of switches, "" where there is none. */
+	char bridges[SWITCHES_MAX][PORT_NAME_SIZE];
+	struct nm_attached *attached;
+};
+
+/* An interface of the host that VALE_ATTACH made a port. */
+struct nm_attached {
+	struct nm_attached *next;
+	char full[GLEN_NAME_MAX + 1];
+	bool polling;
 };
 
 /* What a request says, in netmap's words. */
@@ -101,6 +130,9 @@ struct nm_req {
 	uint32_t tx_slots, rx_slots, extra_bufs;
 	bool interface; /* there is one of that name, for the caller */
 	bool extmem;
+	bool swap;
+	bool offsets; /* and what of it */
+	uint32_t offset_max, offset_first, offset_bits;
 };
 
 /* request.c */
@@ -124,15 +156,21 @@ uint64_t nm_mem_size(const struct nm_mem *mem);
 /* open.c */
 
 int nm_open_make(struct nm *nm, struct nm_call *call, struct glen_error *error);
-/* The open whose H came with the call. -EBADF. */
-int nm_open_of(struct nm *nm, const struct nm_call *call, struct nm_open **open,
+/* The open whose H came with the call, which is closed. -EBADF. */
+int nm_open_of(struct nm *nm, struct nm_call *call, struct nm_open **open,
 	       struct glen_error *error);
 /* Unbinds and frees it. */
 void nm_open_close(struct nm_open *o);
 
 /* port.c */
 
+const char *nm_kind_name(enum nm_kind kind);
+/* By its name, also that on a switch, or that of the other end of a pipe. */
 struct nm_port *nm_port_find(struct nm *nm, const char *name);
+/* Is there one, which the caller may use? 0, -ENXIO or -EACCES. One more
+ * reference. */
+int nm_port_look(struct nm *nm, const struct nm_req *req, struct nm_port **port,
+		 struct glen_error *error);
 /* A new port with one reference; takes mem's. */
 struct nm_port *nm_port_make(struct nm *nm, enum nm_kind kind, const char *name,
 			     struct nm_mem *mem);
@@ -140,6 +178,32 @@ void nm_port_put(struct nm_port *p);
 /* The port that a request means, made if there is none. -ENXIO: no name. */
 int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 		struct glen_error *error);
+/* "valeX:name" and no more. */
+bool nm_is_vale(const char *name);
+/* What a persistent port's netmap_if says of rings; clamps wishes. */
+void nm_port_shape(struct nm_port *p, const struct nm_req *req);
+
+/* start.c */
+
+/* Makes window and ports of switches, or ends them. */
+int nm_port_start(struct nm_port *p, struct glen_error *error);
+void nm_port_stop(struct nm_port *p);
+
+/* pipe.c */
+
+/* The end that a name means: 0, 1, or -1 if it is no pipe's. */
+int nm_pipe_end(const char *name);
+int nm_pipe_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
+		struct glen_error *error);
+/* An open of an end came to a window that is there already, or the end's last
+ * one went. */
+void nm_pipe_first(struct nm_port *p, unsigned end);
+void nm_pipe_last(struct nm_port *p, unsigned end);
+/* Wakes the opens of the other end. */
+void nm_pipe_relay(struct nm_open *o);
+
+/* bind.c */
+
 /* Binds an open; the port is started if it is its first. */
 int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 		 struct glen_error *error);
@@ -149,5 +213,33 @@ void nm_port_unbind(struct nm_open *o);
 
 int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error);
 int nm_attach(struct nm *nm, struct nm_call *call, struct glen_error *error);
+
+/* info.c */
+
+int nm_info(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_pools(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_hdr_set(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_hdr_get(struct nm *nm, struct nm_call *call, struct glen_error *error);
+
+/* vale.c */
+
+int nm_vale_list(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_vale_newif(struct nm *nm, struct nm_call *call,
+		  struct glen_error *error);
+int nm_vale_delif(struct nm *nm, struct nm_call *call,
+		  struct glen_error *error);
+
+/* attach.c */
+
+int nm_vale_attach(struct nm *nm, struct nm_call *call,
+		   struct glen_error *error);
+int nm_vale_detach(struct nm *nm, struct nm_call *call,
+		   struct glen_error *error);
+int nm_vale_polling(struct nm *nm, struct nm_call *call,
+		    struct glen_error *error);
+/* Persistent ports and attached interfaces end. */
+void nm_vale_forget(struct nm *nm);
+/* True if an interface of this name is attached to a switch. */
+bool nm_is_attached(struct nm *nm, const char *ifname);
 
 #endif

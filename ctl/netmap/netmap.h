@@ -37,7 +37,7 @@ struct nm_call {
 	const char *method; /* "netmap." is in front */
 	json_t *params;	    /* borrowed; NULL: none */
 	uid_t uid;	    /* who asks */
-	const int *fds;	    /* that came along, borrowed */
+	int *fds;	    /* that came along; taken from the end */
 	unsigned n_fds;
 	json_t *result; /* new; taken by the caller */
 	int out[2];	/* descriptors for the answer, borrowed */

@@ -86,6 +86,8 @@ static void on_p(void *arg, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ||
 	    (events & EPOLLIN && !eat(o)))
 		nm_open_close(o);
+	else if (o->port && o->port->kind == NM_PIPE)
+		nm_pipe_relay(o);
 }
 
 int nm_open_make(struct nm *nm, struct nm_call *call, struct glen_error *error)
@@ -136,7 +138,7 @@ err_free:
 	return err;
 }
 
-int nm_open_of(struct nm *nm, const struct nm_call *call, struct nm_open **open,
+int nm_open_of(struct nm *nm, struct nm_call *call, struct nm_open **open,
 	       struct glen_error *error)
 {
 	int domain = 0;
@@ -149,6 +151,10 @@ int nm_open_of(struct nm *nm, const struct nm_call *call, struct nm_open **open,
 	    domain == AF_UNIX && !fstat(call->fds[0], &st))
 		for (struct nm_open *o = nm->opens; o; o = o->next)
 			if (o->ino == st.st_ino && o->dev == st.st_dev) {
+				/* At once: it would keep the open alive. What
+				 * waits in it is from us. */
+				close(call->fds[0]);
+				call->n_fds = 0;
 				*open = o;
 				return 0;
 			}

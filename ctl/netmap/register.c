@@ -5,8 +5,6 @@
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
 
-static const char *const kinds[] = { "vale", "pipe", "nic", "monitor", "null" };
-
 static json_t *bound(const struct nm_open *o)
 {
 	const struct nm_port *p = o->port;
@@ -15,7 +13,7 @@ static json_t *bound(const struct nm_open *o)
 	unsigned end = o->end;
 	json_t *object = json_pack(
 		"{sb ss ss si si si si si si si si si si si si}", "bound", 1,
-		"kind", kinds[p->kind], "name", p->name, "end", (int)end,
+		"kind", nm_kind_name(p->kind), "name", o->name, "end", (int)end,
 		"open", (int)o->index, "n_tx", (int)nmw_n(l, end, NMW_TX),
 		"n_rx", (int)nmw_n(l, end, NMW_RX), "n_host_tx",
 		(int)nmw_n(l, end, NMW_HOST_TX), "n_host_rx",
@@ -88,7 +86,8 @@ int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 		"name",	     "mode",	      "ringid",	       "flags",
 		"mem_id",    "tx_rings",      "rx_rings",      "tx_slots",
 		"rx_slots",  "host_tx_rings", "host_rx_rings", "extra_bufs",
-		"interface", "offsets",	      "extmem",	       NULL
+		"interface", "offsets",	      "extmem",	       "swap",
+		NULL
 	};
 	struct nm_port *p = NULL;
 	struct nm_open *o;
@@ -100,6 +99,10 @@ int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 		err = error_set(error, -EBUSY,
 				"this descriptor is bound to port %s already",
 				o->port->name);
+	if (!err && req.extmem)
+		err = error_set(error, -EOPNOTSUPP,
+				"option EXTMEM: glen's regions cannot lie in a "
+				"program's own memory");
 	err = err ?: nm_port_get(nm, &req, &p, error);
 	if (err)
 		return err;

@@ -9,6 +9,34 @@
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
 
+/* Option OFFSETS. */
+static int read_offsets(json_t *o, struct nm_req *req, struct glen_error *error)
+{
+	static const char *const keys[] = { "max_offset", "initial_offset",
+					    "offset_bits", "min_gap", NULL };
+	long max = 0, first = 0, bits = 0, gap = 0;
+	int err;
+
+	if (!o || json_is_null(o))
+		return 0;
+	err = params_check(o, keys, error);
+	err = err   ?:
+		      params_int(o, "max_offset", 0, 0, NM_BUF_SIZE - 64, &max,
+				 error);
+	err = err ?: params_int(o, "initial_offset", 0, 0, max, &first, error);
+	err = err ?: params_int(o, "offset_bits", 0, 0, 64, &bits, error);
+	err = err ?: params_int(o, "min_gap", 0, 0, NM_BUF_SIZE, &gap, error);
+	if (!err && bits && bits < 16 && max >> bits)
+		err = error_set(error, -EINVAL,
+				"an offset of %ld does not fit %ld bits", max,
+				bits);
+	req->offsets = true;
+	req->offset_max = max;
+	req->offset_first = first;
+	req->offset_bits = bits;
+	return err;
+}
+
 int nm_req_read(const struct nm_call *call, const char *const *keys,
 		struct nm_req *req, struct glen_error *error)
 {
@@ -38,6 +66,7 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 		req->n[k] = err ? 0 : n;
 	}
 	err = err ?: params_bool(p, "interface", false, &req->interface, error);
+	err = err ?: params_bool(p, "swap", false, &req->swap, error);
 	if (err)
 		return err;
 	if (name && strlen(name) >= sizeof(req->name))
@@ -54,7 +83,7 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 	req->tx_slots = tx;
 	req->rx_slots = rx;
 	req->extmem = json_object_get(p, "extmem");
-	return 0;
+	return read_offsets(json_object_get(p, "offsets"), req, error);
 }
 
 static const struct {
@@ -65,6 +94,16 @@ static const struct {
 	{ "netmap.open", nm_open_make },
 	{ "netmap.register", nm_register },
 	{ "netmap.attach", nm_attach },
+	{ "netmap.info", nm_info },
+	{ "netmap.pools", nm_pools },
+	{ "netmap.port_hdr_set", nm_hdr_set },
+	{ "netmap.port_hdr_get", nm_hdr_get },
+	{ "netmap.vale_list", nm_vale_list },
+	{ "netmap.vale_newif", nm_vale_newif },
+	{ "netmap.vale_delif", nm_vale_delif },
+	{ "netmap.vale_attach", nm_vale_attach },
+	{ "netmap.vale_detach", nm_vale_detach },
+	{ "netmap.vale_polling", nm_vale_polling },
 };
 
 /* What hung up before a request came is closed before it is answered: whoever
@@ -138,6 +177,7 @@ void nm_destroy(struct nm *nm)
 		return;
 	while (nm->opens)
 		nm_open_close(nm->opens);
+	nm_vale_forget(nm);
 	loop_del(nm->main, &nm->source);
 	loop_fini(&nm->loop);
 	free(nm);

@@ -183,11 +183,17 @@ static void init_rings(struct port *port, struct netmap_port *p)
 	const struct shm_common c = {
 		.peer = &p->peer,
 		.member = &w->member,
+		/* Drivers, which would hold buffers, are never members. */
+		.region = r->swap ? w->member.region : NULL,
 		.bufs = region->bufs,
 		.n_bufs = region->n_bufs,
 		.buf_size = region->buf_size,
 		.vnet_hdr_len = r->vnet_hdr_len,
 		.swap = r->swap,
+		.offsets = w->offset_mask,
+		.placed = w->offset_mask,
+		.offset_max = w->offset_max,
+		.offset_mask = w->offset_mask,
 	};
 	struct shm_ring ring;
 

@@ -42,8 +42,9 @@ struct netmap_window {
 	int fd;
 	uint8_t *base;
 	struct region_member member;
-	uint32_t offset_max;  /* of a packet in its buffer; 0: none */
-	uint64_t offset_mask; /* bits of slot.ptr that say so */
+	uint32_t offset_max;   /* of a packet in its buffer; 0: none */
+	uint32_t offset_first; /* that slots begin with */
+	uint64_t offset_mask;  /* bits of slot.ptr that say so */
 };
 
 /* What a window is made of. */
@@ -59,6 +60,10 @@ struct netmap_window_config {
 int netmap_window_create(const struct netmap_window_config *config,
 			 struct netmap_window **window,
 			 struct glen_error *error);
+/* Of a fresh one: packets begin where slots say, at most max bytes behind the
+ * start of their buffers; at first. mask: the bits of slot.ptr that say so. */
+void netmap_window_offsets(struct netmap_window *w, uint32_t max,
+			   uint32_t first, uint64_t mask);
 /* No port has rings of it any more. NULL is fine. */
 void netmap_window_destroy(struct netmap_window *w);
 

@@ -22,10 +22,11 @@ static struct netmap_window *window_of(struct region_member *m)
 	return (void *)((char *)m - offsetof(struct netmap_window, member));
 }
 
-/* region_member's: names all buffers in the window's rings. */
-static void scan(struct region_member *m)
+/* Calls f for each slot of all rings. */
+static void each_slot(struct netmap_window *w,
+		      void (*f)(struct netmap_window *w,
+				struct netmap_slot *slot))
 {
-	const struct netmap_window *w = window_of(m);
 	const struct nm_window *l = &w->layout;
 	unsigned line = 0;
 
@@ -37,10 +38,35 @@ static void scan(struct region_member *m)
 				uint32_t slots = nmw_slots(l, end, k);
 
 				for (uint32_t s = 0; s < slots; s++)
-					region_seen(m,
-						    slot_buf(slot_load(
-							    &ring->slot[s])));
+					f(w, &ring->slot[s]);
 			}
+}
+
+static void see(struct netmap_window *w, struct netmap_slot *slot)
+{
+	region_seen(&w->member, slot_buf(slot_load(slot)));
+}
+
+/* region_member's: names all buffers in the window's rings. */
+static void scan(struct region_member *m)
+{
+	each_slot(window_of(m), see);
+}
+
+static void begin_at(struct netmap_window *w, struct netmap_slot *slot)
+{
+	slot->ptr = w->offset_first;
+}
+
+void netmap_window_offsets(struct netmap_window *w, uint32_t max,
+			   uint32_t first, uint64_t mask)
+{
+	w->offset_max = max;
+	w->offset_first = first;
+	w->offset_mask = mask;
+	for (unsigned line = 0; line < w->layout.lines; line++)
+		nmw_ring(&w->layout, w->base, line)->offset_mask = mask;
+	each_slot(w, begin_at);
 }
 
 static int map(struct netmap_window *w, struct glen_error *error)

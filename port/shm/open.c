@@ -400,12 +400,15 @@ static void init_rings(struct shm_port *shm, unsigned i)
 	const struct shm_common c = {
 		.peer = &shm->peer,
 		.member = &shm->member,
+		.region = shm->member.region,
 		.bufs = shm->bufs,
 		.n_bufs = l->n_bufs,
 		.buf_size = l->buf_size,
 		.vnet_hdr_len = shm->vnet_hdr_len,
 		.swap = shm->swap,
 		.offsets = l->offsets,
+		.offset_max = l->offsets ? l->buf_size - 1 : 0,
+		.offset_mask = l->offsets ? LAYOUT_OFFSET_MASK : 0,
 	};
 	struct shm_ring ring = {
 		.ring = (void *)(window + layout_tx_ring(l, i)),

@@ -32,6 +32,7 @@ void shm_in_init(struct shm_in *r, const struct shm_common *c,
 	r->vnet_hdr_len = c->vnet_hdr_len;
 	r->swap = c->swap;
 	r->offsets = c->offsets;
+	r->offset_mask = c->offset_mask;
 	r->cur = r->seen = r->saved->tx_cur & r->mask;
 	/* Not a value that the client answered for an earlier glend. */
 	r->arm_value = (uint32_t)worker_clock();
@@ -55,10 +56,16 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 	r->n_bufs = c->n_bufs;
 	r->buf_size = c->buf_size;
 	r->slot_max = c->buf_size < UINT16_MAX ? c->buf_size : UINT16_MAX;
-	r->region = c->member->region;
+	/* Whole blocks of 64 bytes fit behind any offset. */
+	if (c->placed)
+		r->slot_max = (r->slot_max - c->offset_max) & ~63U;
+	r->region = c->region;
 	r->member = c->member->id;
 	r->swap = c->swap;
 	r->offsets = c->offsets;
+	r->placed = c->placed;
+	r->offset_max = c->offset_max;
+	r->offset_mask = c->offset_mask;
 	r->vnet_hdr_len = c->vnet_hdr_len;
 	tail = r->saved->rx_published & r->mask;
 	head = shm_load32(&r->atok->head) & r->mask;

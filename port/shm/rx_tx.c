@@ -37,9 +37,9 @@ static bool take_vnet_hdr(struct batch *b, unsigned i, uint32_t hdr_len)
 }
 
 /* Where the packet of slot at begins in its buffer. */
-static inline uint32_t offset_of(const struct netmap_slot *slot)
+static inline uint64_t offset_of(const struct netmap_slot *slot, uint64_t mask)
 {
-	return shm_load64(&slot->ptr) & LAYOUT_OFFSET_MASK;
+	return shm_load64(&slot->ptr) & mask;
 }
 
 /* A chain of slots as far as it has been published. */
@@ -65,7 +65,7 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 		uint32_t at = (r->cur + first + c->slots) & r->mask;
 		uint64_t w = slot_load(&r->slots[at]);
 		uint32_t len = slot_len(w), buf = slot_buf(w);
-		uint32_t off = r->offsets ? offset_of(&r->slots[at]) : 0;
+		uint64_t off = offset_of(&r->slots[at], r->offset_mask);
 
 		if (bad_buf(buf, r->n_bufs)) {
 			port_break(in->port,
@@ -161,7 +161,8 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 		const uint8_t *p = bufs + (size_t)buf * buf_size;
 
 		if (offsets) {
-			uint32_t off = offset_of(&slots[at & mask]);
+			uint64_t off = offset_of(&slots[at & mask],
+						 r->offset_mask);
 
 			odd |= off > buf_size - len;
 			p += off;
@@ -460,7 +461,7 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 						   uint64_t *bytes)
 {
 	bool swap = r->swap && ctx->from && ctx->from->region == r->region;
-	uint32_t most = r->offsets ? r->buf_size - 1 : 0;
+	uint32_t most = r->offset_max;
 	uint64_t sum = 0;
 
 	for (unsigned k = 0; k < n; k++, start++) {
@@ -469,11 +470,17 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 		uint16_t flags = 1 << NS_PORT_SHIFT;
 		unsigned i = list[k];
 		uint32_t len = b->len[i];
-		uint64_t at = UINT64_MAX, offset = 0;
+		uint64_t at = UINT64_MAX, offset = 0, ptr = 0;
 
 		if (bad_buf(buf, r->n_bufs) ||
 		    (r->region && region_held(r->region, buf)))
 			return false;
+		if (r->placed) {
+			ptr = shm_load64(&slot->ptr);
+			offset = ptr & r->offset_mask;
+			if (offset > r->offset_max)
+				return false;
+		}
 		if (swap)
 			at = region_take_packet(ctx, b, i, r->member, &buf,
 						most);
@@ -481,11 +488,13 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 			offset = at - (uint64_t)buf * r->buf_size;
 			flags |= NS_BUF_CHANGED;
 		} else {
-			write_packet(r->bufs + (size_t)buf * r->buf_size, b, i,
-				     len);
+			write_packet(r->bufs + (size_t)buf * r->buf_size +
+					     offset,
+				     b, i, len);
 		}
 		if (r->offsets)
-			shm_store64(&slot->ptr, offset);
+			shm_store64(&slot->ptr,
+				    (ptr & ~r->offset_mask) | offset);
 		sum += len;
 		slot_store(slot, slot_word(buf, len, flags));
 	}
@@ -501,12 +510,21 @@ struct cursor {
 	uint32_t frags; /* slots of the packet */
 	uint32_t used;	/* bytes in this slot */
 	uint32_t buf;
+	uint32_t offset; /* of the packet in it */
 };
 
 static bool cursor_open(struct cursor *c)
 {
-	c->buf = slot_buf(slot_load(&c->r->slots[c->slot & c->r->mask]));
+	const struct netmap_slot *slot = &c->r->slots[c->slot & c->r->mask];
+	uint64_t offset = 0;
+
+	c->buf = slot_buf(slot_load(slot));
 	c->used = 0;
+	if (c->r->placed)
+		offset = offset_of(slot, c->r->offset_mask);
+	if (offset > c->r->offset_max)
+		return false;
+	c->offset = offset;
 	return !bad_buf(c->buf, c->r->n_bufs) &&
 	       !(c->r->region && region_held(c->r->region, c->buf));
 }
@@ -515,7 +533,7 @@ static void cursor_close(struct cursor *c)
 {
 	uint16_t flags = c->frags << NS_PORT_SHIFT;
 
-	if (c->r->offsets)
+	if (c->r->offsets && !c->r->placed)
 		shm_store64(&c->r->slots[c->slot & c->r->mask].ptr, 0);
 	if (c->left)
 		flags |= NS_MOREFRAG;
@@ -538,7 +556,7 @@ static bool cursor_put(struct cursor *c, const uint8_t *src, uint32_t len)
 		}
 		n = n < len ? n : len;
 		copy_bytes(c->r->bufs + (size_t)c->buf * c->r->buf_size +
-				   c->used,
+				   c->offset + c->used,
 			   src, n);
 		c->used += n;
 		src += n;

@@ -93,6 +93,7 @@ struct shm_in {
 	bool discard;	       /* in the middle of a chain too long */
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
+	uint64_t offset_mask;  /* in these bits; 0 without offsets */
 };
 
 /* Egress: the client's RX ring. */
@@ -105,12 +106,15 @@ struct shm_out {
 	struct shm_saved_ring *saved;
 	uint32_t mask;
 	uint32_t n_bufs, buf_size;
-	uint32_t vnet_hdr_len;		   /* netmap: control may change it */
-	uint32_t slot_max;		   /* bytes: a length has 16 bits */
-	bool swap;			   /* takes packets' buffers */
-	bool offsets;			   /* slot->ptr says where they begin */
-	uint16_t member;		   /* number in region */
-	struct region *region;		   /* NULL: its own */
+	uint32_t vnet_hdr_len; /* netmap: control may change it */
+	uint32_t slot_max;     /* bytes: a length has 16 bits */
+	bool swap;	       /* takes packets' buffers */
+	bool offsets;	       /* slot->ptr says where they begin */
+	bool placed;	       /* the client says where they shall */
+	uint32_t offset_max;   /* how far behind a buffer's start */
+	uint64_t offset_mask;  /* as of the ingress */
+	uint16_t member;       /* number in region */
+	struct region *region; /* NULL: its own */
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
 	uint32_t consumed;
 	uint32_t kicked;
@@ -120,9 +124,13 @@ struct shm_out {
 struct shm_common {
 	struct shm_peer *peer;
 	const struct region_member *member;
+	struct region *region; /* NULL: nobody else's buffers come into rings */
 	uint8_t *bufs;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
 	bool swap, offsets;
+	bool placed; /* of offsets: packets are put where slots say */
+	uint32_t offset_max;
+	uint64_t offset_mask;
 };
 
 /* One ring, for the same. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# test_raw.py - netmap ports as glend offers them, without the library.
+# test_netmap.py - netmap ports as glend offers them, without the library.
 import errno
 import os
 import time
