@@ -94,7 +94,7 @@ int handle_fail(struct handle *h, int code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(pcap_geterr(h->outer), PCAP_ERRBUF_SIZE, format, args);
+	vsnprintf(REAL(pcap_geterr)(h->outer), PCAP_ERRBUF_SIZE, format, args);
 	va_end(args);
 	return code;
 }
@@ -114,7 +114,7 @@ pcap_t *handle_create(const char *device, char *errbuf)
 	if (!h)
 		goto err_memory;
 	h->name = strdup(device + strlen(PREFIX));
-	h->outer = pcap_open_dead(DLT_EN10MB, SNAPLEN_MAX);
+	h->outer = REAL(pcap_open_dead)(DLT_EN10MB, SNAPLEN_MAX);
 	if (!h->name || !h->outer)
 		goto err_free;
 	h->break_fd = h->poll_fd = h->ready_fd = -1;
@@ -197,8 +197,9 @@ int handle_activate(struct handle *h)
 	h->slots = config.slots;
 	if (traffic_init(h))
 		goto err_port;
-	h->inner = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, h->snaplen,
-							(u_int)h->precision);
+	h->inner = REAL(
+		pcap_open_dead_with_tstamp_precision)(DLT_EN10MB, h->snaplen,
+						      (u_int)h->precision);
 	if (!h->inner) {
 		handle_fail(h, PCAP_ERROR, "out of memory");
 		goto err_traffic;

@@ -47,7 +47,7 @@ EXPORT pcap_t *pcap_open_live(const char *device, int snaplen, int promisc,
 	h->timeout_ms = timeout_ms;
 	if (!handle_activate(h))
 		return p;
-	memcpy(errbuf, pcap_geterr(p), PCAP_ERRBUF_SIZE);
+	memcpy(errbuf, REAL(pcap_geterr)(p), PCAP_ERRBUF_SIZE);
 	errbuf[PCAP_ERRBUF_SIZE - 1] = '\0';
 	handle_destroy(h);
 	return NULL;
@@ -198,7 +198,7 @@ EXPORT int pcap_bufsize(pcap_t *p)
 /* The program gets the reason from the pcap_t that it knows. */
 static void pass_error(struct handle *h)
 {
-	handle_fail(h, 0, "%s", pcap_geterr(h->inner));
+	handle_fail(h, 0, "%s", REAL(pcap_geterr)(h->inner));
 }
 
 EXPORT int pcap_compile(pcap_t *p, struct bpf_program *program,

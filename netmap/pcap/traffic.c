@@ -12,6 +12,7 @@
 
 #include "lib/port.h"
 #include "netmap/pcap/handle.h"
+#include "netmap/pcap/real.h"
 
 enum {
 	RING = 0, /* our ports have one ring pair */
@@ -114,7 +115,7 @@ static inline bool wanted(struct handle *h, const struct glen_packet *p,
 {
 	const struct bpf_insn *filter = h->filter.bf_insns;
 
-	if (filter && !bpf_filter(filter, p->data, p->len, p->len))
+	if (filter && !REAL(bpf_filter)(filter, p->data, p->len, p->len))
 		return false;
 	hdr->ts = h->stamp;
 	hdr->len = p->len;
@@ -294,7 +295,7 @@ int traffic_filter(struct handle *h, const struct bpf_program *filter)
 	size_t size = filter->bf_len * sizeof(struct bpf_insn);
 	struct bpf_insn *copy;
 
-	if (!bpf_validate(filter->bf_insns, (int)filter->bf_len))
+	if (!REAL(bpf_validate)(filter->bf_insns, (int)filter->bf_len))
 		return handle_fail(h, PCAP_ERROR, "BPF program is not valid");
 	copy = malloc(size);
 	if (!copy)

@@ -401,6 +401,21 @@ def test_list(glend, tmp_path):
     assert run(nobody, "tcpdump", "-D").stdout == plain
 
 
+@needs("tcpdump")
+def test_glen_run(glend):
+    """glen-run preloads the library, beside that for netmap."""
+    glend.rpc("switch.add", switch="sw0")
+    done = subprocess.run([glen.binary("glen-run"), "tcpdump", "-D"],
+                          env=glend.env, text=True, stdout=subprocess.PIPE,
+                          check=True, timeout=60)
+    assert "glen:sw0:pcap" in done.stdout
+    done = subprocess.run(
+        [glen.binary("glen-run"), glen.binary("pcap_program"), "receive",
+         "glen:sw0:a", "glen:sw0:b"], env=glend.env, text=True,
+        capture_output=True, check=False, timeout=60)
+    assert not done.returncode, done.stderr
+
+
 @needs("tcpdump", "ping")
 def test_other_devices(glend, netns, tmp_path):
     """Loopback and a veth pair are libpcap's, to the last detail."""

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// main.c - glen-run: runs a program that is written for netmap on glen.
+// main.c - glen-run: runs a program for netmap or libpcap on glen.
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -27,8 +27,6 @@ enum {
 	EXIT_NOT_FOUND = 127,
 	START_MS = 15000, /* for a private glend to listen */
 };
-
-static const char library[] = "libglen-netmap.so";
 
 /* A glend of our own. */
 struct own_glend {
@@ -60,7 +58,9 @@ static void usage(FILE *to)
 	      "\n"
 	      "Runs a program that is written for netmap: its /dev/netmap is "
 	      "a port of glend,\n"
-	      "switches are those that glenctl shows.\n"
+	      "switches are those that glenctl shows. A program for libpcap "
+	      "may use the device\n"
+	      "glen:SWITCH:PORT.\n"
 	      "\n"
 	      "  -s, --socket PATH  glend's control socket (default: "
 	      "$GLEN_SOCKET, else as\n"
@@ -109,16 +109,41 @@ static bool find_file(char *path, const char *const *places, unsigned n)
 	return false;
 }
 
-static bool find_library(char *path)
+/* What is to be preloaded, as LD_PRELOAD wants it: for programs that use netmap
+ * and for those that use libpcap. list has room for both. 0 or EXIT_SETUP. */
+static int find_libraries(char *list)
 {
-	const char *const places[] = {
-		"../netmap/libglen-netmap.so", /* a build directory */
-		GLEN_NETMAP_DIR "/libglen-netmap.so",
-		/* An installation that was moved. */
-		"../" GLEN_NETMAP_RELATIVE "/libglen-netmap.so",
+	static const struct {
+		const char *name;
+		const char *places[3];
+	} libraries[] = {
+		{ "libglen-netmap.so",
+		  { "../netmap/libglen-netmap.so", /* a build directory */
+		    GLEN_NETMAP_DIR "/libglen-netmap.so",
+		    /* An installation that was moved. */
+		    "../" GLEN_NETMAP_RELATIVE "/libglen-netmap.so" } },
+		{ "libglen-pcap.so",
+		  { "../netmap/libglen-pcap.so",
+		    GLEN_LIB_DIR "/libglen-pcap.so",
+		    "../" GLEN_LIB_RELATIVE "/libglen-pcap.so" } },
 	};
+	char path[PATH_MAX];
 
-	return find_file(path, places, sizeof(places) / sizeof(places[0]));
+	for (unsigned i = 0; i < 2; i++) {
+		if (!find_file(path, libraries[i].places, 3))
+			return fail(EXIT_SETUP,
+				    "cannot find %s; is glen installed as a "
+				    "whole?",
+				    libraries[i].name);
+		if (strpbrk(path, ": "))
+			return fail(EXIT_SETUP,
+				    "%s: the path of what is to be preloaded "
+				    "must not have spaces or colons; install "
+				    "glen elsewhere",
+				    path);
+		list += sprintf(list, "%s%s", i ? ":" : "", path);
+	}
+	return 0;
 }
 
 static bool find_glend(char *path)
@@ -173,8 +198,8 @@ static bool has_runtime(const char *program)
 }
 #endif
 
-/* Puts the library in front of what is preloaded already. */
-static int set_preload(const char *path, const char *program)
+/* Puts the libraries in front of what is preloaded already. */
+static int set_preload(const char *list, const char *program)
 {
 	const char *before = getenv("LD_PRELOAD"), *runtime = "";
 	char *value;
@@ -184,12 +209,7 @@ static int set_preload(const char *path, const char *program)
 	if (!has_runtime(program))
 		runtime = GLEN_SANITIZER_RUNTIME ":";
 #endif
-	if (strpbrk(path, ": "))
-		return fail(EXIT_SETUP,
-			    "%s: the path of what is to be preloaded must not "
-			    "have spaces or colons; install glen elsewhere",
-			    path);
-	if (asprintf(&value, "%s%s%s%s", runtime, path,
+	if (asprintf(&value, "%s%s%s%s", runtime, list,
 		     before && *before ? ":" : "", before ? before : "") < 0)
 		return fail(EXIT_SETUP, "out of memory");
 	err = setenv("LD_PRELOAD", value, 1);
@@ -357,14 +377,14 @@ static int run_and_wait(char **argv)
 				     WEXITSTATUS(status);
 }
 
-/* The library is for the program, not for glend. */
-static int with_own_glend(const char *path, char **argv)
+/* The libraries are for the program, not for glend. */
+static int with_own_glend(const char *list, char **argv)
 {
 	struct own_glend g = { .pid = 0 };
 	int status = start_glend(&g);
 
 	if (!status)
-		status = set_preload(path, argv[0]);
+		status = set_preload(list, argv[0]);
 	if (!status)
 		status = run_and_wait(argv);
 	end_glend(&g);
@@ -381,7 +401,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	char path[PATH_MAX], log[PATH_MAX];
+	char path[PATH_MAX], log[PATH_MAX], list[2 * PATH_MAX];
 	bool own = false;
 	int opt, status;
 
@@ -417,15 +437,12 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!find_library(path))
-		return fail(EXIT_SETUP,
-			    "cannot find %s; is glen installed as "
-			    "a whole?",
-			    library);
-	if (own)
-		return with_own_glend(path, argv + optind);
-	status = check_glend();
+	status = find_libraries(list);
+	if (!status && own)
+		return with_own_glend(list, argv + optind);
 	if (!status)
-		status = set_preload(path, argv[optind]);
+		status = check_glend();
+	if (!status)
+		status = set_preload(list, argv[optind]);
 	return status ? status : run_program(argv + optind);
 }
