@@ -9,7 +9,6 @@ that fails is skipped with the reason. Whoever builds the part removes the line.
 """
 import fnmatch
 import os
-import shutil
 import subprocess
 
 import pytest
@@ -114,13 +113,12 @@ class Daemon:
             glend.stop(check=check)
 
 
-def ports(daemon):
-    return daemon.rpc("status")["ports"]
+def wait_ports(daemon, n):
+    """Until a glend has so many ports."""
+    glen.wait_until(lambda: len(daemon.rpc("stats")["ports"]) >= n, 20,
+                    f"{n} ports")
 
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
-
-def have(*programs):
-    return all(shutil.which(p) for p in programs)
