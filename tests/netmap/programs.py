@@ -4,8 +4,8 @@
 A C program here is a list of points (nmt.h); cases() makes a pytest case of
 each, for both ways it was compiled, and check_point() runs one.
 
-PENDING: points of parts that are not built yet. They are run all the same; one
-that fails is skipped with the reason. Whoever builds the part removes the line.
+PENDING: points of parts that are not built yet; they are skipped with the
+reason. Whoever builds the part removes the line. GLEN_NETMAP_ALL=1 runs them.
 """
 import fnmatch
 import os
@@ -19,7 +19,53 @@ WAYS = ("ours", "raw")
 SKIPPED = 77
 
 # fnmatch pattern of PROGRAM.POINT: the reason.
-PENDING = {"*": "glen-run has just come"}
+PENDING = {
+    "api.info_*": "PORT_INFO_GET is to come",
+    "api.header_version": "PORT_INFO_GET is to come",
+    "api.pools_*": "POOLS_INFO_GET is to come",
+    "api.option_failure_leaves_no_port": "VALE_LIST is to come",
+    "api.port_goes_with_its_last_open": "VALE_LIST is to come",
+    "api.list_*": "VALE_LIST is to come",
+    "api.newif_*": "persistent ports are to come",
+    "api.delif_*": "persistent ports are to come",
+    "api.persistent_*": "persistent ports are to come",
+    "api.attach*": "VALE_ATTACH is to come",
+    "api.detach_*": "VALE_ATTACH is to come",
+    "api.hdr_*": "PORT_HDR_SET is to come",
+    "api.register_vnet_header_needs_consent": "PORT_HDR_SET is to come",
+    "api.names_of_*": "names are not checked yet",
+    "api.legacy_*": "what legacy requests ask for is to come",
+    "api.region_goes_with_its_last_port": "PORT_INFO_GET is to come",
+    "api.offsets_*": "the option OFFSETS is to come",
+    "api.option_consumed_has_status_0": "the option OFFSETS is to come",
+    "api.option_one_of_two_unknown": "the option OFFSETS is to come",
+    "api.extmem_*": "the option EXTMEM is to come",
+    "api.pipe_*": "pipes are to come",
+    "api.monitor*": "monitors are to come",
+    "api.null_*": "null ports are to come",
+    "api.csb_*": "CSB_ENABLE is to come",
+    "api.kloop_*": "SYNC_KLOOP_START is to come",
+    "data.no_learn": "NS_NO_LEARN is to come",
+    "data.destination_override": "the override of destinations is to come",
+    "data.vnet_*": "PORT_HDR_SET is to come",
+    "data.checksum_*": "PORT_HDR_SET is to come",
+    "data.gso_*": "PORT_HDR_SET is to come",
+    "data.pipe*": "pipes are to come",
+    "data.monitor*": "monitors are to come",
+    "nic.*": "interfaces by name are to come",
+    "programs.test_generators_in_a_pipe": "pipes are to come",
+    "programs.test_bridge_of_two_pipes_swaps": "pipes are to come",
+    "programs.test_rings_and_memory_by_name": "PORT_INFO_GET is to come",
+    "torture.descriptor_copies": "VALE_LIST is to come",
+    "torture.descriptor_that_is_overwritten": "VALE_LIST is to come",
+    "torture.fork_shares_a_port": "VALE_LIST is to come",
+    "torture.fork_before_register": "VALE_LIST is to come",
+    "torture.scm_rights_*": "VALE_LIST is to come",
+    "torture.exec_with_cloexec_closes": "VALE_LIST is to come",
+    "torture.close_all_*": "VALE_LIST is to come",
+    "torture.close_all_behind_libc*": "stale numbers are not noticed yet",
+    "roles.test_liar_harms_nobody*pipe*": "pipes are to come",
+}
 
 
 def why_no_netmap():
@@ -69,7 +115,7 @@ def cases(program):
 
 
 def pending(program, point):
-    if os.environ.get("GLEN_NETMAP_ALL"):   # to see what still fails
+    if os.environ.get("GLEN_NETMAP_ALL"):
         return None
     for pattern, reason in PENDING.items():
         if fnmatch.fnmatch(f"{program}.{point}", pattern):
@@ -79,19 +125,18 @@ def pending(program, point):
 
 def check_point(daemon, program, way, point, prefix=()):
     """Runs one point; fails, or skips, with what it says."""
+    reason = pending(program, point)
+    if reason:
+        pytest.skip(reason)
     done = run(daemon, f"netmap_{program}_{way}", point, check=False,
                prefix=prefix)
     assert daemon.process.poll() is None, (
         f"glend ended with {daemon.process.returncode}")
     if done.returncode == SKIPPED:
         pytest.skip(done.stdout.strip("# \n"))
-    if not done.returncode:
-        return
-    reason = pending(program, point)
-    if reason:
-        pytest.skip(f"{reason} ({done.stdout.strip()[-200:]})")
-    pytest.fail(f"ended with {done.returncode}: {done.stdout[-4000:]}",
-                pytrace=False)
+    if done.returncode:
+        pytest.fail(f"ended with {done.returncode}: {done.stdout[-4000:]}",
+                    pytrace=False)
 
 
 class Daemon:

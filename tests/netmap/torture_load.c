@@ -428,7 +428,6 @@ POINT(role_victims)
 {
 	uint64_t n = setting("NMT_COUNT", 10000), served = 0;
 	struct nm a = up("valec:va"), b = up("valec:vb");
-	struct nm m = up("pipev{1"), s = up("pipev}1");
 
 	for (uint32_t i = 0; served < n; i++) {
 		put_frame(txr(&a, 0), 0xb2, 0xb1, 60, i);
@@ -444,6 +443,16 @@ POINT(role_victims)
 		}
 		rxsync(&a);
 		drop(rxr(&a, 0), nm_ring_space(rxr(&a, 0)));
+	}
+}
+
+/* A pipe that the liar has no part in. */
+POINT(role_pipe_ball)
+{
+	uint64_t n = setting("NMT_COUNT", 10000);
+	struct nm m = up("pipev{1"), s = up("pipev}1");
+
+	for (uint32_t i = 0; i < n; i++) {
 		put_frame(txr(&m, 0), 1, 2, 60, i);
 		txsync(&m);
 		rxsync(&s);
