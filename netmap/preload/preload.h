@@ -178,7 +178,8 @@ uint32_t thread_id(void);
 struct device *device_of_ino(uint64_t ino);
 /* Is fd an H? Then enters it, if it was not known, and returns its device. */
 struct device *device_adopt(int fd);
-/* Is fd still what the table says? A C library closes behind our back. */
+/* Is fd still what the table says? System calls and the C library itself close
+ * behind our back. If not, the table is put right. */
 bool fd_is_device(int fd, const struct device *d);
 
 /* ---- log.c: messages, at most a few hundred bytes each. */

@@ -252,9 +252,41 @@ struct device *device_adopt(int fd)
 	return d;
 }
 
+static bool is_device(int fd, const struct device *d)
+{
+	int saved = errno;
+	struct stat st;
+	bool is = !fstat(fd, &st) && S_ISSOCK(st.st_mode) &&
+		  st.st_ino == d->ino;
+
+	errno = saved;
+	return is;
+}
+
+/* Forgets all numbers that do not stand for what they did any more. */
+static void sweep(void)
+{
+	struct lock_state state;
+
+	tables_lock(&state);
+	for (unsigned fd = 0; fd <= highest; fd++) {
+		struct obj *o = fd_table[fd];
+
+		if (!o || o->type != OBJ_DEVICE ||
+		    is_device((int)fd, (struct device *)o))
+			continue;
+		epoll_closed((int)fd);
+		fd_enter((int)fd, NULL);
+	}
+	tables_unlock(&state);
+}
+
 bool fd_is_device(int fd, const struct device *d)
 {
-	struct stat st;
-
-	return !fstat(fd, &st) && S_ISSOCK(st.st_mode) && st.st_ino == d->ino;
+	if (likely(is_device(fd, d)))
+		return true;
+	/* Where one was closed, others may have been. */
+	if (!in_vfork_child())
+		sweep();
+	return false;
 }

@@ -317,6 +317,18 @@ static int sleep_once(struct set *s, struct sleeper *sleeper, uint64_t end,
 	return n;
 }
 
+/* Before a sleep: are ours still ours? */
+static bool all_true(const struct set *s)
+{
+	for (nfds_t i = 0; i < s->n; i++) {
+		struct device *d = fd_device(s->fds[i].fd);
+
+		if (d && !fd_is_device(s->fds[i].fd, d))
+			return false;
+	}
+	return true;
+}
+
 static int wait_set(struct set *s, uint64_t end, const sigset_t *mask)
 {
 	struct sleeper sleeper;
@@ -328,6 +340,8 @@ static int wait_set(struct set *s, uint64_t end, const sigset_t *mask)
 		got = 1;
 	if (got)
 		return finish(s);
+	while (!all_true(s))
+		prepare(s);
 	sleeper_begin(&sleeper, s->h, s->n_h);
 	for (;;) {
 		arm(s);
