@@ -153,6 +153,15 @@ static void register_result(struct nmreq_register *reg, json_t *r)
 	reg->nr_extra_bufs = (uint32_t)number(r, "extra_bufs");
 }
 
+/* Where there are rings, there is one for the host, were it a fake; an empty
+ * name asks for a region, which has none. */
+static uint16_t host_rings(uint16_t rings, json_t *r, const char *key)
+{
+	uint16_t n = (uint16_t)number(r, key);
+
+	return n || !rings ? n : 1;
+}
+
 static int request_info(struct request *q, json_t *params)
 {
 	struct nmreq_port_info_get *info = &q->body.info;
@@ -166,8 +175,10 @@ static int request_info(struct request *q, json_t *params)
 	info->nr_rx_slots = (uint32_t)number(r, "rx_slots");
 	info->nr_tx_rings = (uint16_t)number(r, "tx_rings");
 	info->nr_rx_rings = (uint16_t)number(r, "rx_rings");
-	info->nr_host_tx_rings = (uint16_t)number(r, "host_tx_rings");
-	info->nr_host_rx_rings = (uint16_t)number(r, "host_rx_rings");
+	info->nr_host_tx_rings = host_rings(info->nr_tx_rings, r,
+					    "host_tx_rings");
+	info->nr_host_rx_rings = host_rings(info->nr_rx_rings, r,
+					    "host_rx_rings");
 	info->nr_mem_id = (uint16_t)number(r, "mem_id");
 	json_decref(r);
 	return 0;
