@@ -76,6 +76,7 @@ POINT(pipe_makes_its_parent)
 	down(&m);
 	WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "p%", &info));
 	down(&s);
+	info.nr_mem_id = 0;
 	FAILS(ENXIO, ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "p%", &info));
 }
 

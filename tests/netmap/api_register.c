@@ -13,8 +13,6 @@ POINT(register_gives_numbers)
 	EQ(p.reg.nr_rx_rings, 1);
 	EQ(p.reg.nr_tx_slots, 1024);
 	EQ(p.reg.nr_rx_slots, 1024);
-	EQ(p.reg.nr_host_tx_rings, 1);
-	EQ(p.reg.nr_host_rx_rings, 1);
 	CHECK(p.reg.nr_mem_id != 0);
 	CHECK(p.reg.nr_offset < p.reg.nr_memsize);
 	EQ(p.reg.nr_extra_bufs, 0);

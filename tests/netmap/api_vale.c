@@ -64,6 +64,7 @@ POINT(newif_gives_real_numbers)
 	EQ(info.nr_mem_id, body.nr_mem_id);
 	EQ(info.nr_tx_slots, 1024);
 	WORKS(delif("p%"));
+	info.nr_mem_id = 0;
 	FAILS(ENXIO, ask(NETMAP_REQ_PORT_INFO_GET, "p%", &info));
 }
 
