@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -213,6 +214,15 @@ static int refuse_register(const struct request *q)
 	return err ? err : -EOPNOTSUPP;
 }
 
+/* glen-run --swap: programs of its user agree to packets that move by reference
+ * between ports of one region. */
+static bool swap_wanted(void)
+{
+	const char *value = getenv("GLEN_NETMAP_SWAP");
+
+	return value && !strcmp(value, "1");
+}
+
 static int register_port(struct device *d, int fd, struct request *q)
 {
 	struct nmreq_register *reg = &q->body.reg;
@@ -233,6 +243,8 @@ static int register_port(struct device *d, int fd, struct request *q)
 		offsets_params(params, q->offsets);
 	if (q->extmem)
 		extmem_params(params, q->extmem);
+	if (swap_wanted())
+		json_object_set_new(params, "swap", json_true());
 	err = control_call("netmap.register", params, &fd, &result, fds,
 			   &n_fds);
 	if (err) {

@@ -65,6 +65,10 @@ static void usage(FILE *to)
 	      "  -s, --socket PATH  glend's control socket (default: "
 	      "$GLEN_SOCKET, else as\n"
 	      "                     glend's)\n"
+	      "  -w, --swap         ports of one region exchange buffers where "
+	      "packets were copied:\n"
+	      "                     a slot may name another buffer after a "
+	      "sync\n"
 	      "  -p, --private      start a glend for this program alone; it "
 	      "ends with it\n"
 	      "  -l, --log FILE     append messages of the library to FILE\n"
@@ -395,6 +399,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
+		{ "swap", no_argument, NULL, 'w' },
 		{ "private", no_argument, NULL, 'p' },
 		{ "log", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -405,11 +410,14 @@ int main(int argc, char **argv)
 	bool own = false;
 	int opt, status;
 
-	while ((opt = getopt_long(argc, argv, "+s:pl:hV", options, NULL)) !=
+	while ((opt = getopt_long(argc, argv, "+s:wpl:hV", options, NULL)) !=
 	       -1) {
 		switch (opt) {
 		case 's':
 			setenv("GLEN_SOCKET", optarg, 1);
+			break;
+		case 'w':
+			setenv("GLEN_NETMAP_SWAP", "1", 1);
 			break;
 		case 'p':
 			own = true;
