@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// party.c - play sides of a benchmark: bare loops, embedded switches, clients.
+// party.c - play sides of a benchmark: bare loops, switches, clients.
 /*
  * party SHARE SIDE:KIND[,NAME=VALUE...]...
  *
@@ -126,11 +126,22 @@ static void limit_open(struct party_side *p)
 }
 
 static const struct kind kinds[] = {
-	{ "limit", limit_open },      { "embed", embed_open },
-	{ "memcpy", memcpy_open },    { "send", client_send_open },
-	{ "recv", client_recv_open }, { "ping", client_ping_open },
-	{ "pong", client_pong_open }, { "idle", client_idle_open },
+	{ "limit", limit_open },
+	{ "embed", embed_open },
+	{ "memcpy", memcpy_open },
+	{ "send", client_send_open },
+	{ "recv", client_recv_open },
+	{ "ping", client_ping_open },
+	{ "pong", client_pong_open },
+	{ "idle", client_idle_open },
 	{ "cores", cores_open },
+	{ "nm-send", netmap_send_open },
+	{ "nm-recv", netmap_recv_open },
+	{ "nm-loop", netmap_loop_open },
+	{ "nm-txsync", netmap_txsync_open },
+	{ "nm-rxsync", netmap_rxsync_open },
+	{ "getppid", getppid_open },
+	{ "calls", calls_open },
 };
 
 static const struct {
@@ -155,6 +166,13 @@ static const struct {
 	{ "senders", offsetof(struct party_opts, senders) },
 	{ "rings", offsetof(struct party_opts, rings) },
 	{ "vnet", offsetof(struct party_opts, vnet) },
+	{ "lib", offsetof(struct party_opts, lib) },
+	{ "poll", offsetof(struct party_opts, poll) },
+	{ "take", offsetof(struct party_opts, take) },
+	{ "burst", offsetof(struct party_opts, burst) },
+	{ "yield", offsetof(struct party_opts, yield) },
+	{ "mute", offsetof(struct party_opts, mute) },
+	{ "region", offsetof(struct party_opts, region) },
 };
 
 static void option_read(struct party_opts *o, char *text)
@@ -168,6 +186,8 @@ static void option_read(struct party_opts *o, char *text)
 		o->layout = value;
 	else if (!strcmp(text, "port"))
 		o->port = value;
+	else if (!strcmp(text, "peer"))
+		o->peer = value;
 	else if (!strcmp(text, "module"))
 		o->module = value;
 	else
@@ -190,6 +210,7 @@ static void side_read(struct party_side *p, struct share *share, char *text)
 	p->opts = (struct party_opts){
 		.layout = "one",
 		.port = "bench:a",
+		.peer = "bench:b",
 		.module = "learn",
 		.frame = 60,
 		.batch = 256,

@@ -54,6 +54,15 @@ struct party_opts {
 	unsigned senders;
 	unsigned rings; /* per port */
 	unsigned vnet;	/* bytes of virtio_net_hdr: packets are TCP, for TSO */
+	/* Programs for netmap (netmap.c). */
+	const char *peer; /* where nm-loop receives */
+	unsigned lib;	  /* 1: by libglen, 0: by /dev/netmap */
+	unsigned poll;	  /* 1: they poll, 0: they sync */
+	unsigned take;	  /* packets per RXSYNC at most; 0: batch */
+	unsigned burst;	  /* of nm-loop, between two RXSYNCs; 0: batch */
+	unsigned yield;	  /* 1: share the processor when idle */
+	unsigned mute;	  /* 1: the receiver's port sends nothing */
+	unsigned region;  /* lib: 1: ports are in one region, 2: and swap */
 };
 
 struct party_side {
@@ -71,9 +80,16 @@ __attribute__((format(printf, 1, 2), noreturn)) void party_die(
 	const char *format, ...);
 
 /* The kinds of sides; each exits on failure. */
-void embed_open(struct party_side *p);	/* embed.c */
-void memcpy_open(struct party_side *p); /* embed.c */
-void cores_open(struct party_side *p);	/* cores.c */
+void embed_open(struct party_side *p);	     /* embed.c */
+void memcpy_open(struct party_side *p);	     /* embed.c */
+void cores_open(struct party_side *p);	     /* cores.c */
+void netmap_send_open(struct party_side *p); /* netmap.c */
+void netmap_recv_open(struct party_side *p);
+void netmap_loop_open(struct party_side *p);
+void netmap_txsync_open(struct party_side *p);
+void netmap_rxsync_open(struct party_side *p);
+void getppid_open(struct party_side *p);
+void calls_open(struct party_side *p);
 void client_send_open(struct party_side *p);
 void client_recv_open(struct party_side *p);
 void client_ping_open(struct party_side *p);

@@ -14,10 +14,13 @@ from glen import BUILD, SOURCE, Glend, binary, why_no_root
 from pairs import Play, compare, favour, rate, speed_of, rate
 
 SCENES = {}     # name: function(options)
-# Names for several; vhost: what guests' rings cost; vm: all about machines.
+# Names for several; vhost: what guests' rings cost; vm: all about machines;
+# netmap: programs under glen-run.
 SUITES = {suite: lambda start=start: [n for n in SCENES if n.startswith(start)]
           for suite, start in (("vhost", ("vhost-",)),
-                               ("vm", ("vhost-", "stream", "dgram")))}
+                               ("vm", ("vhost-", "stream", "dgram")),
+                               ("netmap", ("netmap-", "sync-", "swap-",
+                                           "pipe-", "preload-")))}
 YARDSTICKS = os.path.join(SOURCE, "..", "shared", "bench")
 LIMIT = "limit,layout=one"
 
