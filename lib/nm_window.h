@@ -73,9 +73,10 @@ struct nmw_sync {
 struct nmw_open {
 	uint32_t kloop_stop;	/* sticky: the next kloop ends at once */
 	uint32_t kloop_running; /* thread id; 0: none */
+	uint32_t kloop_ended;	/* loops, ever: a futex */
 	uint32_t csb;	/* its rings' indexes are in the program's CSB */
 	uint32_t drain; /* lock of who makes room in the descriptor */
-	uint32_t spare[92];
+	uint32_t spare[91];
 };
 
 /* Half-open ranges of the rings that an open binds, host rings counted behind

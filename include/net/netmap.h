@@ -230,7 +230,7 @@ struct nmreq_option {
 	uint64_t nro_next;    /* address of the next option, 0: last */
 	uint32_t nro_reqtype; /* NETMAP_REQ_OPT_* */
 	uint32_t nro_status;  /* out: 0, or the errno value it failed with */
-	/* Bytes after this header, for options of variable size; else 0. */
+	/* Bytes with this header, for options of variable size; else 0. */
 	uint64_t nro_size;
 };
 
@@ -387,7 +387,7 @@ struct nmreq_opt_extmem {
 
 /* SYNC_KLOOP_EVENTFDS: one pair per bound ring, TX first. */
 struct nmreq_opt_sync_kloop_eventfds {
-	struct nmreq_option nro_opt; /* nro_size: bytes of eventfds[] */
+	struct nmreq_option nro_opt; /* nro_size: with eventfds[] */
 	struct {
 		int32_t ioeventfd; /* the program's kick; < 0: poll */
 		int32_t irqfd;	   /* its wake-up */

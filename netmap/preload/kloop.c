@@ -1,200 +1,182 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// kloop.c - CSB_ENABLE, and SYNC_KLOOP: syncs by indexes in memory.
+// kloop.c - SYNC_KLOOP_START and _STOP: a thread that syncs rings by their CSB.
 #undef _FILE_OFFSET_BITS
+#include "netmap/preload/kloop.h"
+
 #include <errno.h>
-#include <sched.h>
+#include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
-
-/*
- * A program may keep the indexes of its rings in two arrays of its own, a line
- * of 64 bytes per bound ring and direction, TX first. It writes one, we write
- * the other, and only inside SYNC_KLOOP_START: that is a loop in the program's
- * own thread, which carries indexes between the arrays and the rings, and syncs
- * those, until SYNC_KLOOP_STOP. So the arrays need not be shared with anybody.
- *
- * The loop sleeps if it has an eventfd for every ring by which the program wakes
- * it; else it takes naps. That an open is in this mode, runs a loop or shall
- * stop it is in the window, for any process that has the open may say so.
- */
 
 enum {
-	SLEEP_MAX_US = 1000000,
-	LOOK_MS = 10, /* a sleeping loop looks for STOP so often */
-	STOP_NAP_NS = 200000,
+	SLEEP_US_MAX = 1000000,
+	NAP_NS = 20 * 1000000, /* most of a sleep: then it looks for STOP */
+	IDLE_TURNS = 32,       /* turns in vain before it sleeps */
+	CHECK_EVERY = 256,     /* turns between looks at signals and the port */
 };
 
-struct csb {
+/* A ring and its lines. */
+struct line {
+	struct nring *r;
 	struct nm_csb_atok *atok;
 	struct nm_csb_ktoa *ktoa;
-};
-
-/* One turn's view of a ring. */
-struct lane {
-	struct nring *ring;
-	struct nm_csb_atok *atok;
-	struct nm_csb_ktoa *ktoa;
-	int io, irq; /* eventfds; -1: none */
+	uint32_t head, cur;	/* that were synced last */
+	uint32_t hwcur, hwtail; /* that the program was shown */
+	int io, irq;		/* copies of eventfds; -1: none */
 };
 
 struct kloop {
-	struct device *device;
-	int fd;
-	struct lane lanes[2 * DIR_RINGS];
-	unsigned n;
-	bool sleeps; /* all have an ioeventfd */
+	struct kloop *next; /* of this process */
+	struct device *d;
+	struct nmw_open *open;
+	int fd, epfd; /* a copy of H; what the loop sleeps on */
+	bool events;  /* all rings have an ioeventfd */
+	bool left;    /* in the child of a fork, which has no loop */
 	uint32_t sleep_us;
+	uint64_t signals; /* blocked before */
+	unsigned turns, n;
+	struct line line[];
 };
 
-static unsigned n_rings(const struct device *d)
+static struct kloop *loops; /* under the lock */
+
+/* Signals whose cause is what the thread does must not wait. */
+static const uint64_t urgent = 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) |
+			       1ULL << (SIGFPE - 1) | 1ULL << (SIGILL - 1) |
+			       1ULL << (SIGTRAP - 1) | 1ULL << (SIGSYS - 1) |
+			       1ULL << (SIGABRT - 1);
+
+/* A thread that is no more, or that is dead and waits for its parent. */
+static bool is_gone(uint32_t tid)
 {
-	return d->tx_last - d->tx_first + d->rx_last - d->rx_first;
+	char path[32], stat[512];
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	if (kill((pid_t)tid, 0) < 0 && errno == ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return errno == ENOENT;
+	n = read(fd, stat, sizeof(stat) - 1);
+	syscall(SYS_close, fd);
+	stat[n > 0 ? n : 0] = 0;
+	/* Behind the name, which may have anything in it. */
+	state = strrchr(stat, ')');
+	return state && (state[2] == 'Z' || state[2] == 'X');
 }
 
-static struct nring *ring_of(struct device *d, unsigned i)
+bool kloop_is_running(struct nmw_open *open)
 {
-	unsigned n_tx = d->tx_last - d->tx_first;
+	uint32_t tid = shm_load32(&open->kloop_running);
 
-	return i < n_tx ? &d->tx[d->tx_first + i] :
-			  &d->rx[d->rx_first + i - n_tx];
+	return tid && !is_gone(tid);
 }
 
-/* Can all of it be read and written? */
-static int check_memory(uint64_t address, size_t size)
+/* The loop of an open is this thread's; false: it has one. */
+static bool claim(struct nmw_open *open)
 {
-	char line[sizeof(struct nm_csb_atok)];
-	int err = 0;
+	uint32_t owner = shm_load32(&open->kloop_running);
 
-	for (size_t at = 0; at < size && !err; at += sizeof(line)) {
-		err = copy_in(line, address + at, sizeof(line));
-		if (!err)
-			err = copy_out(address + at, line, sizeof(line));
-	}
-	return err;
+	return (!owner || is_gone(owner)) &&
+	       __atomic_compare_exchange_n(&open->kloop_running, &owner,
+					   thread_id(), false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
 }
 
-int csb_wish_ok(struct nmreq_opt_csb *csb, uint64_t flags)
+static void unclaim(struct nmw_open *open)
 {
-	const size_t line = sizeof(struct nm_csb_atok);
-	int err = 0;
-
-	if (!(flags & NR_EXCLUSIVE) || csb->csb_atok % line ||
-	    csb->csb_ktoa % line)
-		err = -EINVAL;
-	if (!err)
-		err = check_memory(csb->csb_atok, line);
-	if (!err)
-		err = check_memory(csb->csb_ktoa, line);
-	if (err)
-		csb->nro_opt.nro_status = (uint32_t)-err;
-	return err;
+	/* Whoever asks for a stop from here on means the next loop. */
+	shm_store32(&open->kloop_stop, 0);
+	__atomic_add_fetch(&open->kloop_ended, 1, __ATOMIC_RELAXED);
+	/* Pairs with the acquire in claim(). */
+	shm_store_release32(&open->kloop_running, 0);
+	syscall(SYS_futex, &open->kloop_ended, FUTEX_WAKE, INT32_MAX, NULL,
+		NULL, 0);
 }
 
-static int csb_check(const struct device *d, struct nmreq_opt_csb *csb)
+int kloop_stop(struct device *d, int fd)
 {
-	size_t size = n_rings(d) * sizeof(struct nm_csb_atok);
-	int err;
+	const struct timespec nap = { 0, NAP_NS };
+	struct nmw_open *open;
+	uint32_t ended;
 
-	if (in_csb_mode(d))
-		return -EBUSY;
-	err = csb_wish_ok(csb, d->flags);
-	if (err)
-		return err;
-	err = check_memory(csb->csb_atok, size);
-	return err ? err : check_memory(csb->csb_ktoa, size);
-}
-
-int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb)
-{
-	struct csb *c;
-	int err;
-
-	if (!device_bound(d, fd))
+	if (!device_bound(d, fd) || d->dead)
 		return -ENXIO;
-	err = csb_check(d, csb);
-	if (err) {
-		csb->nro_opt.nro_status = (uint32_t)-err;
-		return err;
-	}
-	c = malloc(sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	c->atok = (void *)(uintptr_t)csb->csb_atok;
-	c->ktoa = (void *)(uintptr_t)csb->csb_ktoa;
-	for (unsigned i = 0; i < n_rings(d); i++) {
-		struct nring *r = ring_of(d, i);
-		uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail);
-
-		c->atok[i].head = r->sync->head;
-		c->atok[i].cur = r->sync->cur;
-		c->atok[i].appl_need_kick = 1;
-		c->atok[i].sync_flags = 1;
-		c->ktoa[i].hwcur = r->sync->head;
-		c->ktoa[i].hwtail = tail & r->mask;
-		c->ktoa[i].kern_need_kick = 1;
-	}
-	free(d->csb);
-	d->csb = c;
-	shm_store32(&nmw_open(d->window->base, d->open)->csb, 1);
+	open = nmw_open(d->window->base, d->open);
+	ended = shm_load32(&open->kloop_ended);
+	__atomic_store_n(&open->kloop_stop, 1, __ATOMIC_SEQ_CST);
+	/* A signal handler of the loop's own thread cannot wait for it. */
+	while (kloop_is_running(open) &&
+	       shm_load32(&open->kloop_running) != thread_id() &&
+	       shm_load32(&open->kloop_ended) == ended)
+		syscall(SYS_futex, &open->kloop_ended, FUTEX_WAIT, ended, &nap,
+			NULL, 0);
 	return 0;
 }
 
-/* How far a ring was processed, as the program is to see it. */
-static uint32_t hwcur_of(const struct device *d, const struct nring *r)
+/* Slots that nobody took yet. */
+static bool outstanding(const struct line *l)
 {
-	if (r->tx && d->kind != KIND_NULL)
-		return shm_load_acquire32(&r->ktoa->hwcur) & r->mask;
-	return r->sync->head & r->mask;
+	return l->r->tx && l->hwcur != l->head;
 }
 
-static void signal_program(int fd)
+/* Shows the program how far the ring is. True if that is news. */
+static bool show(struct line *l)
 {
-	uint64_t one = 1;
+	const uint64_t one = 1;
+	/* Pairs with the release of hwtail in port/shm and in pipe.c. */
+	uint32_t hwtail = shm_load_acquire32(&l->r->ktoa->hwtail) & l->r->mask;
+	uint32_t hwcur = csb_hwcur(l->r);
+	bool more = hwtail != l->hwtail;
 
-	if (fd >= 0)
-		syscall(SYS_write, fd, &one, sizeof(one));
-}
-
-/* Carries indexes over, both ways. True if something moved. */
-static bool turn(struct kloop *k, struct lane *l)
-{
-	struct nring *r = l->ring;
-	/* The program stores cur, then head. */
-	uint32_t head = shm_load_acquire32(&l->atok->head);
-	uint32_t cur = shm_load_acquire32(&l->atok->cur);
-	uint32_t tail, hwcur, tail_was = shm_load32(&l->ktoa->hwtail);
-	bool moved = head != r->sync->head;
-
-	shm_store32(&r->ring->head, head);
-	shm_store32(&r->ring->cur, cur);
-	ring_sync(k->device, k->fd, r);
-	hwcur = hwcur_of(k->device, r);
-	tail = shm_load32(&r->ring->tail);
-	if (hwcur != shm_load32(&l->ktoa->hwcur)) {
-		shm_store_release32(&l->ktoa->hwcur, hwcur);
-		moved = true;
-	}
-	if (tail == tail_was)
-		return moved;
-	/* Pairs with the barriers of nm_sync_kloop_appl_read(). */
-	shm_store_release32(&l->ktoa->hwtail, tail);
-	/* Pairs with the program's between asking and looking again. */
+	if (!more && hwcur == l->hwcur)
+		return false;
+	shm_store32(&l->ktoa->hwcur, hwcur);
+	/* (B) */
+	shm_store_release32(&l->ktoa->hwtail, hwtail);
+	l->hwcur = hwcur;
+	l->hwtail = hwtail;
+	if (!more || l->irq < 0)
+		return true;
+	/* Pairs with the program's, between appl_need_kick and looking. */
 	shm_full_fence();
 	if (shm_load32(&l->atok->appl_need_kick))
-		signal_program(l->irq);
+		syscall(SYS_write, l->irq, &one, sizeof(one));
 	return true;
 }
 
-static void want_kicks(struct kloop *k, uint32_t on)
+/* Syncs a ring if there is a reason to. True if something moved. */
+static bool turn(struct kloop *k, struct line *l)
 {
-	for (unsigned i = 0; i < k->n; i++)
-		shm_store32(&k->lanes[i].ktoa->kern_need_kick, on);
+	struct nring *r = l->r;
+	/* Pairs with (A). */
+	uint32_t head = shm_load_acquire32(&l->atok->head);
+	uint32_t cur = shm_load32(&l->atok->cur);
+	uint32_t tail = shm_load32(&r->ktoa->hwtail) & r->mask;
+	bool asked = head != l->head || cur != l->cur;
+
+	if (asked || tail != l->hwtail ||
+	    (k->d->kind == KIND_PIPE && outstanding(l))) {
+		shm_store32(&r->ring->head, head);
+		shm_store32(&r->ring->cur, cur);
+		if (unlikely(ring_sync(k->d, k->fd, r) & SYNC_BUSY))
+			return true;
+		/* If they made no sense, then not until they change. */
+		l->head = head;
+		l->cur = cur;
+	}
+	return show(l) | asked;
 }
 
 static bool turn_all(struct kloop *k)
@@ -202,148 +184,312 @@ static bool turn_all(struct kloop *k)
 	bool moved = false;
 
 	for (unsigned i = 0; i < k->n; i++)
-		moved |= turn(k, &k->lanes[i]);
+		moved |= turn(k, &k->line[i]);
 	return moved;
 }
 
-/* Until the program or glend wakes us, or it is time to look for STOP. */
-static void sleep_once(struct kloop *k)
+static void want_kicks(struct kloop *k, uint32_t value)
 {
-	const struct timespec look = { 0, LOOK_MS * 1000000 };
-	struct pollfd p[2 * DIR_RINGS + 1];
-	struct sleeper s;
-	uint64_t count;
+	for (unsigned i = 0; i < k->n; i++)
+		shm_store32(&k->line[i].ktoa->kern_need_kick, value);
+}
 
-	sleeper_begin(&s, &k->fd, 1);
-	for (unsigned i = 0; i < k->n; i++) {
-		p[i] = (struct pollfd){ .fd = k->lanes[i].io,
-					.events = POLLIN };
-		ring_arm(k->lanes[i].ring);
-	}
-	p[k->n] = (struct pollfd){ .fd = s.epfd, .events = POLLIN };
-	want_kicks(k, 1);
-	/* Pairs with the fences of glend and of the program between moving an
-	 * index and looking whether to wake us. */
+/* Asks glend, or the other end of a pipe, for what the loop waits for. */
+static void arm(struct kloop *k)
+{
+	for (unsigned i = 0; i < k->n; i++)
+		if (outstanding(&k->line[i]) ||
+		    (k->events && !k->line[i].r->tx))
+			ring_arm(k->line[i].r);
+	/* Pairs with the fence of whoever moves the rings, and with that of
+	 * the program between storing head and reading kern_need_kick. */
 	shm_full_fence();
-	if (!turn_all(k) &&
-	    syscall(SYS_ppoll, p, (long)k->n + 1, &look, NULL, 8L) > 0) {
-		for (unsigned i = 0; i < k->n; i++)
-			if (p[i].revents & POLLIN)
-				(void)!syscall(SYS_read, p[i].fd, &count,
-					       sizeof(count));
-		if (p[k->n].revents)
-			sleeper_drain(&s);
-	}
-	want_kicks(k, 0);
-	sleeper_end(&s);
 }
 
-static void nap(uint32_t us)
+static int add(const struct kloop *k, int fd)
 {
-	const struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+				 .data.fd = fd };
 
-	if (us)
-		nanosleep(&t, NULL);
-	else
-		sched_yield();
+	return syscall(SYS_epoll_ctl, k->epfd, EPOLL_CTL_ADD, fd, &e) ? -errno :
+									0;
 }
 
-static void run(struct kloop *k, const uint32_t *stop)
+/*
+ * Sleeps for at most ns, and lets signals in. -EINTR: a handler ran; -ENXIO:
+ * the port is gone; -EBADF: the program closed what is not its own.
+ */
+static int nap(struct kloop *k, uint64_t ns)
 {
-	want_kicks(k, 0);
-	while (!shm_load_acquire32(stop) && !k->device->dead) {
-		if (turn_all(k))
-			continue;
-		if (k->sleeps)
-			sleep_once(k);
-		else
-			nap(k->sleep_us);
-	}
+	const struct sleeper s = { .epfd = k->epfd };
+	struct timespec t = { 0, (long)(ns < NAP_NS ? ns : NAP_NS) };
+	struct pollfd p = { .fd = k->epfd, .events = POLLIN };
+	int err = add(k, k->fd);
+
+	/* It is a member already, if both are what they were. */
+	if (err != -EEXIST)
+		return -EBADF;
+	err = syscall(SYS_ppoll, &p, 1L, &t, &k->signals, 8L) < 0 ? -errno : 0;
+	if (k->left)
+		return -EINTR;
+	if (!err && p.revents)
+		sleeper_drain(&s);
+	return k->d->dead ? -ENXIO : err;
+}
+
+/* Nothing moved for a while: waits for somebody. */
+static int wait_events(struct kloop *k)
+{
+	int err = 0;
+
 	want_kicks(k, 1);
+	arm(k);
+	if (!turn_all(k))
+		err = nap(k, NAP_NS);
+	want_kicks(k, 0);
+	return err;
 }
 
-/* Sets up the lanes, with eventfds as the options say. */
-static int prepare(struct kloop *k, struct device *d, const struct request *q)
+/* The same, by the clock. */
+static int wait_time(struct kloop *k)
 {
-	const struct nmreq_opt_sync_kloop_eventfds *e = q->eventfds;
+	uint64_t end, now;
+	int err = 0;
 
-	k->n = n_rings(d);
-	if (e && e->nro_opt.nro_size != k->n * sizeof(e->eventfds[0])) {
-		q->eventfds->nro_opt.nro_status = EINVAL;
-		return -EINVAL;
+	if (!k->sleep_us) {
+		shm_pause();
+		return 0;
 	}
-	k->sleeps = e && k->n;
+	arm(k);
+	if (turn_all(k))
+		return 0;
+	now = mono_ns();
+	end = now + k->sleep_us * 1000ULL;
+	for (; now < end && !err; now = mono_ns()) {
+		err = nap(k, end - now);
+		if (shm_load32(&k->open->kloop_stop) || turn_all(k))
+			break;
+	}
+	return err;
+}
+
+static int run(struct kloop *k)
+{
+	unsigned idle = 0;
+	int err = 0;
+
+	want_kicks(k, 0);
+	while (!err && !shm_load32(&k->open->kloop_stop)) {
+		idle = turn_all(k) ? 0 : idle + 1;
+		if (!(++k->turns % CHECK_EVERY))
+			err = nap(k, 0);
+		else if (idle && !k->events)
+			err = wait_time(k);
+		else if (idle > IDLE_TURNS)
+			err = wait_events(k);
+		else if (idle)
+			shm_pause();
+	}
+	if (!k->left)
+		want_kicks(k, 1);
+	return err;
+}
+
+/* The loop's own copy of an eventfd. -EBADF, -EINVAL: it is none. */
+static int copy_eventfd(int fd, int *copied)
+{
+	char path[40], name[32];
+	ssize_t n;
+
+	*copied = aux_dup(fd);
+	if (*copied < 0)
+		return *copied;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *copied);
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = 0;
+	return n > 0 && strcmp(name, "anon_inode:[eventfd]") ? -EINVAL : 0;
+}
+
+static int take_eventfds(struct kloop *k,
+			 const struct nmreq_opt_sync_kloop_eventfds *e)
+{
+	int err = 0;
+
+	k->events = true;
+	for (unsigned i = 0; i < k->n; i++)
+		k->events &= e->eventfds[i].ioeventfd >= 0;
+	for (unsigned i = 0; i < k->n && !err; i++) {
+		struct line *l = &k->line[i];
+
+		if (e->eventfds[i].irqfd >= 0)
+			err = copy_eventfd(e->eventfds[i].irqfd, &l->irq);
+		if (!err && k->events)
+			err = copy_eventfd(e->eventfds[i].ioeventfd, &l->io);
+		/* Two rings may share one. */
+		if (!err && k->events)
+			err = add(k, l->io);
+	}
+	return err;
+}
+
+static int fail(struct nmreq_option *o, int err)
+{
+	o->nro_status = (uint32_t)-err;
+	return err;
+}
+
+static int read_options(struct kloop *k, struct request *q)
+{
+	struct nmreq_opt_sync_kloop_eventfds *e = q->eventfds;
+	uint32_t mode = q->kloop_mode ? q->kloop_mode->mode : 0;
+	const uint32_t known = NM_OPT_SYNC_KLOOP_DIRECT_TX |
+			       NM_OPT_SYNC_KLOOP_DIRECT_RX;
+	int err = 0;
+
+	if (mode & ~known)
+		return fail(&q->kloop_mode->nro_opt, -EINVAL);
+	if (e) {
+		if (e->nro_opt.nro_size !=
+		    sizeof(*e) + k->n * sizeof(e->eventfds[0]))
+			return fail(&e->nro_opt, -EINVAL);
+		err = take_eventfds(k, e);
+	}
+	/* Where kicks come from memory only, there is no context to sync in.
+	 * Where they are eventfds, the loop is that context. */
+	if (!err && mode && !k->events)
+		return fail(e ? &e->nro_opt : &q->kloop_mode->nro_opt, -EINVAL);
+	return err ? fail(&e->nro_opt, err) : 0;
+}
+
+/* With the lock: gives all descriptors back. */
+static void close_all(struct kloop *k)
+{
 	for (unsigned i = 0; i < k->n; i++) {
-		k->lanes[i] = (struct lane){
-			.ring = ring_of(d, i),
-			.atok = &d->csb->atok[i],
-			.ktoa = &d->csb->ktoa[i],
-			.io = e ? e->eventfds[i].ioeventfd : -1,
-			.irq = e ? e->eventfds[i].irqfd : -1,
-		};
-		k->sleeps &= k->lanes[i].io >= 0;
+		if (k->line[i].io >= 0)
+			syscall(SYS_close, k->line[i].io);
+		if (k->line[i].irq >= 0)
+			syscall(SYS_close, k->line[i].irq);
+		k->line[i].io = k->line[i].irq = -1;
 	}
-	/* Where the sync runs makes no difference here: the program's wake-up
-	 * is answered in this thread in any case. */
-	if (q->kloop_mode && q->kloop_mode->mode && !k->sleeps) {
-		q->kloop_mode->nro_opt.nro_status = EINVAL;
-		return -EINVAL;
+	if (k->epfd >= 0)
+		syscall(SYS_close, k->epfd);
+	if (k->fd >= 0) {
+		/* It may be somebody else's by now. */
+		if (fd_obj(k->fd) == &k->d->obj) {
+			fd_enter(k->fd, NULL);
+			syscall(SYS_close, k->fd);
+		}
 	}
-	return 0;
+	k->fd = k->epfd = -1;
 }
 
-/* Only one loop per open; one whose thread died is none. */
-static bool claim(uint32_t *running)
+static void destroy(struct kloop *k)
 {
-	uint32_t owner = 0;
+	struct lock_state state;
 
-	if (__atomic_compare_exchange_n(running, &owner, thread_id(), false,
-					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return true;
-	if (!kill((pid_t)owner, 0) || errno != ESRCH)
-		return false;
-	return __atomic_compare_exchange_n(running, &owner, thread_id(), false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	tables_lock(&state);
+	for (struct kloop **p = &loops; *p; p = &(*p)->next) {
+		if (*p == k) {
+			*p = k->next;
+			break;
+		}
+	}
+	close_all(k);
+	tables_unlock(&state);
+	free(k);
+}
+
+void kloop_forked(void)
+{
+	for (struct kloop *k = loops; k; k = k->next) {
+		close_all(k);
+		k->left = true;
+	}
+	loops = NULL;
+}
+
+static struct kloop *create(struct device *d, int fd, uint32_t sleep_us)
+{
+	unsigned n = csb_lines(d);
+	struct kloop *k = calloc(1, sizeof(*k) + n * sizeof(k->line[0]));
+	struct lock_state state;
+
+	if (!k)
+		return NULL;
+	k->d = d;
+	k->open = nmw_open(d->window->base, d->open);
+	k->sleep_us = sleep_us;
+	k->n = n;
+	for (unsigned i = 0; i < n; i++) {
+		struct line *l = &k->line[i];
+
+		l->r = csb_ring(d, i);
+		l->atok = d->csb->atok + i;
+		l->ktoa = d->csb->ktoa + i;
+		l->head = shm_load32(&l->r->sync->head) & l->r->mask;
+		l->cur = shm_load32(&l->r->sync->cur) & l->r->mask;
+		l->hwcur = shm_load32(&l->ktoa->hwcur);
+		l->hwtail = shm_load32(&l->ktoa->hwtail);
+		l->io = l->irq = -1;
+	}
+	tables_lock(&state);
+	k->fd = aux_dup(fd);
+	k->epfd = aux_epoll();
+	if (k->fd >= 0)
+		fd_enter(k->fd, &d->obj);
+	k->next = loops;
+	loops = k;
+	tables_unlock(&state);
+	if (k->fd < 0 || k->epfd < 0 || add(k, k->fd)) {
+		destroy(k);
+		return NULL;
+	}
+	return k;
+}
+
+static int start(struct device *d, int fd, struct request *q)
+{
+	struct kloop *k = create(d, fd, q->body.kloop.sleep_us);
+	uint64_t block = ~urgent;
+	bool left;
+	int err;
+
+	if (!k)
+		return -ENOMEM;
+	err = read_options(k, q);
+	if (!err) {
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &block, &k->signals,
+			sizeof(block));
+		err = run(k);
+		block = k->signals;
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &block, NULL,
+			sizeof(block));
+	}
+	left = k->left;
+	destroy(k);
+	/* A handler forked: the loop goes on in the parent. */
+	return left ? -ECANCELED : err;
 }
 
 int kloop_start(struct device *d, int fd, struct request *q)
 {
-	struct nmw_open *o;
-	struct kloop k = { .device = d, .fd = fd };
+	struct nmw_open *open;
 	int err;
 
-	if (!device_bound(d, fd))
-		return -ENXIO;
-	if (q->body.kloop.sleep_us > SLEEP_MAX_US || !in_csb_mode(d) || !d->csb)
+	if (q->body.kloop.sleep_us > SLEEP_US_MAX)
 		return -EINVAL;
-	k.sleep_us = q->body.kloop.sleep_us;
-	err = prepare(&k, d, q);
-	if (err)
-		return err;
-	o = nmw_open(d->window->base, d->open);
-	if (!claim(&o->kloop_running))
-		return -EBUSY;
-	obj_hold(&d->obj);
-	run(&k, &o->kloop_stop);
-	shm_store32(&o->kloop_stop, 0);
-	/* Pairs with the acquire in claim() and kloop_stop(). */
-	shm_store_release32(&o->kloop_running, 0);
-	obj_release(&d->obj);
-	return 0;
-}
-
-int kloop_stop(struct device *d, int fd)
-{
-	const struct timespec t = { 0, STOP_NAP_NS };
-	struct nmw_open *o;
-	uint32_t owner;
-
-	if (!device_bound(d, fd))
+	if (!device_bound(d, fd) || d->dead)
 		return -ENXIO;
-	o = nmw_open(d->window->base, d->open);
-	shm_store_release32(&o->kloop_stop, 1);
-	while ((owner = shm_load_acquire32(&o->kloop_running)) &&
-	       !(kill((pid_t)owner, 0) && errno == ESRCH))
-		nanosleep(&t, NULL);
-	return 0;
+	open = nmw_open(d->window->base, d->open);
+	if (!d->csb) {
+		say("SYNC_KLOOP_START needs CSB_ENABLE in this process");
+		return -EINVAL;
+	}
+	if (!claim(open))
+		return -EBUSY;
+	err = start(d, fd, q);
+	if (err == -ECANCELED)
+		return -EINTR;
+	unclaim(open);
+	return err;
 }

@@ -30,7 +30,7 @@
  *   memory.c   windows, buffers, and what programs map of them
  *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes
  *   wait.c     poll in all its forms, select.c, epoll.c; sleep.c
- *   kloop.c    CSB and SYNC_KLOOP_START
+ *   csb.c, kloop.c   CSB and SYNC_KLOOP_START
  *
  * Threads: everything may be called from any. Tables are changed with the lock,
  * and with all signals blocked, so that close() may be called from a signal
@@ -352,16 +352,22 @@ void sleeper_drain(const struct sleeper *s);
 void sleeper_end(struct sleeper *s);
 /* In the child of a fork. */
 void sleeper_forked(void);
+/* Descriptors of our own, out of the way of the program's: a copy of one, and
+ * an epoll descriptor. -errno. */
+int aux_dup(int fd);
+int aux_epoll(void);
 /* Sleeps until a byte comes on h, or ns passed. */
 void sleeper_nap(int h, uint64_t ns);
 
-/* ---- kloop.c: 0 or -errno. */
+/* ---- csb.c and kloop.c, see kloop.h: 0 or -errno. */
 /* What can be said of the option before the port is there. */
 int csb_wish_ok(struct nmreq_opt_csb *csb, uint64_t flags);
-/* The rings' indexes go to the program's arrays. */
+/* The rings' indexes go to the program's arrays. Sets the option's status. */
 int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb);
 int kloop_start(struct device *d, int fd, struct request *q);
 int kloop_stop(struct device *d, int fd);
+/* In the child of a fork, with the lock: it has no loops. */
+void kloop_forked(void);
 /* Any process has put the rings of this open into CSB mode. */
 static inline bool in_csb_mode(const struct device *d)
 {

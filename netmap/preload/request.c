@@ -76,8 +76,8 @@ static size_t option_size(const struct nmreq_option *o)
 	case NETMAP_REQ_OPT_EXTMEM:
 		return sizeof(struct nmreq_opt_extmem);
 	case NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS:
-		return sizeof(struct nmreq_opt_sync_kloop_eventfds) +
-		       o->nro_size;
+		/* The only one that says so itself. */
+		return o->nro_size > sizeof(*o) ? o->nro_size : sizeof(*o);
 	case NETMAP_REQ_OPT_CSB:
 		return sizeof(struct nmreq_opt_csb);
 	case NETMAP_REQ_OPT_SYNC_KLOOP_MODE:

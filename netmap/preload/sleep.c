@@ -46,8 +46,7 @@ static struct own *owns; /* of all threads; under the lock */
 static pthread_key_t key;
 static bool key_made;
 
-/* Moves a descriptor out of the way of the program's. */
-static int move_up(int fd)
+int aux_dup(int fd)
 {
 	struct rlimit limit;
 	long min = AUX_FD_MIN;
@@ -57,17 +56,20 @@ static int move_up(int fd)
 	    limit.rlim_cur < AUX_FD_MIN + 64)
 		min = (long)limit.rlim_cur * 3 / 4;
 	up = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, min);
+	return up < 0 ? -errno : up;
+}
+
+int aux_epoll(void)
+{
+	int fd = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC), up;
+
+	if (fd < 0)
+		return -errno;
+	up = aux_dup(fd);
 	if (up < 0)
 		return fd;
 	syscall(SYS_close, fd);
 	return up;
-}
-
-static int make(void)
-{
-	int fd = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
-
-	return fd < 0 ? -1 : move_up(fd);
 }
 
 static void forget(void *arg)
@@ -165,9 +167,11 @@ void sleeper_begin(struct sleeper *s, const int *h, unsigned n)
 			own.epfd = 0;
 	}
 	if (s->epfd < 0) {
-		s->epfd = make();
+		s->epfd = aux_epoll();
 		if (s->epfd >= 0)
 			add_all(s->epfd, h, n);
+		else
+			s->epfd = -1;
 		if (s->mine)
 			own.epfd = s->epfd + 1;
 	}

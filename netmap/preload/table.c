@@ -80,6 +80,7 @@ static void in_child(void)
 	our_pid = (pid_t)syscall(SYS_getpid);
 	cached_tid = 0;
 	sleeper_forked();
+	kloop_forked();
 	after_fork();
 }
 

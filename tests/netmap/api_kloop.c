@@ -65,12 +65,16 @@ POINT(csb_forbids_other_syncs)
 	EQ(poll1(c.p.fd, POLLOUT, WAIT_MS), POLLERR);
 }
 
-POINT(csb_once)
+POINT(csb_again_elsewhere)
 {
-	static struct csb c;
+	static struct csb c, other;
 
 	csb_up(&c, "vale%:a");
-	FAILS(EBUSY, csb_enable(&c));
+	memset(&other, 0xee, sizeof(other));
+	other.p = c.p;
+	WORKS(csb_enable(&other));
+	EQ(other.atok[0].head, 0);
+	EQ(other.ktoa[0].hwtail, 1023);
 }
 
 POINT(csb_needs_a_bound_descriptor)
@@ -256,6 +260,7 @@ POINT(kloop_one_at_a_time)
 	csb_send(&c, 1);
 	until(&c.ktoa[0].hwcur, 1); /* it runs */
 	FAILS(EBUSY, start(c.p.fd, 10, NULL));
+	FAILS(EBUSY, csb_enable(&c));
 	loop_down(&l);
 }
 
@@ -306,7 +311,7 @@ static void eventfds_make(struct eventfds *e, int n)
 {
 	*e = (struct eventfds){
 		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS,
-			     .nro_size = (uint64_t)n * 8 }
+			     .nro_size = 24 + (uint64_t)n * 8 }
 	};
 	for (int i = 0; i < n; i++) {
 		e->fds[i].io = WORKS(eventfd(0, EFD_NONBLOCK));
@@ -419,4 +424,374 @@ POINT(kloop_without_some_ioeventfds)
 	csb_send(&c, 3);
 	until(&c.ktoa[0].hwcur, 3);
 	loop_down(&l);
+}
+
+POINT(kloop_needs_real_eventfds)
+{
+	static struct csb c;
+	struct eventfds e;
+	int fds[2];
+
+	csb_up(&c, "vale%:a");
+	eventfds_make(&e, 2);
+	WORKS(pipe(fds));
+	e.fds[0].io = fds[0];
+	FAILS(EINVAL, start(c.p.fd, 10, &e));
+	CHECK(e.nro_opt.nro_status != 0);
+	eventfds_make(&e, 2);
+	e.fds[1].irq = 12345;
+	FAILS(EBADF, start(c.p.fd, 10, &e));
+	/* That was not held against anybody. */
+	eventfds_make(&e, 2);
+	with_eventfds(&c, &e);
+}
+
+/* Indexes that make no sense move nothing, until they do. */
+POINT(kloop_hostile_indexes)
+{
+	static const uint32_t bad[] = { 1024, 0xffffffff, 0x80000000, 5000 };
+	static struct csb c;
+	struct nm b = up("vale%:b");
+	struct loop l;
+
+	csb_up(&c, "vale%:a");
+	loop_up(&l, &c, NULL);
+	for (int i = 0; i < 4; i++) {
+		__atomic_store_n(&c.atok[0].cur, 3, __ATOMIC_RELEASE);
+		__atomic_store_n(&c.atok[0].head, bad[i], __ATOMIC_SEQ_CST);
+		/* An RX ring that is empty has nothing to give back. */
+		__atomic_store_n(&c.atok[1].head, 7, __ATOMIC_SEQ_CST);
+		usleep(2000);
+		EQ(__atomic_load_n(&c.ktoa[0].hwcur, __ATOMIC_ACQUIRE), 0);
+	}
+	c.atok[0].head = 0;
+	csb_send(&c, 4);
+	until(&c.ktoa[0].hwcur, 4);
+	await_slots(&b, rxr(&b, 0), 4);
+	loop_down(&l);
+}
+
+/* Slots may lie as well: the ring is put back, and nobody is harmed. */
+POINT(kloop_hostile_slots)
+{
+	static struct csb c;
+	struct nm b = up("vale%:b");
+	struct loop l;
+	uint32_t good;
+
+	csb_up(&c, "vale%:a");
+	loop_up(&l, &c, NULL);
+	good = txr(&c.p, 0)->slot[0].buf_idx;
+	txr(&c.p, 0)->slot[0].buf_idx = 0x7fffffff;
+	__atomic_store_n(&c.atok[0].cur, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&c.atok[0].head, 1, __ATOMIC_SEQ_CST);
+	until(&txr(&c.p, 0)->slot[0].buf_idx, 0);
+	EQ(__atomic_load_n(&c.ktoa[0].hwcur, __ATOMIC_ACQUIRE), 0);
+	txr(&c.p, 0)->slot[0].buf_idx = good;
+	c.atok[0].head = 0;
+	csb_send(&c, 2);
+	until(&c.ktoa[0].hwcur, 2);
+	await_slots(&b, rxr(&b, 0), 2);
+	loop_down(&l);
+}
+
+static void on_signal(int number)
+{
+}
+
+static void *signal_thread(void *arg)
+{
+	const struct loop *l = arg;
+
+	for (;;) {
+		usleep(1000);
+		pthread_kill(l->thread, SIGUSR1);
+	}
+	return NULL;
+}
+
+static void interrupted(uint32_t sleep_us, void *option, struct csb *c)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct loop l = { .thread = pthread_self() };
+	pthread_t thread;
+
+	WORKS(sigaction(SIGUSR1, &action, NULL));
+	EQ(pthread_create(&thread, NULL, signal_thread, &l), 0);
+	FAILS(EINTR, start(c->p.fd, sleep_us, option));
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+}
+
+POINT(kloop_ends_with_a_signal)
+{
+	static struct csb c;
+	struct eventfds e;
+
+	csb_up(&c, "vale%:a");
+	interrupted(1000000, NULL, &c);
+	interrupted(0, NULL, &c);
+	eventfds_make(&e, 2);
+	interrupted(0, &e, &c);
+	/* It is not running any more. */
+	with_eventfds(&c, &e);
+}
+
+/* glend hangs up on a port whose RX ring names a buffer that there is not. */
+static void dies(void *option)
+{
+	struct nm b = up("vale%:b");
+	static struct csb c;
+	struct loop l;
+
+	csb_up(&c, "vale%:a");
+	loop_up(&l, &c, option);
+	csb_send(&c, 1);
+	if (option)
+		kick(((struct eventfds *)option)->fds[0].io);
+	until(&c.ktoa[0].hwcur, 1);
+	for (uint32_t i = 0; i < 1024; i++)
+		rxr(&c.p, 0)->slot[i].buf_idx = 0x7fffffff;
+	put_frame(txr(&b, 0), 255, 2, 60, 7);
+	txsync(&b);
+	pthread_join(l.thread, NULL);
+	EQ(l.result, -1);
+	EQ(l.error, ENXIO);
+	FAILS(ENXIO, start(c.p.fd, 10, option));
+	FAILS(ENXIO, stop(c.p.fd));
+	down(&c.p);
+	down(&b);
+}
+
+POINT(kloop_ends_with_its_port)
+{
+	struct eventfds e;
+
+	dies(NULL);
+	eventfds_make(&e, 2);
+	dies(&e);
+}
+
+/* A process that is killed inside, and not waited for, runs no loop. */
+POINT(kloop_killed)
+{
+	static struct csb c;
+	struct csb *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct loop l;
+	pid_t pid;
+
+	CHECK(shared != MAP_FAILED);
+	csb_up(shared, "vale%:a");
+	pid = fork();
+	if (!pid) {
+		start(shared->p.fd, 10, NULL);
+		_exit(1);
+	}
+	csb_send(shared, 3);
+	until(&shared->ktoa[0].hwcur, 3);
+	FAILS(EBUSY, start(shared->p.fd, 10, NULL));
+	WORKS(kill(pid, SIGKILL));
+	WORKS(waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT));
+	WORKS(stop(shared->p.fd));
+	WORKS(start(shared->p.fd, 10, NULL)); /* that STOP was for this one */
+	c.p = shared->p;
+	WORKS(csb_enable(&c));
+	EQ(c.atok[0].head, 3);
+	loop_up(&l, &c, NULL);
+	csb_send(&c, 1);
+	until(&c.ktoa[0].hwcur, 4);
+	loop_down(&l);
+}
+
+/* The loop's own descriptors are not a child's: the port goes with its last. */
+POINT(kloop_and_fork)
+{
+	static struct csb c;
+	struct eventfds e;
+	struct loop l;
+	int gate[2];
+	char byte;
+	pid_t pid;
+
+	csb_up(&c, "vale%:a");
+	eventfds_make(&e, 2);
+	loop_up(&l, &c, &e);
+	csb_send(&c, 1);
+	kick(e.fds[0].io);
+	until(&c.ktoa[0].hwcur, 1);
+	WORKS(pipe(gate));
+	pid = fork();
+	if (!pid) {
+		close(gate[1]);
+		close(c.p.fd);
+		EQ(read(gate[0], &byte, 1), 0);
+		child_exit();
+	}
+	loop_down(&l);
+	down(&c.p);
+	/* With other rings it can only be a new one. */
+	c.p = up_rings("vale%:a", 2, 2);
+	EQ(c.p.nifp->ni_tx_rings, 2);
+	close(gate[1]);
+	reap(pid);
+}
+
+/* It goes on after the descriptor was closed, as an ioctl does. */
+POINT(kloop_outlives_the_descriptor)
+{
+	static struct csb c;
+	struct nm b = up("vale%:b");
+	struct eventfds e;
+	struct loop l;
+	int other;
+
+	csb_up(&c, "vale%:a");
+	eventfds_make(&e, 2);
+	loop_up(&l, &c, &e);
+	csb_send(&c, 1);
+	kick(e.fds[0].io);
+	until(&c.ktoa[0].hwcur, 1);
+	other = WORKS(dup(c.p.fd));
+	for (int i = 0; i < 2; i++) {
+		close(e.fds[i].io);
+		close(e.fds[i].irq);
+	}
+	WORKS(close(c.p.fd));
+	WORKS(stop(other));
+	pthread_join(l.thread, NULL);
+	EQ(l.result, 0);
+	down(&b);
+}
+
+/* A port that is driven through a CSB, by eventfds. */
+struct side {
+	struct csb c;
+	struct eventfds e;
+	struct loop l;
+	uint32_t sent, got, peer_got;
+};
+
+enum {
+	PACKETS = 100000,
+	IN_FLIGHT = 400, /* a switch drops what finds no room */
+};
+
+/* Queues what may go. True if there was something. */
+static bool side_send(struct side *s)
+{
+	struct netmap_ring *tx = txr(&s->c.p, 0);
+	uint32_t head = s->c.atok[0].head;
+	uint32_t tail = __atomic_load_n(&s->c.ktoa[0].hwtail, __ATOMIC_ACQUIRE);
+	bool any = false;
+
+	while (head != tail && s->sent < PACKETS &&
+	       s->sent - s->peer_got < IN_FLIGHT) {
+		struct netmap_slot *slot = &tx->slot[head];
+
+		slot->len = (uint16_t)frame(NETMAP_BUF(tx, slot->buf_idx), 255,
+					    1, 60, s->sent++);
+		slot->flags = 0;
+		head = nm_ring_next(tx, head);
+		any = true;
+	}
+	if (!any)
+		return false;
+	__atomic_store_n(&s->c.atok[0].cur, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->c.atok[0].head, head, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->c.ktoa[0].kern_need_kick, __ATOMIC_RELAXED))
+		kick(s->e.fds[0].io);
+	return true;
+}
+
+/* Checks what came, and gives it back. */
+static bool side_receive(struct side *s, struct side *from)
+{
+	struct netmap_ring *rx = rxr(&s->c.p, 0);
+	uint32_t head = s->c.atok[1].head;
+	uint32_t tail = __atomic_load_n(&s->c.ktoa[1].hwtail, __ATOMIC_ACQUIRE);
+
+	if (head == tail)
+		return false;
+	for (; head != tail; head = nm_ring_next(rx, head)) {
+		EQ(rx->slot[head].len, 60);
+		EQ(frame_number(NETMAP_BUF(rx, rx->slot[head].buf_idx)),
+		   s->got);
+		s->got++;
+	}
+	from->peer_got = s->got;
+	__atomic_store_n(&s->c.atok[1].cur, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->c.atok[1].head, head, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->c.ktoa[1].kern_need_kick, __ATOMIC_RELAXED))
+		kick(s->e.fds[1].io);
+	return true;
+}
+
+static bool both_move(struct side *a, struct side *b)
+{
+	bool any = side_send(a);
+
+	any |= side_send(b);
+	any |= side_receive(b, a);
+	any |= side_receive(a, b);
+	return any;
+}
+
+static void want_irqs(struct side *s, uint32_t value)
+{
+	for (int i = 0; i < 2; i++)
+		__atomic_store_n(&s->c.atok[i].appl_need_kick, value,
+				 __ATOMIC_RELAXED);
+}
+
+/* Sleeps until one of the loops has news. */
+static void await_irqs(struct side *a, struct side *b)
+{
+	struct pollfd p[4] = {
+		{ .fd = a->e.fds[0].irq, .events = POLLIN },
+		{ .fd = a->e.fds[1].irq, .events = POLLIN },
+		{ .fd = b->e.fds[0].irq, .events = POLLIN },
+		{ .fd = b->e.fds[1].irq, .events = POLLIN },
+	};
+	uint64_t n;
+
+	want_irqs(a, 1);
+	want_irqs(b, 1);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!both_move(a, b) && !WORKS(poll(p, 4, WAIT_MS)))
+		FAIL("no interrupt at %u %u of %u", a->got, b->got, PACKETS);
+	want_irqs(a, 0);
+	want_irqs(b, 0);
+	for (int i = 0; i < 4; i++)
+		(void)!read(p[i].fd, &n, sizeof(n));
+}
+
+/* Packets both ways, checked one by one, each side in a loop of its own. */
+static void carry(const char *one, const char *other)
+{
+	static struct side a, b;
+
+	csb_up(&a.c, one);
+	csb_up(&b.c, other);
+	eventfds_make(&a.e, 2);
+	eventfds_make(&b.e, 2);
+	loop_up(&a.l, &a.c, &a.e);
+	loop_up(&b.l, &b.c, &b.e);
+	while (a.got < PACKETS || b.got < PACKETS)
+		if (!both_move(&a, &b))
+			await_irqs(&a, &b);
+	loop_down(&a.l);
+	loop_down(&b.l);
+}
+
+POINT(kloop_carries_both_ways)
+{
+	carry("vale%:a", "vale%:b");
+}
+
+POINT(kloop_carries_over_a_pipe)
+{
+	carry("vale%:p{1", "vale%:p}1");
 }
