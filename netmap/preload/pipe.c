@@ -44,7 +44,7 @@ static inline void wake_peer(int fd, struct nring *r)
 	}
 }
 
-/* How many of the n slots from at are whole packets; 64 slots are the most. */
+/* How many of the n slots from at are whole packets. */
 static uint32_t whole(const struct nring *r, uint32_t at, uint32_t n)
 {
 	uint32_t done = 0;

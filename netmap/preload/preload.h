@@ -308,8 +308,8 @@ bool ring_lock(struct nring *r);
 void ring_unlock(struct nring *r);
 /*
  * Slots [from, to) that a program hands over: do they name buffers, and are
- * their packets inside? Packets with NS_INDIRECT are copied to their buffers,
- * and those of too many slots become empty.
+ * their packets inside? Packets with NS_INDIRECT are copied to their buffers.
+ * Of too many slots glend drops a packet, and counts it.
  */
 bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to);
 

@@ -110,42 +110,18 @@ static void gather(struct device *d, struct netmap_slot *slot, uint64_t w)
 		slot_store(slot, slot_word(slot_buf(w), 0, slot_flags(w)));
 }
 
-/* Makes the slots [from, to) empty ones. */
-static void empty(struct nring *r, uint32_t from, uint32_t to)
+/* Packets whose data is elsewhere. */
+static __attribute__((noinline)) void take_indirect(struct device *d,
+						    struct nring *r,
+						    uint32_t from, uint32_t to)
 {
 	for (; from != to; from = (from + 1) & r->mask) {
 		struct netmap_slot *slot = &r->ring->slot[from];
 		uint64_t w = slot_load(slot);
 
-		slot_store(slot, slot_word(slot_buf(w), 0,
-					   slot_flags(w) & ~NS_MOREFRAG));
-	}
-}
-
-/* Packets of several slots, or whose data is elsewhere. */
-static __attribute__((noinline)) void take_odd(struct device *d,
-					       struct nring *r, uint32_t from,
-					       uint32_t to)
-{
-	uint32_t start = from, n = 0;
-
-	for (uint32_t i = from; i != to;) {
-		struct netmap_slot *slot = &r->ring->slot[i];
-		uint64_t w = slot_load(slot);
-
 		if (slot_flags(w) & NS_INDIRECT)
 			gather(d, slot, w);
-		i = (i + 1) & r->mask;
-		n++;
-		if (slot_flags(w) & NS_MOREFRAG)
-			continue;
-		if (n > NETMAP_MAX_FRAGS)
-			empty(r, start, i);
-		start = i;
-		n = 0;
 	}
-	if (n > NETMAP_MAX_FRAGS)
-		empty(r, start, to);
 }
 
 static bool offsets_ok(const struct device *d, const struct nring *r,
@@ -175,8 +151,8 @@ bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
 	if (unlikely(!ok) ||
 	    (unlikely(d->offset_mask) && !offsets_ok(d, r, from, to)))
 		return false;
-	if (unlikely(flags & (NS_MOREFRAG | NS_INDIRECT)))
-		take_odd(d, r, from, to);
+	if (unlikely(flags & NS_INDIRECT))
+		take_indirect(d, r, from, to);
 	return true;
 }
 
