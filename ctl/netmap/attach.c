@@ -66,28 +66,6 @@ static int attach_port(struct nm_port *p, struct nm_call *call,
 	return answer(call, p->core[0], p->mem);
 }
 
-/* By AF_XDP, or if that cannot be had by packet sockets. */
-static int open_interface(struct nm *nm, const char *full, bool host,
-			  struct port **port, struct glen_error *error)
-{
-	static const char *const drivers[] = { "xdp", "packet" };
-	int err = 0;
-
-	for (unsigned i = 0; i < 2; i++) {
-		struct port_args args = {
-			.params = host ? json_pack("{sb}", "host", 1) :
-					 json_object(),
-		};
-
-		err = control_port_open(nm->control, full, drivers[i], &args,
-					false, port, error);
-		json_decref(args.params);
-		if (!err || err == -EBUSY)
-			return err;
-	}
-	return err;
-}
-
 static int attach_interface(struct nm *nm, struct nm_call *call,
 			    const char *full, bool host,
 			    struct glen_error *error)
@@ -98,7 +76,7 @@ static int attach_interface(struct nm *nm, struct nm_call *call,
 
 	if (!a)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = open_interface(nm, full, host, &port, error);
+	err = nm_interface_open(nm, full, host, &port, error);
 	if (err) {
 		free(a);
 		return err;

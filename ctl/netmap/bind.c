@@ -184,8 +184,10 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	int err;
 
 	o->end = p->kind == NM_PIPE ? nm_pipe_end(req->name) : 0;
-	err = ranges(p, o->end, req, &o->bind, error);
-	err = err ?: offsets(p, req, error);
+	err = offsets(p, req, error);
+	/* How many rings an interface has is known once it is open. */
+	if (p->kind != NM_NIC || !first)
+		err = err ?: ranges(p, o->end, req, &o->bind, error);
 	/* One that is attached to a switch runs already, and begins anew. */
 	if (!err && first) {
 		nm_port_stop(p);
@@ -194,6 +196,9 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	if (err)
 		return err;
 	first_of_end = !n_of_end(p, o->end);
+	err = ranges(p, o->end, req, &o->bind, error);
+	if (err)
+		goto err_stop;
 	if (!each_line(p, o->end, &o->bind, is_free, exclusive)) {
 		err = error_set(error, -EBUSY,
 				"rings of port %s are bound exclusively, or "

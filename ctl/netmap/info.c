@@ -8,7 +8,8 @@
 static const char *const req_keys[] = {
 	"name",		 "mode",       "ringid",    "flags",	"mem_id",
 	"tx_rings",	 "rx_rings",   "tx_slots",  "rx_slots", "host_tx_rings",
-	"host_rx_rings", "extra_bufs", "interface", NULL
+	"host_rx_rings", "extra_bufs", "interface", "offsets",	"extmem",
+	"swap",		 NULL
 };
 
 /* The region of a request without a name; one more reference. */
@@ -43,8 +44,9 @@ int nm_info(struct nm *nm, struct nm_call *call, struct glen_error *error)
 		nm_mem_put(nm, mem);
 		return 0;
 	}
-	/* What is asked for is always all of a port. */
+	/* All of a port is meant, wherever it is; nr_mem_id is an answer. */
 	req.mode = NR_REG_ALL_NIC;
+	req.mem_id = 0;
 	p = nm_port_find(nm, req.name);
 	err = p ? nm_port_look(nm, &req, &p, error) :
 		  nm_port_get(nm, &req, &p, error);
@@ -59,8 +61,9 @@ int nm_info(struct nm *nm, struct nm_call *call, struct glen_error *error)
 				 (json_int_t)(end ? p->tx_slots : p->rx_slots),
 				 "tx_rings", (int)p->n[NMW_TX ^ x], "rx_rings",
 				 (int)p->n[NMW_RX ^ x], "host_tx_rings",
-				 (int)p->n[NMW_HOST_TX ^ x], "host_rx_rings",
-				 (int)p->n[NMW_HOST_RX ^ x], "mem_id",
+				 (int)(p->n[NMW_HOST_TX ^ x] ?: 1),
+				 "host_rx_rings",
+				 (int)(p->n[NMW_HOST_RX ^ x] ?: 1), "mem_id",
 				 (int)p->mem->id);
 	nm_port_put(p);
 	return 0;
@@ -75,6 +78,7 @@ int nm_pools(struct nm *nm, struct nm_call *call, struct glen_error *error)
 	if (!err && !req.name[0])
 		err = error_set(error, -EINVAL, "the name of a port is needed");
 	req.mode = NR_REG_ALL_NIC;
+	req.mem_id = 0;
 	if (!err)
 		err = nm_port_find(nm, req.name) ?
 			      nm_port_look(nm, &req, &p, error) :

@@ -189,6 +189,22 @@ void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 int nm_port_start(struct nm_port *p, struct glen_error *error);
 void nm_port_stop(struct nm_port *p);
 
+/* nic.c */
+
+/* The rings of an interface, whose port is made if there is none. */
+int nm_nic_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
+	       struct nm_port **port, struct glen_error *error);
+/* Takes the interface, and makes its switch; how many rings it has. */
+int nm_nic_open(struct nm_port *p, struct glen_error *error);
+/* The name that ring set i (0: NIC, 1: host) has on that. */
+const char *nm_nic_ring(unsigned i);
+void nm_nic_close(struct nm_port *p);
+
+/* Opens a port for an interface by AF_XDP, or if that is not to be had by
+ * packet sockets; host: with the host's side, NAME^. */
+int nm_interface_open(struct nm *nm, const char *full, bool host,
+		      struct port **port, struct glen_error *error);
+
 /* pipe.c */
 
 /* The end that a name means: 0, 1, or -1 if it is no pipe's. */

@@ -269,6 +269,8 @@ int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 	p = nm_port_find(nm, req->name);
 	if (!p && nm_pipe_end(req->name) < 0 && nm_is_vale(req->name))
 		return make_vale(nm, req, mem, port, error);
+	if (!p && nm_pipe_end(req->name) < 0 && req->interface)
+		return nm_nic_get(nm, req, mem, port, error);
 	nm_mem_put(nm, mem);
 	if (nm_pipe_end(req->name) >= 0)
 		return nm_pipe_get(nm, req, port, error);

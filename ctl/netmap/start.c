@@ -72,6 +72,8 @@ void nm_port_stop(struct nm_port *p)
 	for (unsigned i = 2; i-- > 0;)
 		if (p->core[i])
 			control_port_close(p->nm->control, p->core[i], NULL);
+	if (p->kind == NM_NIC)
+		nm_nic_close(p);
 	p->stopping = false;
 	netmap_window_destroy(p->window);
 	p->window = NULL;
@@ -136,14 +138,32 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 	return err ? err : plug(p, 0, full, error);
 }
 
+/* Both sets of rings on the interface's switch. */
+static int plug_nic(struct nm_port *p, struct glen_error *error)
+{
+	char full[GLEN_NAME_MAX + 1];
+	int err = 0;
+
+	for (unsigned i = 0; i < 2 && !err; i++) {
+		snprintf(full, sizeof(full), "%.31s:%s", p->full,
+			 nm_nic_ring(i));
+		err = plug(p, i, full, error);
+	}
+	return err;
+}
+
 int nm_port_start(struct nm_port *p, struct glen_error *error)
 {
-	int err = make_window(p, error);
+	int err = p->kind == NM_NIC ? nm_nic_open(p, error) : 0;
+
+	err = err ?: make_window(p, error);
 
 	if (!err && netmap_bell_init(&p->bell))
 		err = error_set(error, -ENOMEM, "out of memory");
 	if (!err && p->kind == NM_VALE)
 		err = plug_vale(p, error);
+	if (!err && p->kind == NM_NIC)
+		err = plug_nic(p, error);
 	if (err)
 		nm_port_stop(p);
 	return err;

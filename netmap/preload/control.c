@@ -427,7 +427,10 @@ static int change(struct device *d, int fd, struct request *q)
 	case NETMAP_REQ_VALE_NEWIF:
 		return vale_newif(q);
 	case NETMAP_REQ_VALE_DELIF:
-		return call_named("netmap.vale_delif", q, json_object(), NULL);
+		return call_named("netmap.vale_delif", q,
+				  json_pack("{s:b}", "interface",
+					    interface_exists(q->hdr.nr_name)),
+				  NULL);
 	case NETMAP_REQ_VALE_POLLING_ENABLE:
 	case NETMAP_REQ_VALE_POLLING_DISABLE:
 		return polling(q, q->hdr.nr_reqtype ==

@@ -13,6 +13,7 @@
 
 #include "core/discard.h"
 #include "core/offload.h"
+#include "core/vnet_hdr.h"
 #include "lib/error.h"
 #include "lib/shm.h"
 #include "port/shm/shm.h"
@@ -192,6 +193,8 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		.swap = r->swap,
 		.offsets = w->offset_mask,
 		.placed = w->offset_mask,
+		/* Netmap knows of no merged buffers. */
+		.hdr_filled = VNET_HDR_LEN,
 		.offset_max = w->offset_max,
 		.offset_mask = w->offset_mask,
 	};

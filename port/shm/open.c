@@ -13,6 +13,7 @@
 
 #include "core/offload.h"
 #include "core/switch.h"
+#include "core/vnet_hdr.h"
 #include "lib/error.h"
 #include "lib/shm.h"
 #include "port/shm/shm.h"
@@ -406,6 +407,7 @@ static void init_rings(struct shm_port *shm, unsigned i)
 		.buf_size = l->buf_size,
 		.vnet_hdr_len = shm->vnet_hdr_len,
 		.swap = shm->swap,
+		.hdr_filled = VNET_HDR_LEN_BUFFERS,
 		.offsets = l->offsets,
 		.offset_max = l->offsets ? l->buf_size - 1 : 0,
 		.offset_mask = l->offsets ? LAYOUT_OFFSET_MASK : 0,

@@ -64,6 +64,7 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 	r->swap = c->swap;
 	r->offsets = c->offsets;
 	r->placed = c->placed;
+	r->hdr_filled = c->hdr_filled;
 	r->offset_max = c->offset_max;
 	r->offset_mask = c->offset_mask;
 	r->vnet_hdr_len = c->vnet_hdr_len;

@@ -577,12 +577,12 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 
 	for (unsigned k = 0; k < n; k++, c.slot++) {
 		unsigned i = list[k];
-		uint8_t hdr[VNET_HDR_LEN_BUFFERS];
+		uint8_t hdr[VNET_HDR_LEN_BUFFERS] = { 0 };
 		bool good;
 
 		c.frags = slots_for(r, hdr_len, b->len[i]);
 		c.left = c.frags - 1;
-		vnet_hdr_write(hdr, sizeof(hdr),
+		vnet_hdr_write(hdr, r->hdr_filled,
 			       b->offloads ? &b->off[i] : &none);
 		good = cursor_open(&c) && cursor_put(&c, hdr, hdr_len) &&
 		       cursor_put(&c, b->hdr[i], b->hdr_len[i]);

@@ -107,6 +107,7 @@ struct shm_out {
 	uint32_t mask;
 	uint32_t n_bufs, buf_size;
 	uint32_t vnet_hdr_len; /* netmap: control may change it */
+	uint32_t hdr_filled;   /* bytes of a header; the others are 0 */
 	uint32_t slot_max;     /* bytes: a length has 16 bits */
 	bool swap;	       /* takes packets' buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
@@ -129,6 +130,7 @@ struct shm_common {
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
 	bool swap, offsets;
 	bool placed; /* of offsets: packets are put where slots say */
+	uint32_t hdr_filled;
 	uint32_t offset_max;
 	uint64_t offset_mask;
 };
