@@ -133,7 +133,13 @@ static unsigned put(struct program *p, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct netmap_slot *slot = &ring->slot[(head + i) & mask];
 
-		frame_copy(NETMAP_BUF(ring, slot->buf_idx), p->frame, p->fill);
+		/* A constant is copied without a call, as in the yardstick. */
+		if (p->fill <= 64)
+			frame_copy(NETMAP_BUF(ring, slot->buf_idx), p->frame,
+				   64);
+		else
+			frame_copy(NETMAP_BUF(ring, slot->buf_idx), p->frame,
+				   p->fill);
 		slot->len = (uint16_t)p->len;
 		slot->flags = 0;
 	}

@@ -101,6 +101,12 @@ struct nring {
 	struct nm_csb_ktoa *peer_ktoa;
 };
 
+/* How long it pays to spin, learned from what it led to. */
+struct spin_guess {
+	uint32_t ns;
+	uint32_t skipped; /* waits since the last spin, if ns is 0 */
+};
+
 /* An open of /dev/netmap, whoever made it. */
 struct device {
 	struct obj obj;
@@ -125,8 +131,9 @@ struct device {
 	unsigned tx_first, tx_last, rx_first, rx_last;
 	unsigned n_tx, n_rx; /* of the NIC, without host rings */
 	struct nring tx[DIR_RINGS], rx[DIR_RINGS];
-	struct csb *csb;  /* of this process; NULL: none */
-	uint32_t spin_ns; /* how long txsync looks before it sleeps */
+	struct csb *csb; /* of this process; NULL: none */
+	/* How long txsync looks before it sleeps; [1]: glend was woken. */
+	struct spin_guess spin[2];
 };
 
 /* ---- table.c */
@@ -282,6 +289,7 @@ enum {
 	SYNC_BUSY = 1,	 /* somebody else is inside */
 	SYNC_REINIT = 2, /* indexes or slots made no sense */
 	SYNC_EIO = 4,	 /* the ring cannot be synced */
+	SYNC_KICKED = 8, /* glend slept and has been woken */
 };
 
 /* Syncs one ring, and does not wait. Returns SYNC_* bits. */

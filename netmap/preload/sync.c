@@ -14,6 +14,9 @@
 
 enum {
 	SPIN_MAX_NS = 30000,   /* most that NIOCTXSYNC looks before it sleeps */
+	WAKE_MAX_NS = 100000,  /* the same if glend must wake up first */
+	SPIN_STEP_NS = 200,    /* least that this grows or shrinks by */
+	SPIN_RETRY = 32,       /* waits without a spin before another try */
 	SPIN_LOOKS = 16,       /* looks between two readings of the clock */
 	NAP_NS = 20 * 1000000, /* of a sleep until it looks again */
 	PATIENCE_NS = 1000000000, /* with glend that takes nothing */
@@ -178,8 +181,9 @@ static void end_chain(struct nring *r, uint32_t head)
 					   slot_flags(w) & ~NS_MOREFRAG));
 }
 
-/* Hands slots over up to head, and wakes glend if it sleeps. */
-static inline void publish(int fd, struct nring *r, uint32_t head, uint32_t cur)
+/* Hands slots over up to head, and wakes glend if it sleeps: SYNC_KICKED. */
+static inline unsigned publish(int fd, struct nring *r, uint32_t head,
+			       uint32_t cur)
 {
 	uint32_t need;
 
@@ -188,18 +192,19 @@ static inline void publish(int fd, struct nring *r, uint32_t head, uint32_t cur)
 		r->sync->cur = cur;
 	}
 	if (head == r->sync->head)
-		return;
+		return 0;
 	/* Pairs with the acquire in port/shm's rx() and tx(). */
 	shm_store_release32(&r->atok->head, head);
 	r->sync->head = head;
 	/* Pairs with the fence of port/shm between arming and looking. */
 	shm_full_fence();
 	need = shm_load32(&r->ktoa->kern_need_kick);
-	if (unlikely(need && need != r->sync->kicked)) {
-		/* In this order: who is killed in between kicks twice. */
-		device_kick(fd);
-		r->sync->kicked = need;
-	}
+	if (likely(!need || need == r->sync->kicked))
+		return 0;
+	/* In this order: who is killed in between kicks twice. */
+	device_kick(fd);
+	r->sync->kicked = need;
+	return SYNC_KICKED;
 }
 
 static void set_time(struct netmap_ring *ring)
@@ -220,6 +225,7 @@ static inline unsigned sync_locked(struct device *d, int fd, struct nring *r)
 	uint32_t cur = shm_load32(&r->ring->cur);
 	uint32_t old = r->sync->head & r->mask;
 	uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
+	unsigned result;
 
 	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
 		ring_reinit(d, r);
@@ -236,13 +242,13 @@ static inline unsigned sync_locked(struct device *d, int fd, struct nring *r)
 		if (r->tx)
 			end_chain(r, head);
 	}
-	publish(fd, r, head, cur);
+	result = publish(fd, r, head, cur);
 	/* Pairs with the release of hwtail in port/shm. */
 	tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
 	shm_store32(&r->ring->tail, tail);
 	if (!r->tx)
 		set_time(r->ring);
-	return 0;
+	return result;
 }
 
 unsigned ring_sync(struct device *d, int fd, struct nring *r)
@@ -282,68 +288,114 @@ void ring_arm(struct nring *r)
 	shm_store32(&r->atok->appl_need_kick, value);
 }
 
-/* How many slots glend has still to take before it is at target. */
+/*
+ * How many slots glend has still to take before it is at target. What a VALE
+ * port's glend took is free at once: hwtail, which is stored last, follows.
+ */
 static uint32_t left(const struct nring *r, uint32_t target)
 {
-	return (target - shm_load_acquire32(&r->ktoa->hwcur)) & r->mask;
+	/* Pairs with the release in port/shm. */
+	return (target - 1 - shm_load_acquire32(&r->ktoa->hwtail)) & r->mask;
 }
 
 /*
- * Waits until glend took what was handed over. It is done when hwcur gets to
- * target, or beyond, if other threads hand over more.
+ * Glend has taken what was handed over when it is at target, or beyond, if
+ * other threads handed over more. *before: what was left when last seen.
  */
-static void wait_taken(struct device *d, int fd, struct nring *r,
-		       uint32_t target)
+static bool taken(const struct nring *r, uint32_t target, uint32_t *before)
 {
-	uint32_t before = left(r, target), now;
-	uint64_t start, progress;
+	uint32_t now = left(r, target);
+	bool done = !now || now > *before;
 
-	for (unsigned i = 0; i < SPIN_LOOKS && before; i++) {
-		shm_pause();
-		now = left(r, target);
-		if (!now || now > before)
-			return;
-		before = now;
-	}
-	if (!before)
-		return;
-	start = progress = mono_ns();
-	while (!d->dead) {
-		uint64_t t = mono_ns();
+	*before = now;
+	return done;
+}
 
-		if (t - start > d->spin_ns) {
-			ring_arm(r);
-			/* Pairs with the fence of port/shm between showing
-			 * what it took and looking whether to wake us. */
-			shm_full_fence();
-			now = left(r, target);
-			if (now && now <= before)
-				sleeper_nap(fd, NAP_NS);
-		}
+/* Looks until glend took it all, or none of it for ns. */
+static bool spin_taken(const struct nring *r, uint32_t target, uint32_t *before,
+		       uint32_t ns)
+{
+	uint64_t start = 0, now;
+	uint32_t was;
+
+	for (;;) {
+		was = *before;
 		for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+			if (taken(r, target, before))
+				return true;
 			shm_pause();
-			now = left(r, target);
-			if (!now || now > before)
-				break;
 		}
-		if (!now || now > before)
-			break;
-		if (now != before)
-			progress = t;
-		else if (t - progress > PATIENCE_NS)
-			break;
-		before = now;
+		now = mono_ns();
+		if (!start || was != *before)
+			start = now;
+		if (now - start >= ns)
+			return false;
 	}
-	/* Spinning pays where glend is on another core; learn whether. */
-	if (mono_ns() - start <= d->spin_ns)
-		d->spin_ns = d->spin_ns < SPIN_MAX_NS / 2 ? 2 * d->spin_ns + 1 :
-							    SPIN_MAX_NS;
-	else
-		d->spin_ns = d->spin_ns / 2 + 200;
+}
+
+/* Sleeps until glend took it all; gives up if it takes nothing for long. */
+static void sleep_taken(const struct device *d, int fd, struct nring *r,
+			uint32_t target, uint32_t *before)
+{
+	uint64_t progress = mono_ns();
+	uint32_t was = *before;
+
+	while (!d->dead && mono_ns() - progress < PATIENCE_NS) {
+		ring_arm(r);
+		/* Pairs with the fence of port/shm between showing what it took
+		 * and looking whether to wake us. */
+		shm_full_fence();
+		if (taken(r, target, before))
+			return;
+		sleeper_nap(fd, NAP_NS);
+		if (taken(r, target, before))
+			return;
+		if (*before != was)
+			progress = mono_ns();
+		was = *before;
+	}
+}
+
+/*
+ * Waits until glend took what was handed over. Spinning pays where glend has
+ * another core, and runs: learns from the outcome whether. That it is awake
+ * and that it was woken just now are two matters, or one sleep would lead to
+ * the next.
+ */
+static __attribute__((noinline)) void wait_taken(struct device *d, int fd,
+						 struct nring *r,
+						 uint32_t target, bool woken)
+{
+	uint32_t before = r->mask, max = woken ? WAKE_MAX_NS : SPIN_MAX_NS;
+	struct spin_guess *guess = &d->spin[woken];
+	uint32_t ns = guess->ns;
+
+	if (!ns && ++guess->skipped >= SPIN_RETRY) {
+		guess->skipped = 0;
+		ns = max;
+	}
+	if (spin_taken(r, target, &before, ns)) {
+		ns += ns / 4 + SPIN_STEP_NS;
+		guess->ns = ns < max ? ns : max;
+		return;
+	}
+	ns = ns / 4 + SPIN_STEP_NS;
+	guess->ns = guess->ns > ns ? guess->ns - ns : 0;
+	sleep_taken(d, fd, r, target, &before);
+}
+
+/* The program sees all the room that there is. */
+static bool space_shown(const struct nring *r)
+{
+	return ((shm_load32(&r->ktoa->hwtail) ^ shm_load32(&r->ring->tail)) &
+		r->mask) == 0;
 }
 
 int device_txsync(struct device *d, int fd)
 {
+	unsigned woken = 0;
+	uint32_t target;
+
 	if (unlikely(!device_bound(d, fd)))
 		return -ENXIO;
 	if (in_csb_mode(d))
@@ -351,13 +403,17 @@ int device_txsync(struct device *d, int fd)
 	if (unlikely(d->kind == KIND_MONITOR))
 		return -EIO;
 	for (unsigned i = d->tx_first; i < d->tx_last; i++)
-		ring_sync(d, fd, &d->tx[i]);
+		woken |= ring_sync(d, fd, &d->tx[i]) & SYNC_KICKED;
 	if (d->kind != KIND_VALE)
 		return 0;
 	for (unsigned i = d->tx_first; i < d->tx_last; i++) {
 		struct nring *r = &d->tx[i];
 
-		wait_taken(d, fd, r, shm_load32(&r->sync->head));
+		target = shm_load32(&r->sync->head);
+		if (left(r, target))
+			wait_taken(d, fd, r, target, woken);
+		else if (space_shown(r))
+			continue;
 		if (ring_lock(r)) {
 			/* Pairs with the release of hwtail in port/shm. */
 			shm_store32(&r->ring->tail,
