@@ -35,8 +35,8 @@
  * is readable while packets are known to be there. It is settled after each
  * read, from the first time on that the program asked for it.
  *
- * Threads. One handle has one thread that receives. Another one may send, and
- * any may call pcap_breakloop() and pcap_stats().
+ * Threads. One handle has one thread that receives and asks for statistics.
+ * Others may send, and any may call pcap_breakloop().
  */
 #include <pcap/pcap.h>
 #include <pthread.h>
