@@ -33,7 +33,6 @@ PENDING = {
         "headers are made anew, with num_buffers 1",
     "data.monitor*": "monitors are to come",
     "nic.*": "interfaces by name are to come",
-    "torture.close_all_behind_libc*": "stale numbers are not noticed yet",
 }
 
 
