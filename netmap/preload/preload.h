@@ -28,7 +28,8 @@
  *   legacy.c   the requests before NIOCCTRL
  *   control.c  requests as JSON-RPC calls
  *   memory.c   windows, buffers, and what programs map of them
- *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes
+ *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes;
+ *              forward.c: between a NIC and its host
  *   wait.c     poll in all its forms, select.c, epoll.c; sleep.c
  *   csb.c, kloop.c   CSB and SYNC_KLOOP_START
  *
@@ -320,6 +321,11 @@ void ring_unlock(struct nring *r);
  * Of too many slots glend drops a packet, and counts it.
  */
 bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to);
+
+/* ---- forward.c: slots [from, to) of an RX ring are released: those with
+ * NS_FORWARD go to the other side, NIC or host. With rx's lock. */
+void slots_forward(struct device *d, int fd, struct nring *rx, uint32_t from,
+		   uint32_t to);
 
 /* ---- pipe.c */
 unsigned pipe_sync(struct device *d, int fd, struct nring *r);

@@ -241,6 +241,9 @@ static inline unsigned sync_locked(struct device *d, int fd, struct nring *r)
 		}
 		if (r->tx)
 			end_chain(r, head);
+		else if (unlikely(d->kind == KIND_NIC &&
+				  shm_load32(&r->ring->flags) & NR_FORWARD))
+			slots_forward(d, fd, r, old, head);
 	}
 	result = publish(fd, r, head, cur);
 	/* Pairs with the release of hwtail in port/shm. */

@@ -287,19 +287,21 @@ POINT(host_and_nic_bridged)
 	unsigned nic_rx = p.reg.nr_rx_rings, nic_tx = p.reg.nr_tx_rings;
 	struct netmap_ring *rx;
 	struct netmap_slot *slot;
-	char f[2000];
+	char f[2000], *data;
 
 	for (int i = 0; i < 10; i++) {
 		udp_send(udp, "outward");
 		rx = await_any(&p, nic_rx, 1);
-		put(txr(&p, 0), peek(rx, &slot), slot->len, 0);
+		data = peek(rx, &slot);
+		put(txr(&p, 0), data, slot->len, 0);
 		drop(rx, 1);
 		txsync(&p);
 		CHECK(wire_receive(raw, f, sizeof(f)) >= 49);
 		CHECK(!memcmp(f + 42, "outward", 7));
 		WORKS(send(raw, f, udp_frame(f, "inward"), 0));
 		rx = await_any(&p, 0, nic_rx);
-		put(txr(&p, nic_tx), peek(rx, &slot), slot->len, 0);
+		data = peek(rx, &slot);
+		put(txr(&p, nic_tx), data, slot->len, 0);
 		drop(rx, 1);
 		txsync(&p);
 		udp_expect(udp, "inward");
