@@ -154,6 +154,7 @@ static struct region *alloc(const char *name, uint32_t buf_size,
 	snprintf(r->name, sizeof(r->name), "%s", name);
 	r->buf_size = buf_size;
 	r->n_bufs = n_bufs;
+	r->windows = REGION_WINDOWS;
 	r->bufs_size = layout_bufs_size(n_bufs, buf_size);
 	r->bufs_fd = -1;
 	r->next = r->fresh = REGION_RESERVED;
@@ -196,6 +197,10 @@ static int make(const struct region_wish *wish, struct region **out,
 	r = alloc(wish->name, buf_size, n);
 	if (!r)
 		return error_set(error, -ENOMEM, "out of memory");
+	if (wish->windows) {
+		r->windows = wish->windows;
+		r->compact = true;
+	}
 	while (!wish->token && getrandom(r->token, sizeof(r->token), 0) !=
 				       (ssize_t)sizeof(r->token))
 		;
@@ -224,6 +229,8 @@ static void enter(struct region *r, unsigned id, struct region_member *m)
 {
 	m->region = r;
 	m->id = id;
+	if (!r->compact)
+		m->place = (uint64_t)id * REGION_WINDOW;
 	m->own = id | (m->held ? REGION_HELD : 0);
 	r->extra |= m->extra;
 	r->member[id] = m;
@@ -268,11 +275,39 @@ static unsigned free_id(const struct region *r, const struct region_member *m)
 	return 0;
 }
 
+/* Where the windows of others leave room for one of the member's size. */
+static int find_place(const struct region *r, struct region_member *m,
+		      struct glen_error *error)
+{
+	uint64_t at = 0;
+
+	for (unsigned id = 1; id <= REGION_MEMBERS_MAX; id++) {
+		const struct region_member *o = r->member[id];
+
+		if (!o || o->place >= at + m->window_size ||
+		    at >= o->place + o->window_size)
+			continue;
+		/* Behind it, and then once more past all others. */
+		at = o->place + o->window_size;
+		id = 0;
+	}
+	if (at > r->windows || m->window_size > r->windows - at)
+		return error_set(error, -ENOSPC,
+				 "region %s has %llu bytes for rings, and no "
+				 "%u of them free",
+				 r->name, (unsigned long long)r->windows,
+				 m->window_size);
+	m->place = at;
+	return 0;
+}
+
 int region_enter(struct region *r, struct region_member *m,
 		 struct glen_error *error)
 {
 	unsigned id = free_id(r, m);
 
+	if (id && r->compact && find_place(r, m, error))
+		return -ENOSPC;
 	if (!id)
 		return error_set(error, -ENOSPC,
 				 "region %s has %d ports, as many as it can "

@@ -13,6 +13,10 @@
  *               | (none) | window | window | ... | buffers |
  *                          member 1 member 2
  *
+ * In a compact region, which has to fit somewhere, windows have the size that
+ * they need and lie where there is room, in region.windows bytes in front of
+ * the buffers.
+ *
  * Windows (rings, CSB lines) are the members' own; the buffers are one memfd
  * that all members map. So a member can spoil what is in its group's packets,
  * and nothing else. Who wants to join a region that exists brings its token.
@@ -77,6 +81,8 @@ struct region {
 
 	char name[REGION_NAME_SIZE];
 	uint8_t token[REGION_TOKEN_SIZE];
+	uint64_t windows;   /* bytes before buffer 0 */
+	bool compact;	    /* members' windows lie where there is room */
 	uint64_t bufs_size; /* bytes of the memfd, with a spare page */
 	int bufs_fd;
 	uint64_t dev, ino; /* of the memfd */
@@ -101,6 +107,9 @@ struct region_member {
 		       * if held */
 	bool held;    /* a driver's: no ring names them; set before joining */
 	bool extra; /* it has buffers that no ring names; set before joining */
+	uint32_t window_size; /* in whole pages; set before joining a compact
+			       * region */
+	uint64_t place;	      /* of its window, among the region's addresses */
 	/* Calls region_seen() for each buffer in the port's rings; NULL: it has
 	 * no window. */
 	void (*scan)(struct region_member *member);
@@ -116,6 +125,7 @@ struct region_wish {
 			    * region gets this one, NULL: one at random */
 	uint32_t buf_size;
 	uint32_t n_bufs;
+	uint64_t windows; /* a compact region: bytes for windows */
 };
 
 /* What a driver keeps in its record of the state file. */
@@ -191,7 +201,7 @@ bool region_seen(struct region_member *m, uint32_t buf);
 /* Bytes from the member's window to buffer 0. */
 static inline uint64_t region_bufs_off(const struct region_member *m)
 {
-	return REGION_WINDOWS - (uint64_t)m->id * REGION_WINDOW;
+	return m->region->windows - m->place;
 }
 
 /* 32 hex digits and a NUL. */

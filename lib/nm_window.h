@@ -25,8 +25,9 @@
  * (pipes only), and of an end TX, host TX, RX, host RX: that of netmap_if's
  * ring_ofs[]. What is TX of end 0 is RX of end 1, so are numbers and slots.
  *
- * The window lies in its region at region_member.id times REGION_WINDOW
- * (core/region.h), and buffer 0 at REGION_WINDOWS: the addresses of netmap's
+ * The window lies in its region at region_member.place, which mostly is its
+ * number times REGION_WINDOW, and buffer 0 at region.windows, mostly
+ * REGION_WINDOWS (core/region.h): the addresses of netmap's
  * single mapping, with holes where other ports' windows are.
  */
 #include <stdbool.h>

@@ -71,6 +71,8 @@ int nm_info(struct nm *nm, struct nm_call *call, struct glen_error *error)
 
 int nm_pools(struct nm *nm, struct nm_call *call, struct glen_error *error)
 {
+	uint64_t first = 0; /* window */
+	struct nm_pools pools;
 	struct nm_port *p;
 	struct nm_req req;
 	int err = nm_req_read(call, req_keys, &req, error);
@@ -85,17 +87,29 @@ int nm_pools(struct nm *nm, struct nm_call *call, struct glen_error *error)
 			      nm_port_get(nm, &req, &p, error);
 	if (err)
 		return err;
-	/* Each window has its own netmap_ifs and rings: the first one's. */
+	pools = p->mem->pools;
+	if (!pools.windows) {
+		/* Each window has its own netmap_ifs and rings: the first's. */
+		first = REGION_WINDOW;
+		pools = (struct nm_pools){
+			.if_objs = NMW_OPENS,
+			.if_objsize = NMW_NIFP_SIZE,
+			.ring_objs = NMW_LINES,
+			.ring_objsize = sizeof(struct netmap_ring) +
+					NMW_SLOTS_MAX *
+						sizeof(struct netmap_slot),
+		};
+	}
 	call->result = json_pack(
-		"{sI si sI si si sI si si sI sI si}", "memsize",
+		"{sI si sI sI sI sI sI sI sI sI si}", "memsize",
 		(json_int_t)nm_mem_size(p->mem), "mem_id", (int)p->mem->id,
-		"if_pool_offset", (json_int_t)(REGION_WINDOW + NMW_NIFP_OFF),
-		"if_pool_objtotal", NMW_OPENS, "if_pool_objsize", NMW_NIFP_SIZE,
-		"ring_pool_offset", (json_int_t)(REGION_WINDOW + NMW_RINGS_OFF),
-		"ring_pool_objtotal", NMW_LINES, "ring_pool_objsize",
-		(int)(sizeof(struct netmap_ring) +
-		      NMW_SLOTS_MAX * sizeof(struct netmap_slot)),
-		"buf_pool_offset", (json_int_t)REGION_WINDOWS,
+		"if_pool_offset", (json_int_t)(first + NMW_NIFP_OFF),
+		"if_pool_objtotal", (json_int_t)pools.if_objs,
+		"if_pool_objsize", (json_int_t)pools.if_objsize,
+		"ring_pool_offset", (json_int_t)(first + NMW_RINGS_OFF),
+		"ring_pool_objtotal", (json_int_t)pools.ring_objs,
+		"ring_pool_objsize", (json_int_t)pools.ring_objsize,
+		"buf_pool_offset", (json_int_t)nm_mem_windows(p->mem),
 		"buf_pool_objtotal", (json_int_t)p->mem->n_bufs,
 		"buf_pool_objsize", (int)p->mem->buf_size);
 	nm_port_put(p);

@@ -26,6 +26,16 @@ enum {
 
 #define NM_IDLE_SWITCH "netmap.idle"
 
+/* A region in the words of netmap: objects, and bytes of each. */
+struct nm_pools {
+	uint64_t memsize; /* that there are, or that are mapped */
+	uint64_t windows; /* bytes in front of the buffers; 0: as ever */
+	uint32_t if_objs, if_objsize;
+	uint32_t ring_objs, ring_objsize;
+	uint32_t buf_objs, buf_objsize;
+	uint16_t mem_id; /* the region that is there, if it is still there */
+};
+
 /* A region, by number. */
 struct nm_mem {
 	struct nm_mem *next;
@@ -33,6 +43,7 @@ struct nm_mem {
 	uid_t uid;
 	unsigned refs;
 	uint32_t buf_size, n_bufs;
+	struct nm_pools pools;	       /* all 0, but of option EXTMEM */
 	char region[REGION_NAME_SIZE]; /* the engine's name of it */
 };
 
@@ -130,6 +141,7 @@ struct nm_req {
 	uint32_t tx_slots, rx_slots, extra_bufs;
 	bool interface; /* there is one of that name, for the caller */
 	bool extmem;
+	struct nm_pools pools; /* of extmem */
 	bool swap;
 	bool offsets; /* and what of it */
 	uint32_t offset_max, offset_first, offset_bits;
@@ -150,8 +162,22 @@ int nm_mem_find(struct nm *nm, uid_t uid, uint16_t id, struct nm_mem **mem,
 int nm_mem_make(struct nm *nm, uid_t uid, struct nm_mem **mem,
 		struct glen_error *error);
 void nm_mem_put(struct nm *nm, struct nm_mem *mem);
-/* Bytes that a program maps. */
+/* Bytes that a program maps, and those of them that are before buffer 0. */
 uint64_t nm_mem_size(const struct nm_mem *mem);
+uint64_t nm_mem_windows(const struct nm_mem *mem);
+
+/* external.c */
+
+/* Option EXTMEM's numbers. */
+int nm_external_read(json_t *o, struct nm_pools *pools,
+		     struct glen_error *error);
+/* What glen makes of them. -EINVAL: it does not fit, or makes no sense. */
+int nm_external_plan(const struct nm_pools *wish, struct nm_pools *plan,
+		     struct glen_error *error);
+/* The region for them, or the one that is in that memory already. -EBUSY: it
+ * has another shape. */
+int nm_external_get(struct nm *nm, uid_t uid, const struct nm_pools *wish,
+		    struct nm_mem **mem, struct glen_error *error);
 
 /* open.c */
 

@@ -85,7 +85,13 @@ void nm_mem_put(struct nm *nm, struct nm_mem *mem)
 	free(mem);
 }
 
+uint64_t nm_mem_windows(const struct nm_mem *mem)
+{
+	return mem->pools.windows ? mem->pools.windows : REGION_WINDOWS;
+}
+
 uint64_t nm_mem_size(const struct nm_mem *mem)
 {
-	return REGION_WINDOWS + layout_bufs_size(mem->n_bufs, mem->buf_size);
+	return nm_mem_windows(mem) +
+	       layout_bufs_size(mem->n_bufs, mem->buf_size);
 }

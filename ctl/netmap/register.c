@@ -22,21 +22,22 @@ static json_t *bound(const struct nm_open *o)
 		(int)nmw_slots(l, end, NMW_RX), "buf_size", (int)r->buf_size,
 		"n_bufs", (int)r->n_bufs, "mem_id", (int)p->mem->id, "member",
 		(int)p->window->member.id);
-	json_t *more = json_pack("{sI sI sI sI sI sI sI sI si si si si ss}",
-				 "memsize", (json_int_t)nm_mem_size(p->mem),
-				 "offset",
-				 (json_int_t)(netmap_window_place(p->window) +
-					      nmw_nifp_off(o->index)),
-				 "mode", (json_int_t)o->mode, "ringid",
-				 (json_int_t)o->ringid, "flags",
-				 (json_int_t)o->flags, "extra_bufs",
-				 (json_int_t)o->extra_bufs, "vnet_hdr_len",
-				 (json_int_t)p->hdr_len, "offset_mask",
-				 (json_int_t)p->window->offset_mask, "tx_first",
-				 (int)o->bind.tx_first, "tx_last",
-				 (int)o->bind.tx_last, "rx_first",
-				 (int)o->bind.rx_first, "rx_last",
-				 (int)o->bind.rx_last, "region", r->name);
+	json_t *more = json_pack(
+		"{sI sI sI sI sI sI sI sI sI sI si si si si "
+		"ss}",
+		"memsize", (json_int_t)nm_mem_size(p->mem), "windows",
+		(json_int_t)p->window->member.region->windows, "place",
+		(json_int_t)netmap_window_place(p->window), "offset",
+		(json_int_t)(netmap_window_place(p->window) +
+			     nmw_nifp_off(o->index)),
+		"mode", (json_int_t)o->mode, "ringid", (json_int_t)o->ringid,
+		"flags", (json_int_t)o->flags, "extra_bufs",
+		(json_int_t)o->extra_bufs, "vnet_hdr_len",
+		(json_int_t)p->hdr_len, "offset_mask",
+		(json_int_t)p->window->offset_mask, "tx_first",
+		(int)o->bind.tx_first, "tx_last", (int)o->bind.tx_last,
+		"rx_first", (int)o->bind.rx_first, "rx_last",
+		(int)o->bind.rx_last, "region", r->name);
 
 	if (!object || !more || json_object_update(object, more)) {
 		json_decref(object);
@@ -90,6 +91,7 @@ int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 		NULL
 	};
 	struct nm_port *p = NULL;
+	struct nm_mem *mem = NULL;
 	struct nm_open *o;
 	struct nm_req req;
 	int err = nm_req_read(call, keys, &req, error);
@@ -99,14 +101,20 @@ int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 		err = error_set(error, -EBUSY,
 				"this descriptor is bound to port %s already",
 				o->port->name);
-	if (!err && req.extmem)
-		err = error_set(error, -EOPNOTSUPP,
-				"option EXTMEM: glen's regions cannot lie in a "
-				"program's own memory");
+	if (!err && req.extmem) {
+		err = nm_external_get(nm, req.uid, &req.pools, &mem, error);
+		req.mem_id = err ? 0 : mem->id;
+	}
 	err = err ?: nm_port_get(nm, &req, &p, error);
-	if (err)
+	if (!err && mem && p->mem != mem)
+		err = error_set(error, -EBUSY,
+				"option EXTMEM: port %s is there, and has "
+				"another region",
+				p->name);
+	nm_mem_put(nm, mem);
+	if (!p)
 		return err;
-	err = check(p, &req, error);
+	err = err ?: check(p, &req, error);
 	err = err ?: nm_port_bind(p, o, &req, error);
 	nm_port_put(p);
 	return err ? err : answer(o, call);

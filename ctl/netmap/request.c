@@ -83,6 +83,11 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 	req->tx_slots = tx;
 	req->rx_slots = rx;
 	req->extmem = json_object_get(p, "extmem");
+	if (req->extmem)
+		err = nm_external_read(json_object_get(p, "extmem"),
+				       &req->pools, error);
+	if (err)
+		return err;
 	return read_offsets(json_object_get(p, "offsets"), req, error);
 }
 

@@ -51,6 +51,7 @@ static int make_window(struct nm_port *p, struct glen_error *error)
 			.name = p->mem->region,
 			.buf_size = p->mem->buf_size,
 			.n_bufs = p->mem->n_bufs,
+			.windows = p->mem->pools.windows,
 		},
 		.name = p->name,
 	};

@@ -119,20 +119,21 @@ static void offsets_params(json_t *params, const struct nmreq_opt_offsets *o)
 				      integer(o->nro_min_gap)));
 }
 
-static void extmem_params(json_t *params, const struct nmreq_opt_extmem *o)
+static void extmem_params(json_t *params, const struct nmreq_opt_extmem *o,
+			  uint16_t mem_id)
 {
 	const struct nmreq_pools_info *p = &o->nro_info;
 
 	json_object_set_new(
 		params, "extmem",
-		json_pack("{s:o s:o s:o s:o s:o s:o s:o}", "memsize",
-			  integer(p->nr_memsize), "if_objs",
-			  integer(p->nr_if_pool_objtotal), "if_objsize",
-			  integer(p->nr_if_pool_objsize), "ring_objs",
-			  integer(p->nr_ring_pool_objtotal), "ring_objsize",
-			  integer(p->nr_ring_pool_objsize), "buf_objs",
-			  integer(p->nr_buf_pool_objtotal), "buf_objsize",
-			  integer(p->nr_buf_pool_objsize)));
+		json_pack("{s:o s:o s:o s:o s:o s:o s:o s:o}", "memsize",
+			  integer(p->nr_memsize), "mem_id", integer(mem_id),
+			  "if_objs", integer(p->nr_if_pool_objtotal),
+			  "if_objsize", integer(p->nr_if_pool_objsize),
+			  "ring_objs", integer(p->nr_ring_pool_objtotal),
+			  "ring_objsize", integer(p->nr_ring_pool_objsize),
+			  "buf_objs", integer(p->nr_buf_pool_objtotal),
+			  "buf_objsize", integer(p->nr_buf_pool_objsize)));
 }
 
 /* The numbers of a request that has them all. */
@@ -223,12 +224,26 @@ static bool swap_wanted(void)
 	return value && !strcmp(value, "1");
 }
 
+static int pools_of(const char *name, struct nmreq_pools_info *p);
+
+/* The region goes where the program wants it, who is told its shape. */
+static int place_extmem(struct device *d, struct request *q)
+{
+	int err = extmem_place(d, q->extmem);
+
+	err = err ? err : pools_of(q->hdr.nr_name, &q->extmem->nro_info);
+	if (err)
+		q->extmem->nro_opt.nro_status = (uint32_t)-err;
+	return err;
+}
+
 static int register_port(struct device *d, int fd, struct request *q)
 {
 	struct nmreq_register *reg = &q->body.reg;
 	json_t *params, *result = NULL;
 	int fds[2] = { -1, -1 }, err;
 	unsigned n_fds = 2;
+	uint16_t there = 0;
 
 	/* Glend says the same of what another process bound. */
 	if (is_bound(d))
@@ -238,11 +253,16 @@ static int register_port(struct device *d, int fd, struct request *q)
 	err = q->csb ? csb_wish_ok(q->csb, reg->nr_flags) : 0;
 	if (err)
 		return err;
+	err = q->extmem ? extmem_check(q->extmem, &there) : 0;
+	if (err) {
+		q->extmem->nro_opt.nro_status = (uint32_t)-err;
+		return err;
+	}
 	params = register_params(q, reg);
 	if (q->offsets)
 		offsets_params(params, q->offsets);
 	if (q->extmem)
-		extmem_params(params, q->extmem);
+		extmem_params(params, q->extmem, there);
 	if (swap_wanted())
 		json_object_set_new(params, "swap", json_true());
 	err = control_call("netmap.register", params, &fd, &result, fds,
@@ -255,6 +275,8 @@ static int register_port(struct device *d, int fd, struct request *q)
 		return err;
 	}
 	err = device_bind(d, result, fds, n_fds);
+	if (!err && q->extmem)
+		err = place_extmem(d, q);
 	if (!err) {
 		register_result(reg, result);
 		if (q->csb)
@@ -344,15 +366,12 @@ static int vale_newif(struct request *q)
 	return 0;
 }
 
-static int pools_info(struct request *q)
+static int pools_of(const char *name, struct nmreq_pools_info *p)
 {
-	struct nmreq_pools_info *p = &q->body.pools;
 	json_t *r = NULL;
-	int err;
+	int err = control_call("netmap.pools", json_pack("{s:s}", "name", name),
+			       NULL, &r, NULL, NULL);
 
-	err = call_named("netmap.pools", q,
-			 json_pack("{s:o}", "mem_id", integer(p->nr_mem_id)),
-			 &r);
 	if (err)
 		return err;
 	p->nr_memsize = number(r, "memsize");
@@ -465,7 +484,7 @@ int control_request(struct device *d, int fd, struct request *q)
 		err = port_hdr_get(q);
 		break;
 	case NETMAP_REQ_POOLS_INFO_GET:
-		err = pools_info(q);
+		err = pools_of(q->hdr.nr_name, &q->body.pools);
 		break;
 	default:
 		return change(d, fd, q);

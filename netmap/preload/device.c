@@ -136,6 +136,7 @@ static int read_answer(struct device *d, json_t *r)
 	d->mem_id = (uint16_t)number(r, "mem_id");
 	d->memsize = number(r, "memsize");
 	d->offset = number(r, "offset");
+	d->windows = number(r, "windows");
 	d->mode = (uint32_t)number(r, "mode");
 	d->ringid = (uint32_t)number(r, "ringid");
 	d->flags = number(r, "flags");
@@ -143,7 +144,8 @@ static int read_answer(struct device *d, json_t *r)
 	d->buf_size = d->layout.buf_size;
 	d->n_bufs = (uint32_t)number(r, "n_bufs");
 	if (d->open >= NMW_OPENS || d->n_bufs <= 2 ||
-	    d->memsize < NMW_WINDOWS + (uint64_t)d->n_bufs * d->buf_size)
+	    d->windows > NMW_WINDOWS || d->windows > d->memsize ||
+	    d->memsize - d->windows < (uint64_t)d->n_bufs * d->buf_size)
 		return -EPROTO;
 	err = bind_range(r, "tx_first", "tx_last",
 			 d->n_tx + nmw_n(&d->layout, d->end, NMW_HOST_TX),
@@ -158,7 +160,7 @@ static int read_answer(struct device *d, json_t *r)
 
 int device_bind(struct device *d, json_t *r, int *fds, unsigned n_fds)
 {
-	unsigned member = (unsigned)number(r, "member");
+	struct window_spec spec;
 	struct lock_state state;
 	int err = n_fds == 2 ? 0 : -EPROTO;
 
@@ -166,11 +168,18 @@ int device_bind(struct device *d, json_t *r, int *fds, unsigned n_fds)
 	/* Another thread may have been faster. */
 	if (!err && !d->bound) {
 		err = read_answer(d, r);
+		spec = (struct window_spec){
+			.window_fd = fds[0],
+			.bufs_fd = fds[1],
+			.window_size = d->layout.size,
+			.bufs_size = d->memsize - d->windows,
+			.place = number(r, "place"),
+			.windows = d->windows,
+			.mem_id = d->mem_id,
+			.pipe = d->kind == KIND_PIPE,
+		};
 		if (!err)
-			d->window = window_get(fds, d->layout.size, member,
-					       d->memsize - NMW_WINDOWS,
-					       d->kind == KIND_PIPE, &d->bufs,
-					       &err);
+			d->window = window_get(&spec, &d->bufs, &err);
 		if (!err) {
 			set_rings(d);
 			/* Pairs with the acquire in is_bound(). */

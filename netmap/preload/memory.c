@@ -13,7 +13,7 @@
 
 /*
  * A region is the address space of netmap's one mapping: windows of ports in
- * front, holes between them, buffers at NMW_WINDOWS. The library maps each
+ * front, holes between them, buffers behind all windows. The library maps each
  * window and the buffers once for itself. What the program maps are copies of
  * those mappings (mremap() of no bytes of a shared mapping makes one), so that
  * no descriptor needs to be kept: the program may close all that it has.
@@ -40,6 +40,8 @@ struct region {
 	uint64_t ino; /* of the buffers' memfd */
 	char *bufs;
 	size_t bufs_size;
+	uint64_t bufs_off;	/* in the region */
+	uint16_t mem_id;	/* which it has, or had */
 	struct window *windows; /* the newest first */
 	struct map *maps;
 };
@@ -98,16 +100,16 @@ static int show(const struct map *m, char *src, uint64_t start, size_t size)
 /* The pages of CSB lines are for the library alone: a hole for programs. */
 static int show_window(const struct map *m, const struct window *w)
 {
-	return show(m, w->base + NMW_NIFP_OFF,
-		    (uint64_t)w->member * NMW_WINDOW_MAX + NMW_NIFP_OFF,
+	return show(m, w->base + NMW_NIFP_OFF, w->place + NMW_NIFP_OFF,
 		    w->size - NMW_NIFP_OFF);
 }
 
-static struct region *region_get(int fd, size_t size, int *err)
+static struct region *region_get(const struct window_spec *spec, int *err)
 {
+	size_t size = spec->bufs_size;
 	struct region *r;
 	uint64_t ino;
-	char *bufs = map_fd(fd, size, &ino, err);
+	char *bufs = map_fd(spec->bufs_fd, size, &ino, err);
 
 	if (!bufs)
 		return NULL;
@@ -128,6 +130,8 @@ static struct region *region_get(int fd, size_t size, int *err)
 	r->ino = ino;
 	r->bufs = bufs;
 	r->bufs_size = size;
+	r->bufs_off = spec->windows;
+	r->mem_id = spec->mem_id;
 	r->next = regions;
 	regions = r;
 	return r;
@@ -147,12 +151,13 @@ static void region_check(struct region *r)
 	free(r);
 }
 
-static struct window *window_new(struct region *r, int fd, size_t size,
-				 unsigned member, bool pipe, int *err)
+static struct window *window_new(struct region *r,
+				 const struct window_spec *spec, int *err)
 {
+	size_t size = spec->window_size;
 	struct window *w;
 	uint64_t ino;
-	char *base = map_fd(fd, size, &ino, err);
+	char *base = map_fd(spec->window_fd, size, &ino, err);
 
 	if (!base)
 		return NULL;
@@ -170,12 +175,12 @@ static struct window *window_new(struct region *r, int fd, size_t size,
 		return NULL;
 	}
 	/* What glend says must be what glend said. */
-	if (!pipe)
+	if (!spec->pipe)
 		mprotect(base + NMW_KTOA_OFF, NMW_PAGE, PROT_READ);
 	w->ino = ino;
 	w->base = base;
 	w->size = size;
-	w->member = member;
+	w->place = spec->place;
 	w->region = r;
 	w->refs = 1;
 	w->next = r->windows;
@@ -183,21 +188,22 @@ static struct window *window_new(struct region *r, int fd, size_t size,
 	return w;
 }
 
-struct window *window_get(const int *fds, size_t window_size, unsigned member,
-			  size_t bufs_size, bool pipe, char **bufs, int *err)
+struct window *window_get(const struct window_spec *spec, char **bufs, int *err)
 {
 	struct region *r;
 	struct window *w;
 
-	if (window_size < NMW_RINGS_OFF || window_size > NMW_WINDOW_MAX ||
-	    member * (uint64_t)NMW_WINDOW_MAX >= NMW_WINDOWS) {
+	if (spec->window_size < NMW_RINGS_OFF ||
+	    spec->window_size > NMW_WINDOW_MAX || spec->place > spec->windows ||
+	    spec->place % NMW_PAGE || spec->windows % NMW_PAGE ||
+	    spec->window_size > spec->windows - spec->place) {
 		*err = -EPROTO;
 		return NULL;
 	}
-	r = region_get(fds[1], bufs_size, err);
+	r = region_get(spec, err);
 	if (!r)
 		return NULL;
-	w = window_new(r, fds[0], window_size, member, pipe, err);
+	w = window_new(r, spec, err);
 	if (!w) {
 		region_check(r);
 		return NULL;
@@ -265,7 +271,7 @@ static int show_all(const struct region *r, const struct map *m)
 	while (n && !err)
 		err = show_window(m, list[--n]);
 	if (!err)
-		err = show(m, r->bufs, NMW_WINDOWS, r->bufs_size);
+		err = show(m, r->bufs, r->bufs_off, r->bufs_size);
 	return err;
 }
 
@@ -275,11 +281,26 @@ static void *fail(int err)
 	return MAP_FAILED;
 }
 
+/* With the lock: shows the region in addresses that are reserved for it. */
+static int enter_map(struct region *r, struct map *m)
+{
+	int err;
+
+	/* A fixed address may be one that was another mapping's. */
+	region_unmapped_locked(m->addr, m->len);
+	err = show_all(r, m);
+	if (err)
+		return err;
+	m->next = r->maps;
+	r->maps = m;
+	__atomic_fetch_add(&n_maps, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
 void *region_mmap(struct device *d, void *addr, size_t len, int prot, int flags,
 		  off_t off)
 {
 	struct lock_state state;
-	struct region *r;
 	struct map *m;
 	int err;
 
@@ -291,7 +312,6 @@ void *region_mmap(struct device *d, void *addr, size_t len, int prot, int flags,
 	if (!m)
 		return fail(-ENOMEM);
 	tables_lock(&state);
-	r = d->window->region;
 	m->addr = reserve(addr, len, prot, flags, (uint64_t)off);
 	if (m->addr == MAP_FAILED) {
 		err = -errno;
@@ -299,24 +319,64 @@ void *region_mmap(struct device *d, void *addr, size_t len, int prot, int flags,
 		free(m);
 		return fail(err);
 	}
-	/* A fixed address may be one that was another mapping's. */
-	region_unmapped_locked(m->addr, len);
 	m->len = len;
 	m->off = (uint64_t)off;
 	m->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	addr = m->addr;
-	err = show_all(r, m);
-	if (err) {
+	err = enter_map(d->window->region, m);
+	if (err)
 		unmap(m->addr, len);
-		free(m);
-		addr = fail(err);
-	} else {
-		m->next = r->maps;
-		r->maps = m;
-		__atomic_fetch_add(&n_maps, 1, __ATOMIC_RELAXED);
-	}
 	tables_unlock(&state);
-	return addr;
+	if (!err)
+		return addr;
+	free(m);
+	return fail(err);
+}
+
+bool region_at(const void *addr, size_t len, uint16_t *mem_id)
+{
+	const char *from = addr;
+
+	*mem_id = 0;
+	for (const struct region *r = regions; r; r = r->next) {
+		for (const struct map *m = r->maps; m; m = m->next) {
+			if (from >= m->addr + m->len || m->addr >= from + len ||
+			    !region_has_device(r))
+				continue;
+			if (m->addr != from || m->off)
+				return true;
+			*mem_id = r->mem_id;
+		}
+	}
+	return false;
+}
+
+int region_place(struct device *d, void *addr)
+{
+	struct region *r = d->window->region;
+	struct map *m;
+	int err;
+
+	for (m = r->maps; m; m = m->next)
+		if (m->addr == addr && m->len == d->memsize && !m->off)
+			return 0;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->addr = addr;
+	m->len = d->memsize;
+	m->prot = PROT_READ | PROT_WRITE;
+	/* Holes are memory as well: the program may use them one day. */
+	if ((void *)syscall(SYS_mmap, addr, m->len, m->prot,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				    MAP_FIXED,
+			    -1, 0L) == MAP_FAILED)
+		err = -errno;
+	else
+		err = enter_map(r, m);
+	if (err)
+		free(m);
+	return err;
 }
 
 /* Takes [addr, end) out of a map; true if nothing of it is left. */

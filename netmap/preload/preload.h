@@ -27,7 +27,7 @@
  *   request.c  NIOCCTRL: headers, bodies, options, copying
  *   legacy.c   the requests before NIOCCTRL
  *   control.c  requests as JSON-RPC calls
- *   memory.c   windows, buffers, and what programs map of them
+ *   memory.c   windows, buffers, and what programs map of them; extmem.c
  *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes;
  *              forward.c: between a NIC and its host
  *   wait.c     poll in all its forms, select.c, epoll.c; sleep.c
@@ -84,8 +84,8 @@ struct window {
 	uint64_t ino; /* of its memfd */
 	char *base;   /* our mapping */
 	size_t size;
-	unsigned member;
-	unsigned refs; /* devices */
+	uint64_t place; /* in the region */
+	unsigned refs;	/* devices */
 };
 
 /* One ring that a device binds, as this process sees it. */
@@ -124,6 +124,7 @@ struct device {
 	unsigned end, open;
 	uint16_t mem_id;
 	uint64_t memsize, offset;
+	uint64_t windows; /* bytes of it before buffer 0 */
 	uint32_t mode, ringid;
 	uint64_t flags;
 	uint64_t offset_mask;
@@ -178,6 +179,8 @@ void obj_hold(struct obj *o);
 void obj_release(struct obj *o);
 /* In a child of vfork(), which must not change its parent's tables. */
 bool in_vfork_child(void);
+/* With the lock: a device that is open has its window in the region. */
+bool region_has_device(const struct region *r);
 /* Once, before anything is entered: what fork() needs. */
 void tables_init(void);
 uint32_t thread_id(void);
@@ -275,8 +278,15 @@ int request_legacy(struct device *d, int fd, unsigned long cmd, void *arg);
  * The window and the buffers behind two descriptors (borrowed), mapped. The
  * lock is held. NULL and *err.
  */
-struct window *window_get(const int *fds, size_t window_size, unsigned member,
-			  size_t bufs_size, bool pipe, char **bufs, int *err);
+struct window_spec {
+	int window_fd, bufs_fd;
+	size_t window_size, bufs_size;
+	uint64_t place, windows; /* of the window and of buffer 0 */
+	uint16_t mem_id;
+	bool pipe;
+};
+struct window *window_get(const struct window_spec *spec, char **bufs,
+			  int *err);
 void window_put(struct window *w);
 /* The program maps the region of a device: an address, or MAP_FAILED and
  * errno. */
@@ -284,6 +294,24 @@ void *region_mmap(struct device *d, void *addr, size_t len, int prot, int flags,
 		  off_t off);
 /* With the lock: the program unmapped this, or mapped something over it. */
 void region_unmapped_locked(void *addr, size_t len);
+/*
+ * With the lock: true if some of this memory is a region that is in use, but
+ * for one that begins there, whose number is *mem_id (0: there is none).
+ */
+bool region_at(const void *addr, size_t len, uint16_t *mem_id);
+/* With the lock: puts the region of a device in the place of what is there,
+ * unless it is there already. */
+int region_place(struct device *d, void *addr);
+
+/* ---- extmem.c */
+/*
+ * Option EXTMEM. Can this memory of the program become a region? *mem_id is the
+ * region that it is already, or 0. -EINVAL, -EFAULT, -EBUSY: some of it is
+ * another region.
+ */
+int extmem_check(const struct nmreq_opt_extmem *o, uint16_t *mem_id);
+/* Puts the region of a device there, unless it is there. */
+int extmem_place(struct device *d, const struct nmreq_opt_extmem *o);
 
 /* ---- sync.c */
 enum {

@@ -179,6 +179,14 @@ void obj_release(struct obj *o)
 	tables_unlock(&state);
 }
 
+bool region_has_device(const struct region *r)
+{
+	for (const struct device *d = devices; d; d = d->next)
+		if (d->window && !d->dead && d->window->region == r)
+			return true;
+	return false;
+}
+
 /* With the lock, and where memory may be given back: not in close(). */
 static void clear_graves(void)
 {

@@ -70,7 +70,7 @@ void netmap_window_destroy(struct netmap_window *w);
 /* Bytes from the start of the region's addresses to the window's. */
 static inline uint64_t netmap_window_place(const struct netmap_window *w)
 {
-	return (uint64_t)w->member.id * REGION_WINDOW;
+	return w->member.place;
 }
 
 struct netmap_bell {

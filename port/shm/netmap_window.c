@@ -128,6 +128,7 @@ int netmap_window_create(const struct netmap_window_config *config,
 	w->layout = *config->layout;
 	w->member.name = config->name;
 	w->member.scan = scan;
+	w->member.window_size = w->layout.size;
 	err = join(w, config, error);
 	if (!err && w->member.region->buf_size != w->layout.buf_size)
 		err = error_set(error, -EINVAL,

@@ -403,3 +403,220 @@ POINT(extmem_must_be_there)
 	WORKS(munmap(memory, SIZE));
 	FAILS_SOMEHOW(extmem(&p, "vale%:a", memory, SIZE, &option));
 }
+
+static struct netmap_if *nifp_at(struct nm *p, char *memory)
+{
+	p->mem = memory;
+	p->nifp = NETMAP_IF(memory, p->reg.nr_offset);
+	return p->nifp;
+}
+
+/* Programs do not map such a region: they have it. */
+POINT(extmem_in_place)
+{
+	enum { SIZE = 16 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, q = { 0 };
+
+	memset(memory + SIZE - 4096, 0x77, 4096);
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	WORKS(extmem(&q, "vale%:b", memory, SIZE, &option));
+	EQ(nifp_at(&p, memory)->ni_tx_rings, 1);
+	EQ(nifp_at(&q, memory)->ni_tx_rings, 1);
+	CHECK(p.nifp != q.nifp);
+	put_frame(txr(&p, 0), 255, 1, 60, 31);
+	txsync(&p);
+	rxsync(&q);
+	EQ(frame_number(peek(rxr(&q, 0), NULL)), 31);
+	put_frame(txr(&q, 0), 255, 1, 60, 32);
+	txsync(&q);
+	rxsync(&p);
+	EQ(frame_number(peek(rxr(&p, 0), NULL)), 32);
+	/* What the region does not need stays. */
+	CHECK(p.reg.nr_memsize <= SIZE - 4096);
+	EQ(memory[SIZE - 1], 0x77);
+	/* It is memory after that as well. */
+	close(p.fd);
+	close(q.fd);
+	memset(memory, 1, SIZE);
+}
+
+/* A program's heap, where pages are where malloc() put them. */
+POINT(extmem_on_the_heap)
+{
+	enum { SIZE = 12 << 20 };
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, b = up("vale%:b");
+	char *before = malloc(1000), *after;
+	void *memory;
+
+	strcpy(before, "before");
+	EQ(posix_memalign(&memory, 4096, SIZE), 0);
+	after = malloc(1000);
+	strcpy(after, "after");
+	for (int i = 0; i < 3; i++) {
+		WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+		nifp_at(&p, memory);
+		put_frame(txr(&p, 0), 255, 1, 60, (uint32_t)i);
+		txsync(&p);
+		rxsync(&b);
+		EQ(frame_number(peek(rxr(&b, 0), NULL)), i);
+		drop(rxr(&b, 0), 1);
+		close(p.fd);
+		p = (struct nm){ 0 };
+		memset(memory, 0xff, SIZE);
+	}
+	CHECK(!strcmp(before, "before") && !strcmp(after, "after"));
+	free(memory);
+	free(before);
+	free(after);
+	memory = malloc(SIZE);
+	memset(memory, 1, SIZE);
+}
+
+/* Sizes and numbers as the program wants them, as far as that goes. */
+POINT(extmem_pools)
+{
+	enum { SIZE = 24 << 20 };
+	struct nmreq_pools_info info = { 0 }, *said;
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option = {
+		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_EXTMEM },
+		.nro_usrptr = (uintptr_t)memory,
+		.nro_info = { .nr_memsize = SIZE,
+			      .nr_if_pool_objtotal = 3,
+			      .nr_ring_pool_objtotal = 8,
+			      .nr_ring_pool_objsize = 36864,
+			      .nr_buf_pool_objtotal = 5000,
+			      .nr_buf_pool_objsize = 4096 },
+	};
+	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
+	struct netmap_ring *tx;
+
+	WORKS(bind_port(&p, "vale%:a", &option));
+	said = &option.nro_info;
+	EQ(said->nr_buf_pool_objsize, 4096);
+	EQ(said->nr_buf_pool_objtotal, 5000);
+	EQ(said->nr_if_pool_objtotal, 3);
+	EQ(said->nr_ring_pool_objtotal, 8);
+	EQ(said->nr_mem_id, p.reg.nr_mem_id);
+	EQ(said->nr_memsize, p.reg.nr_memsize);
+	CHECK(said->nr_buf_pool_offset + 5000ULL * 4096 <= said->nr_memsize);
+	WORKS(ctrl(dev(), NETMAP_REQ_POOLS_INFO_GET, "vale%:a", &info));
+	CHECK(!memcmp(&info, said, sizeof(info)));
+	nifp_at(&p, memory);
+	tx = txr(&p, 0);
+	EQ(tx->nr_buf_size, 4096);
+	CHECK(NETMAP_BUF(tx, 0) == memory + said->nr_buf_pool_offset);
+	CHECK((char *)p.nifp >= memory + said->nr_if_pool_offset);
+	CHECK((char *)tx + sizeof(*tx) <= memory + said->nr_buf_pool_offset);
+}
+
+POINT(extmem_hostile)
+{
+	enum { SIZE = 16 << 20 };
+	char *memory = pages(SIZE), *hole = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, q = { 0 };
+	static const uint64_t sizes[] = { 0, 4095, UINT64_MAX, UINT64_MAX / 2,
+					  1ULL << 47 };
+
+	FAILS(EINVAL, extmem(&p, "vale%:a", memory + 64, SIZE / 2, &option));
+	CHECK(option.nro_opt.nro_status == EINVAL);
+	FAILS(EINVAL, extmem(&p, "vale%:a", NULL, SIZE, &option));
+	for (int i = 0; i < 5; i++)
+		FAILS_SOMEHOW(extmem(&p, "vale%:a", memory, sizes[i], &option));
+	WORKS(munmap(hole + SIZE / 2, 4096));
+	FAILS(EFAULT, extmem(&p, "vale%:a", hole, SIZE, &option));
+	EQ(option.nro_opt.nro_status, EFAULT);
+	WORKS(mprotect(memory, 4096, PROT_READ));
+	FAILS(EFAULT, extmem(&p, "vale%:a", memory, SIZE, &option));
+	WORKS(mprotect(memory, 4096, PROT_READ | PROT_WRITE));
+	memset(&option, 0, sizeof(option));
+	option.nro_opt.nro_reqtype = NETMAP_REQ_OPT_EXTMEM;
+	option.nro_usrptr = (uintptr_t)memory;
+	option.nro_info.nr_memsize = SIZE;
+	option.nro_info.nr_buf_pool_objtotal = UINT32_MAX;
+	option.nro_info.nr_buf_pool_objsize = UINT32_MAX;
+	option.nro_info.nr_ring_pool_objtotal = UINT32_MAX;
+	option.nro_info.nr_ring_pool_objsize = UINT32_MAX;
+	p.reg.nr_mode = NR_REG_ALL_NIC;
+	FAILS(EINVAL, bind_port(&p, "vale%:a", &option));
+	/* All of that left the memory and the descriptor as they were. */
+	memset(memory, 3, SIZE);
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	/* Another region across the first one. */
+	FAILS(EBUSY,
+	      extmem(&q, "vale%:b", memory + 8192, SIZE - 8192, &option));
+	/* The same memory, another shape. */
+	memset(&option, 0, sizeof(option));
+	option.nro_opt.nro_reqtype = NETMAP_REQ_OPT_EXTMEM;
+	option.nro_usrptr = (uintptr_t)memory;
+	option.nro_info.nr_memsize = SIZE;
+	option.nro_info.nr_buf_pool_objsize = 1024;
+	FAILS(EBUSY, bind_port(&q, "vale%:b", &option));
+	EQ(option.nro_opt.nro_status, EBUSY);
+	EQ(nifp_at(&p, memory)->ni_rx_rings, 1);
+}
+
+/* A port that is there has its region. */
+POINT(extmem_of_a_port_that_is_there)
+{
+	enum { SIZE = 16 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm a = up("vale%:a"), p = { 0 };
+
+	memset(memory, 5, SIZE);
+	FAILS(EBUSY, extmem(&p, "vale%:a", memory, SIZE, &option));
+	for (size_t i = 0; i < SIZE; i += 4096)
+		EQ(memory[i], 5);
+	EQ(a.nifp->ni_tx_rings, 1);
+}
+
+/* More ports than windows fit: the region has no room, and is not harmed. */
+POINT(extmem_full)
+{
+	enum { SIZE = 64 << 20 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p[40] = { 0 };
+	char name[16];
+	int n = 0;
+
+	for (; n < 40; n++) {
+		snprintf(name, sizeof(name), "vale%%:p%d", n);
+		if (extmem(&p[n], name, memory, SIZE, &option))
+			break;
+		EQ(nifp_at(&p[n], memory)->ni_tx_rings, 1);
+	}
+	EQ(errno, ENOMEM);
+	CHECK(n >= 1 && n < 40);
+	close(p[0].fd);
+	p[n].reg = (struct nmreq_register){ 0 };
+	WORKS(extmem(&p[n], name, memory, SIZE, &option));
+	EQ(nifp_at(&p[n], memory)->ni_tx_rings, 1);
+	EQ(txr(&p[n], 0)->tail, 1023);
+}
+
+/* A mapping of huge pages; skipped where there are none. */
+POINT(extmem_of_huge_pages)
+{
+	enum { SIZE = 16 << 20 };
+	struct nmreq_opt_extmem option;
+	struct nm p = { 0 }, b = up("vale%:b");
+	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	if (memory == MAP_FAILED)
+		skip("there are no huge pages (vm.nr_hugepages)");
+	memset(memory + SIZE - 4096, 0x66, 4096);
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	nifp_at(&p, memory);
+	put_frame(txr(&p, 0), 255, 1, 60, 8);
+	txsync(&p);
+	rxsync(&b);
+	EQ(frame_number(peek(rxr(&b, 0), NULL)), 8);
+	EQ(memory[SIZE - 4096], 0x66);
+}

@@ -22,7 +22,6 @@ SKIPPED = 77
 PENDING = {
     "api.delif_errors": "DELIF does not know interfaces yet",
     "api.attach_to_two_switches": "a port on two switches is to come",
-    "api.extmem_*": "the option EXTMEM is to come",
     "api.pipe_256_rings": "more than 16 rings are to come",
     "api.monitor*": "monitors are to come",
     "data.no_learn": "NS_NO_LEARN is to come",
