@@ -43,7 +43,7 @@ struct program {
 	unsigned len, fill;
 	bool poll;
 	uint64_t sink; /* so that no compiler leaves the reading out */
-	char frame[FRAME_MAX];
+	_Alignas(64) char frame[FRAME_MAX];
 };
 
 static void open_lib(struct port *p, const struct party_opts *o,

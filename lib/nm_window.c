@@ -8,6 +8,11 @@
 
 #include "lib/error.h"
 
+enum {
+	PACKET_STEP = 2048, /* what packets begin at multiples of */
+	PACKET_HEAD = 256,  /* where their first lines end */
+};
+
 _Static_assert(sizeof(struct nmw_sync) == 64, "a line per ring");
 _Static_assert(NMW_LINES * sizeof(struct nm_csb_atok) <= NMW_PAGE,
 	       "the CSB lines of all rings fit into a page");
@@ -36,6 +41,18 @@ static int check_slots(uint32_t slots, const char *what, uint32_t *rounded,
 	return 0;
 }
 
+/*
+ * Packets begin at multiples of 2 KiB. A processor takes a load for one that
+ * depends on a store before it if they agree in the low 12 bits, so a ring's
+ * header there would wait for every packet that a program writes.
+ */
+static uint32_t off_packets(uint32_t at)
+{
+	return at % PACKET_STEP < PACKET_HEAD ?
+		       at - at % PACKET_STEP + PACKET_HEAD :
+		       at;
+}
+
 /* Gives each ring its place. At most NMW_LINES rings of 64 KiB. */
 static void place(struct nm_window *w)
 {
@@ -48,6 +65,7 @@ static void place(struct nm_window *w)
 					slots * sizeof(struct netmap_slot);
 
 			for (unsigned i = 0; i < nmw_n(w, end, k); i++) {
+				at = off_packets(at);
 				w->ring_off[w->lines++] = at;
 				at += align_up(size, NM_CACHE_ALIGN);
 				w->n_bufs += slots;

@@ -19,7 +19,8 @@
  *                   the processes that sync a ring must know of each other
  *   page 3..18      a KiB per open: its netmap_if, and struct nmw_open, which
  *                   only clients use
- *   from page 19    rings: 256 bytes of header, then 16 per slot
+ *   from page 19    rings: 256 bytes of header, then 16 per slot; not where
+ *                   low address bits are those of a packet's begin
  *
  * Lines and rings come in the same order: those of end 0, then those of end 1
  * (pipes only), and of an end TX, host TX, RX, host RX: that of netmap_if's

@@ -25,6 +25,11 @@
  * ring's size, and what buffers its slots name is checked before any use.
  */
 
+enum {
+	SLOTS_PER_LINE = 4,
+	AHEAD = 16, /* slots that are fetched before they are written */
+};
+
 static inline bool buf_ok(const struct device *d, uint32_t buf)
 {
 	return buf - 2 < d->n_bufs - 2;
@@ -81,8 +86,46 @@ static uint32_t exchange(const struct device *d, struct nring *r, uint32_t at,
 	return n;
 }
 
-/* Moves what is queued and finds room. */
-static unsigned move(struct device *d, int fd, struct nring *r, uint32_t head)
+/*
+ * The same in one pass, checks included, as long as slots are packets by
+ * themselves that lie in their buffers: the usual case.
+ */
+static uint32_t exchange_plain(const struct device *d, struct nring *r,
+			       uint32_t at, uint32_t to, uint32_t n)
+{
+	struct netmap_slot *ours = r->ring->slot, *theirs = r->peer_ring->slot;
+	const uint32_t mask = r->mask, n_bufs = d->n_bufs - 2;
+	const uint32_t size = d->buf_size;
+	uint32_t i;
+
+	for (i = 0; i < n; i++, at++, to++) {
+		struct netmap_slot *a = &ours[at & mask];
+		struct netmap_slot *b = &theirs[to & mask];
+		uint64_t w = slot_load(a), x = slot_load(b);
+
+		if (unlikely((slot_buf(w) - 2 >= n_bufs) |
+			     (slot_buf(x) - 2 >= n_bufs) |
+			     (slot_len(w) > size) |
+			     (slot_flags(w) & (NS_MOREFRAG | NS_INDIRECT))))
+			break;
+		if (!(to & (SLOTS_PER_LINE - 1)))
+			__builtin_prefetch(&theirs[(to + AHEAD) & mask], 1);
+		if (unlikely(shm_load64(&a->ptr) != shm_load64(&b->ptr)))
+			shm_store64(&b->ptr, shm_load64(&a->ptr));
+		slot_store(b, slot_word(slot_buf(w), slot_len(w),
+					slot_flags(w) | NS_BUF_CHANGED));
+		slot_store(a,
+			   slot_word(slot_buf(x), slot_len(w), NS_BUF_CHANGED));
+	}
+	return i;
+}
+
+/* What is queued in our ring up to head, and free in the other end's. */
+struct span {
+	uint32_t at, to, n;
+};
+
+static struct span span_get(const struct nring *r, uint32_t head)
 {
 	uint32_t at = shm_load32(&r->ktoa->hwcur) & r->mask;
 	uint32_t to = shm_load32(&r->peer_ktoa->hwtail) & r->mask;
@@ -90,19 +133,46 @@ static unsigned move(struct device *d, int fd, struct nring *r, uint32_t head)
 	uint32_t peer_head = shm_load_acquire32(&r->peer_atok->head) & r->mask;
 	uint32_t queued = (head - at) & r->mask;
 	uint32_t room = (peer_head - to - 1) & r->mask;
-	uint32_t n = queued < room ? queued : room, done;
 
-	n = whole(r, at, n);
-	if (!n)
-		return 0;
-	done = exchange(d, r, at, to, n);
+	return (struct span){ at, to, queued < room ? queued : room };
+}
+
+/* Shows that n slots of a span went over. */
+static void span_done(int fd, struct nring *r, const struct span *s, uint32_t n)
+{
+	uint32_t at = (s->at + n) & r->mask;
+
 	/* (A) */
-	shm_store_release32(&r->peer_ktoa->hwtail, (to + done) & r->mask);
-	at = (at + done) & r->mask;
+	shm_store_release32(&r->peer_ktoa->hwtail, (s->to + n) & r->mask);
 	shm_store32(&r->ktoa->hwcur, at);
 	shm_store_release32(&r->ktoa->hwtail, (at - 1) & r->mask);
 	wake_peer(fd, r);
+}
+
+/* Moves what is queued, has been checked, and finds room. */
+static unsigned move(struct device *d, int fd, struct nring *r, uint32_t head)
+{
+	struct span s = span_get(r, head);
+	uint32_t n = whole(r, s.at, s.n), done;
+
+	if (!n)
+		return 0;
+	done = exchange(d, r, s.at, s.to, n);
+	span_done(fd, r, &s, done);
 	return done == n ? 0 : SYNC_REINIT;
+}
+
+/* Moves plain packets. Returns where the first slot is that was not checked;
+ * those before old were. */
+static uint32_t move_plain(struct device *d, int fd, struct nring *r,
+			   uint32_t old, uint32_t head)
+{
+	struct span s = span_get(r, head);
+	uint32_t n = s.n ? exchange_plain(d, r, s.at, s.to, s.n) : 0;
+
+	if (n)
+		span_done(fd, r, &s, n);
+	return n > ((old - s.at) & r->mask) ? (s.at + n) & r->mask : old;
 }
 
 static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
@@ -111,18 +181,32 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 	uint32_t cur = shm_load32(&r->ring->cur);
 	uint32_t old = r->sync->head & r->mask;
 	uint32_t tail = shm_load32(&r->ktoa->hwtail) & r->mask;
-	unsigned result;
+	uint32_t from = old;
+	unsigned result = 0;
 
-	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask)) ||
-	    (head != old && unlikely(!slots_take(d, r, old, head)))) {
+	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
 		ring_reinit(d, r);
 		return SYNC_REINIT;
 	}
-	r->sync->head = head;
-	r->sync->cur = cur;
-	shm_store32(&r->atok->cur, cur);
-	shm_store_release32(&r->atok->head, head);
-	result = move(d, fd, r, head);
+	/* The other end reads atok to see whether we sleep: not without need. */
+	if (head != old) {
+		r->sync->head = head;
+		shm_store_release32(&r->atok->head, head);
+	}
+	if (cur != r->sync->cur) {
+		r->sync->cur = cur;
+		shm_store32(&r->atok->cur, cur);
+	}
+	if (likely(!d->offset_mask))
+		from = move_plain(d, fd, r, old, head);
+	if (unlikely(from != head) && !slots_take(d, r, from, head)) {
+		r->sync->head = from;
+		shm_store_release32(&r->atok->head, from);
+		ring_reinit(d, r);
+		return SYNC_REINIT;
+	}
+	if (unlikely(shm_load32(&r->ktoa->hwcur) != head))
+		result = move(d, fd, r, head);
 	shm_store32(&r->ring->tail, shm_load32(&r->ktoa->hwtail) & r->mask);
 	return result;
 }
