@@ -188,7 +188,8 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 		ring_reinit(d, r);
 		return SYNC_REINIT;
 	}
-	/* The other end reads atok to see whether we sleep: not without need. */
+	/* The other end reads atok to see whether we sleep: write it if need
+	 * be. */
 	if (head != old) {
 		r->sync->head = head;
 		shm_store_release32(&r->atok->head, head);
