@@ -103,9 +103,10 @@ static uint32_t exchange_plain(const struct device *d, struct nring *r,
 		struct netmap_slot *b = &theirs[to & mask];
 		uint64_t w = slot_load(a), x = slot_load(b);
 
-		if (unlikely((slot_buf(w) - 2 >= n_bufs) |
-			     (slot_buf(x) - 2 >= n_bufs) |
-			     (slot_len(w) > size) |
+		/* One branch for all; clang wants to see that it is meant. */
+		if (unlikely((int)(slot_buf(w) - 2 >= n_bufs) |
+			     (int)(slot_buf(x) - 2 >= n_bufs) |
+			     (int)(slot_len(w) > size) |
 			     (slot_flags(w) & (NS_MOREFRAG | NS_INDIRECT))))
 			break;
 		if (!(to & (SLOTS_PER_LINE - 1)))

@@ -148,7 +148,7 @@ bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
 	for (uint32_t i = from; i != to; i = (i + 1) & r->mask) {
 		uint64_t w = slot_load(&r->ring->slot[i]);
 
-		ok &= buf_ok(d, slot_buf(w)) & (slot_len(w) <= size);
+		ok &= (int)buf_ok(d, slot_buf(w)) & (slot_len(w) <= size);
 		flags |= slot_flags(w);
 	}
 	if (unlikely(!ok) ||
