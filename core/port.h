@@ -62,7 +62,8 @@ enum {
 struct counters {
 	uint64_t packets;    /* in: taken from the port; out: delivered to it */
 	uint64_t bytes;	     /* of those, without vnet headers */
-	uint64_t replicated; /* in: extra copies made by floods */
+	uint64_t replicated; /* in: extra copies made by floods; out: copies
+			      * that a monitor is to have */
 	uint64_t segments;   /* out: frames made by software segmentation */
 	uint64_t exchanged;  /* out: packets that came with their buffers */
 	uint64_t kicks;	     /* wake-ups sent to the other side */

@@ -430,7 +430,7 @@ static void sums_add(struct sums *sums, const struct counters *in,
 		     const struct counters *out)
 {
 	sums->in_packets += in->packets;
-	sums->replicated += in->replicated;
+	sums->replicated += in->replicated + out->replicated;
 	sums->out_packets += out->packets;
 	for (unsigned i = 0; i < DROP_MAX; i++)
 		sums->drops += in->drops[i] + out->drops[i];

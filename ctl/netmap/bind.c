@@ -224,6 +224,12 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 		netmap_bell_del(&p->bell, p->core, 2, o->fd);
 		goto err_stop;
 	}
+	if (p->kind == NM_MONITOR)
+		err = nm_monitor_begin(p, &o->bind, error);
+	if (err) {
+		netmap_bell_del(&p->bell, p->core, 2, o->fd);
+		goto err_stop;
+	}
 	extra = take_extra(p,
 			   req->extra_bufs < NM_EXTRA_MAX ? req->extra_bufs :
 							    NM_EXTRA_MAX,

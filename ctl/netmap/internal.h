@@ -67,7 +67,8 @@ struct nm_port {
 	bool made_by_pipe; /* made for its pipes, and goes with them */
 	bool stopping;	   /* its ports of switches are closed by us */
 	bool swap;	   /* packets move by reference in its region */
-	struct nm_port *parent; /* of a pipe; referenced */
+	struct nm_port *parent; /* of a pipe or monitor; referenced */
+	uint64_t watches;	/* of a monitor: NR_MONITOR_* */
 	unsigned n_pipes;
 	/* The open that made it wants offsets; all 0: none does. */
 	uint32_t offset_max, offset_first;
@@ -214,6 +215,15 @@ void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 /* Makes window and ports of switches, or ends them. */
 int nm_port_start(struct nm_port *p, struct glen_error *error);
 void nm_port_stop(struct nm_port *p);
+
+/* monitor.c */
+
+/* A port of its own for an open that watches another one. */
+int nm_monitor_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
+		   struct nm_port **port, struct glen_error *error);
+/* It begins to see what passes the rings that were asked for. */
+int nm_monitor_begin(struct nm_port *p, const struct nmw_bind *bind,
+		     struct glen_error *error);
 
 /* nic.c */
 

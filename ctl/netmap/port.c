@@ -69,6 +69,7 @@ struct nm_port *nm_port_make(struct nm *nm, enum nm_kind kind, const char *name,
 void nm_port_put(struct nm_port *p)
 {
 	struct nm_port **at = &p->nm->ports, *parent = p->parent;
+	enum nm_kind kind = p->kind;
 
 	if (--p->refs)
 		return;
@@ -79,7 +80,7 @@ void nm_port_put(struct nm_port *p)
 	free(p);
 	if (!parent)
 		return;
-	parent->n_pipes--;
+	parent->n_pipes -= kind == NM_PIPE;
 	nm_port_put(parent);
 }
 
@@ -266,6 +267,8 @@ int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 		return err;
 	if (req->mode == NR_REG_NULL)
 		return make_null(nm, req, mem, port, error);
+	if (req->flags & (NR_MONITOR_TX | NR_MONITOR_RX))
+		return nm_monitor_get(nm, req, mem, port, error);
 	p = nm_port_find(nm, req->name);
 	if (!p && nm_pipe_end(req->name) < 0 && nm_is_vale(req->name))
 		return make_vale(nm, req, mem, port, error);

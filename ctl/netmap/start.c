@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // start.c - windows of netmap ports, and their rings on switches.
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -88,11 +89,12 @@ static int plug(struct nm_port *p, unsigned i, const char *full,
 	const struct nm_window *l = &p->window->layout;
 	enum nmw_kind tx = i ? NMW_HOST_TX : NMW_TX;
 	enum nmw_kind rx = i ? NMW_HOST_RX : NMW_RX;
+	bool sends = p->kind != NM_MONITOR;
 	const struct netmap_rings rings = {
 		.window = p->window,
 		.bell = &p->bell,
 		.tx_line = nmw_line(l, 0, tx, 0),
-		.n_tx = l->n[tx],
+		.n_tx = sends ? l->n[tx] : 0,
 		.rx_line = nmw_line(l, 0, rx, 0),
 		.n_rx = l->n[rx],
 		.tx_slots = l->tx_slots,
@@ -134,7 +136,12 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 
 	if (p->full[0])
 		return plug(p, 0, p->full, error);
-	snprintf(full, sizeof(full), "%s:%.31s", NM_IDLE_SWITCH, p->name);
+	if (p->kind == NM_MONITOR)
+		snprintf(full, sizeof(full), "%s:monitor-%" PRIu64,
+			 NM_IDLE_SWITCH, ++p->nm->n_odd);
+	else
+		snprintf(full, sizeof(full), "%s:%.31s", NM_IDLE_SWITCH,
+			 p->name);
 	err = idle_switch(p->nm, error);
 	return err ? err : plug(p, 0, full, error);
 }
@@ -161,7 +168,7 @@ int nm_port_start(struct nm_port *p, struct glen_error *error)
 
 	if (!err && netmap_bell_init(&p->bell))
 		err = error_set(error, -ENOMEM, "out of memory");
-	if (!err && p->kind == NM_VALE)
+	if (!err && (p->kind == NM_VALE || p->kind == NM_MONITOR))
 		err = plug_vale(p, error);
 	if (!err && p->kind == NM_NIC)
 		err = plug_nic(p, error);

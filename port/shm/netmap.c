@@ -16,20 +16,12 @@
 #include "core/vnet_hdr.h"
 #include "lib/error.h"
 #include "lib/shm.h"
+#include "port/shm/netmap_port.h"
 #include "port/shm/shm.h"
 
 enum {
 	UNEATEN = 32, /* bytes that wait until there are more */
 	BIN_QUEUE = 2 * DISCARD_SCM_MAX,
-};
-
-struct netmap_port {
-	struct shm_peer peer; /* first: what rings know */
-	struct netmap_rings rings;
-	int epfd;
-	struct shm_saved_ring saved[PORT_RINGS_MAX];
-	struct shm_in in[PORT_RINGS_MAX];
-	struct shm_out out[PORT_RINGS_MAX];
 };
 
 int netmap_bell_init(struct netmap_bell *bell)
@@ -168,6 +160,7 @@ static void netmap_close(struct port *port)
 	struct netmap_port *p = port->drv;
 	struct netmap_rings rings = p->rings;
 
+	netmap_unwatch(p);
 	if (p->epfd >= 0)
 		close(p->epfd);
 	free(p);
@@ -244,6 +237,7 @@ static int netmap_open(struct port *port, struct port_args *args,
 	p->peer.call = call;
 	p->peer.woken = woken;
 	p->rings = *rings;
+	p->port = port;
 	p->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (p->epfd < 0 ||
 	    epoll_ctl(p->epfd, EPOLL_CTL_ADD, rings->bell->full_fd, &ev)) {

@@ -111,6 +111,14 @@ int netmap_bell_add(struct netmap_bell *bell, struct port *const *ports,
 void netmap_bell_del(struct netmap_bell *bell, struct port *const *ports,
 		     unsigned n, int fd);
 
+/*
+ * A monitor's port gets copies of what passes some rings of another one, as far
+ * as it has room: ring i of either kind to ring i of the monitor, modulo their
+ * number. Until either is closed. -ENOMEM.
+ */
+int netmap_watch(struct port *monitor, struct port *parent,
+		 const struct nmw_bind *rings);
+
 /* 0, 10 or 12; for packets from now on. */
 void netmap_port_hdr_len(struct port *port, uint32_t len);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // rx_tx.c - packets out of a client's TX rings and into its RX rings.
 #include "core/copy.h"
+#include "core/rcu.h"
 #include "core/vnet_hdr.h"
 #include "lib/shm.h"
 #include "port/shm/shm.h"
@@ -243,11 +244,31 @@ static __attribute__((noinline)) void give_back(struct shm_in *r,
 	}
 }
 
+static void show(struct shm_watch *watch, unsigned worker,
+		 const struct batch *b, const uint16_t *list, unsigned n,
+		 uint16_t flags);
+
+/* Monitors see what the port sent. */
+static __attribute__((noinline)) void show_all(struct ingress *in,
+					       struct shm_watch *watch,
+					       const struct batch *b)
+{
+	uint16_t list[BATCH_MAX];
+
+	for (unsigned i = 0; i < b->n; i++)
+		list[i] = i;
+	show(watch, in->worker_idx, b, list, b->n, NS_TXMON);
+}
+
 static void shm_rx_done(struct ingress *in, struct batch *b)
 {
 	struct shm_in *r = in->drv;
+	/* pairs with rcu_publish() in netmap_watch() */
+	struct shm_watch *watch = rcu_load(&r->watch);
 	uint32_t value, left;
 
+	if (__builtin_expect(watch != NULL, 0))
+		show_all(in, watch, b);
 	if (__builtin_expect(b->took, 0))
 		give_back(r, b);
 
@@ -509,6 +530,7 @@ struct cursor {
 	uint32_t left;	/* slots of the packet after this one */
 	uint32_t frags; /* slots of the packet */
 	uint32_t used;	/* bytes in this slot */
+	uint16_t flags; /* of all its slots */
 	uint32_t buf;
 	uint32_t offset; /* of the packet in it */
 };
@@ -531,7 +553,7 @@ static bool cursor_open(struct cursor *c)
 
 static void cursor_close(struct cursor *c)
 {
-	uint16_t flags = c->frags << NS_PORT_SHIFT;
+	uint16_t flags = c->frags << NS_PORT_SHIFT | c->flags;
 
 	if (c->r->offsets && !c->r->placed)
 		shm_store64(&c->r->slots[c->slot & c->r->mask].ptr, 0);
@@ -570,10 +592,11 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 						const struct batch *b,
 						const uint16_t *list,
 						unsigned n, uint32_t hdr_len,
-						uint32_t start, uint64_t *bytes)
+						uint32_t start, uint16_t flags,
+						uint64_t *bytes)
 {
 	static const struct offload none;
-	struct cursor c = { .r = r, .slot = start };
+	struct cursor c = { .r = r, .slot = start, .flags = flags };
 
 	for (unsigned k = 0; k < n; k++, c.slot++) {
 		unsigned i = list[k];
@@ -612,12 +635,64 @@ static __attribute__((noinline)) unsigned drop_too_many(
 	return left;
 }
 
+/* Copies packets to the ring of a monitor, which never makes anybody wait. */
+static void show_one(struct egress *e, unsigned worker, const struct batch *b,
+		     const uint16_t *list, unsigned n, uint16_t flags)
+{
+	struct shm_out *r = e->drv;
+	struct tx_ctx ctx;
+	uint32_t start = 0, lease = 0;
+	uint64_t bytes = 0;
+	uint16_t kept[BATCH_MAX];
+	unsigned fit;
+
+	ctx.counters = &e->counters[worker];
+	ctx.track = false;
+	/* On its switch they come from nowhere. */
+	count_add(&ctx.counters->replicated, n);
+	if (slots_for(r, 0, b->most) > NETMAP_MAX_FRAGS) {
+		n = drop_too_many(r, &ctx, b, kept, list, n, 0);
+		list = kept;
+	}
+	fit = port_is_broken(e->port) ?
+		      0 :
+		      reserve(e, r, b, list, n, 0, false, &start, &lease);
+	for (unsigned k = fit; k < n; k++)
+		tx_drop(&ctx, list[k],
+			port_is_broken(e->port) ? DROP_OUT_GONE :
+						  DROP_OUT_NO_ROOM);
+	if (!fit)
+		return;
+	if (!write_any(r, b, list, fit, 0, start, flags, &bytes)) {
+		abandon(r, lease);
+		port_break(e->port, "an RX slot names a buffer that does not "
+				    "exist");
+		for (unsigned k = 0; k < fit; k++)
+			tx_drop(&ctx, list[k], DROP_OUT_GONE);
+		return;
+	}
+	count_add(&ctx.counters->packets, fit);
+	count_add(&ctx.counters->bytes, bytes);
+	publish(r, &ctx, lease);
+}
+
+static __attribute__((noinline)) void show(struct shm_watch *watch,
+					   unsigned worker,
+					   const struct batch *b,
+					   const uint16_t *list, unsigned n,
+					   uint16_t flags)
+{
+	for (unsigned i = 0; n && i < watch->n; i++)
+		show_one(watch->egress[i], worker, b, list, n, flags);
+}
+
 static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 		   const uint16_t *list, unsigned n)
 {
 	struct shm_out *r = e->drv;
 	uint32_t start = 0, lease = 0, hdr_len = shm_load32(&r->vnet_hdr_len);
 	uint64_t bytes = 0;
+	struct shm_watch *watch;
 	uint16_t kept[BATCH_MAX];
 	unsigned fit;
 	bool simple, good;
@@ -638,7 +713,7 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 		good = write_shared(r, ctx, b, list, fit, start, &bytes);
 	else
 		good = simple ? write_simple(r, b, list, fit, start, &bytes) :
-				write_any(r, b, list, fit, hdr_len, start,
+				write_any(r, b, list, fit, hdr_len, start, 0,
 					  &bytes);
 	if (!good) {
 		abandon(r, lease);
@@ -654,6 +729,10 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 	count_add(&ctx->counters->packets, fit);
 	count_add(&ctx->counters->bytes, bytes);
 	publish(r, ctx, lease);
+	/* pairs with rcu_publish() in netmap_watch() */
+	watch = rcu_load(&r->watch);
+	if (__builtin_expect(watch != NULL, 0))
+		show(watch, ctx->counters - e->counters, b, list, fit, 0);
 }
 
 const struct port_hot HOT(shm_hot) = {

@@ -73,6 +73,12 @@ struct shm_peer {
 	void (*woken)(struct shm_peer *peer);
 };
 
+/* Who gets copies of what passes a ring: monitors' egress rings. Immutable. */
+struct shm_watch {
+	unsigned n;
+	struct egress *egress[];
+};
+
 /* Ingress: what a worker needs of a client's TX ring. */
 struct shm_in {
 	_Alignas(64) struct shm_peer *peer;
@@ -94,6 +100,7 @@ struct shm_in {
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
 	uint64_t offset_mask;  /* in these bits; 0 without offsets */
+	_Atomic(struct shm_watch *) watch; /* RCU; NULL: nobody */
 };
 
 /* Egress: the client's RX ring. */
@@ -119,6 +126,7 @@ struct shm_out {
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
 	uint32_t consumed;
 	uint32_t kicked;
+	_Atomic(struct shm_watch *) watch; /* of the ingress; RCU */
 };
 
 /* What a port's rings have in common, for their setting up. */

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 from glen import Glend, RpcError
-from nmraw import (ALL_NIC, EXCLUSIVE, NIC_SW, NULL, ONE_NIC, VNET, Open,
+from nmraw import (ALL_NIC, EXCLUSIVE, MONITOR_RX, MONITOR_TX, MONITOR_ZCOPY,
+                   NIC_SW, NULL, ONE_NIC, TXMON, VNET, Open,
                    frame)
 from test_netmap import files, glend, gone, mappings, ports, refused, wait_for
 
@@ -464,3 +465,52 @@ def test_kinds_are_mixed_by_many_clients_that_die():
             os.waitpid(pid, 0)
         wait_for(lambda: (files(g), mappings(g)) == before)
         assert len(ports(g)) == 1 and len(g.rpc("region.list")) == 1
+
+
+def test_monitors(glend):
+    with Open(glend.socket) as a, Open(glend.socket) as b, \
+            Open(glend.socket) as both, Open(glend.socket) as tx, \
+            Open(glend.socket) as p:
+        refused(errno.ENXIO, tx, "nosuch", flags=MONITOR_RX)
+        refused(errno.EINVAL, tx, "vale0:a", flags=MONITOR_RX)
+        a.register("vale0:a", flags=EXCLUSIVE, tx_rings=2, rx_rings=2)
+        b.register("vale0:b")
+        p.register("new{1")
+        refused(errno.EOPNOTSUPP, tx, "new{1", flags=MONITOR_RX)
+        both.register("vale0:b", flags=MONITOR_RX | MONITOR_TX)
+        tx.register("vale0:a", flags=MONITOR_TX | MONITOR_ZCOPY)
+        assert (tx.info["kind"], tx.info["n_tx"], tx.info["n_rx"]) == (
+            "monitor", 2, 2)
+        assert tx.info["mem_id"] == a.info["mem_id"]
+        assert both.info["mem_id"] not in (a.info["mem_id"],
+                                           b.info["mem_id"])
+        for i in range(1500):
+            one = frame(9, 1, b"%d" % i, 60 + i % 1400)
+            a.tx(i % 2).send(one)
+            assert wait_for(b.rx().take)[0] == one
+            got, flags = wait_for(both.rx().take)
+            assert got == one and not flags & TXMON
+            got, flags = wait_for(tx.rx(i % 2).take)
+            assert got == one and flags & TXMON
+        b.tx().send(frame(9, 2, b"sent"))
+        got, flags = wait_for(both.rx().take)
+        assert got == frame(9, 2, b"sent") and flags & TXMON
+        # A slow one costs its parent nothing, and what it misses is counted.
+        for i in range(3000):
+            a.tx().send(frame(9, 1, b"%d" % i))
+            assert wait_for(b.rx().take)[0] == frame(9, 1, b"%d" % i)
+        names = [q["port"] for q in ports(glend) if q["kind"] == "monitor"]
+        drops = [glend.rpc("stats", port=n)["ports"][0]["out"]["drops"]
+                 for n in names]
+        assert all(d == {"out_no_room": 3000 - 1023} for d in drops), drops
+        glend.check_identity()
+        # One that lies loses itself only.
+        both.rx().set_slot(5, 1 << 30, 0)
+        both.rx().publish(both.rx().head + 1000)
+        wait_for(lambda: a.tx().send(frame(9, 1)) or b.rx().take() and
+                 len(ports(glend)) == 3)
+        # Its parent goes first.
+        a.close()
+        wait_for(lambda: len(ports(glend)) == 2)
+        tx.close()
+    nothing_is_left(glend)

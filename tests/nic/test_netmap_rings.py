@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# test_netmap.py - interfaces of the host, opened by name as netmap ports.
+# test_netmap_rings.py - interfaces of the host, opened by name as netmap ports.
 import errno
 import os
 import subprocess
