@@ -157,8 +157,8 @@ class Open:
     def kick(self):
         try:
             socket_send(self.h)
-        except BlockingIOError:
-            pass
+        except (BlockingIOError, BrokenPipeError):
+            pass                # one is pending, or the port was closed
 
     def close(self):
         if self.window:
