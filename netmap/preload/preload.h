@@ -385,12 +385,19 @@ const struct timespec *left_of(uint64_t end, struct timespec *left);
 struct sleeper {
 	int epfd;  /* -1: there is none to be had; look now and then */
 	bool mine; /* the thread's, which is kept; else of this call only */
+	/* All were members, so the numbers are what they were then: of a
+	 * number that was closed the kernel forgets the membership. */
+	bool known;
 };
 /* Makes these H's members. Old edges may still be there: a sleep may end at
  * once for nothing. */
 void sleeper_begin(struct sleeper *s, const int *h, unsigned n);
 /* Takes the edges after a sleep; marks devices that glend hung up. */
 void sleeper_drain(const struct sleeper *s);
+/* Sleeps until there is an edge, and takes it: 0, also at the timeout (-1:
+ * none), or -1 with errno. */
+int sleeper_sleep(const struct sleeper *s, int timeout_ms,
+		  const sigset_t *mask);
 void sleeper_end(struct sleeper *s);
 /* In the child of a fork. */
 void sleeper_forked(void);

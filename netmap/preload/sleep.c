@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
+#include "netmap/preload/real.h"
 
 /*
  * Glend calls by writing a byte to an open, whose H becomes readable for all
@@ -32,6 +32,7 @@
  */
 
 enum {
+	EVENTS = 16,	  /* taken at a time */
 	COUNT_EVERY = 32, /* wakes: about an eighth of what a socket holds */
 };
 
@@ -130,43 +131,54 @@ void sleeper_forked(void)
 	}
 }
 
+/* 1: it was a member already; 0: it is now, or cannot be one. */
 static int add(int epfd, int h)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
 				 .data.fd = h };
 
 	if (!syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, h, &e) ||
-	    errno == EEXIST)
+	    errno == EPERM)
 		return 0;
-	return -errno;
+	return errno == EEXIST ? 1 : -errno;
 }
 
+/* How many were members already, or -errno. */
 static int add_all(int epfd, const int *h, unsigned n)
 {
-	int err = 0;
+	int old = 0;
 
-	for (unsigned i = 0; i < n && !err; i++)
-		err = add(epfd, h[i]);
-	return err;
+	for (unsigned i = 0; i < n; i++) {
+		int got = add(epfd, h[i]);
+
+		if (got < 0)
+			return got;
+		old += got;
+	}
+	return old;
 }
 
 void sleeper_begin(struct sleeper *s, const int *h, unsigned n)
 {
-	int saved = errno;
+	int saved = errno, old = 0;
 
 	s->mine = !own.busy;
 	s->epfd = -1;
 	if (s->mine) {
 		own.busy = true;
 		remember();
-		if (own.epfd && !add_all(own.epfd - 1, h, n))
+		if (own.epfd)
+			old = add_all(own.epfd - 1, h, n);
+		if (own.epfd && old >= 0)
 			s->epfd = own.epfd - 1;
 		else
 			/* Closed behind our back; the number may be
 			 * somebody else's now. */
 			own.epfd = 0;
 	}
+	s->known = old == (int)n;
 	if (s->epfd < 0) {
+		s->known = false;
 		s->epfd = aux_epoll();
 		if (s->epfd >= 0)
 			add_all(s->epfd, h, n);
@@ -208,15 +220,9 @@ static void make_room(struct device *d, int h)
 	shm_store_release32(lock, 0);
 }
 
-void sleeper_drain(const struct sleeper *s)
+/* What n events say of devices. */
+static void heed(const struct epoll_event *e, long n)
 {
-	struct epoll_event e[16];
-	int saved = errno;
-	long n;
-
-	if (s->epfd < 0)
-		return;
-	n = syscall(SYS_epoll_pwait, s->epfd, e, 16, 0, NULL, 0L);
 	for (long i = 0; i < n; i++) {
 		struct device *d = fd_device(e[i].data.fd);
 
@@ -226,7 +232,30 @@ void sleeper_drain(const struct sleeper *s)
 			d->dead = true;
 		make_room(d, e[i].data.fd);
 	}
+}
+
+void sleeper_drain(const struct sleeper *s)
+{
+	struct epoll_event e[EVENTS];
+	int saved = errno;
+
+	if (s->epfd >= 0)
+		heed(e,
+		     syscall(SYS_epoll_pwait, s->epfd, e, EVENTS, 0, NULL, 0L));
 	errno = saved;
+}
+
+int sleeper_sleep(const struct sleeper *s, int timeout_ms, const sigset_t *mask)
+{
+	struct epoll_event e[EVENTS];
+	int saved = errno;
+	int n = REAL(epoll_pwait)(s->epfd, e, EVENTS, timeout_ms, mask);
+
+	if (n < 0)
+		return -1;
+	heed(e, n);
+	errno = saved;
+	return 0;
 }
 
 void sleeper_nap(int h, uint64_t ns)

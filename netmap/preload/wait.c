@@ -2,6 +2,7 @@
 // wait.c - poll() and ppoll() where some descriptors are netmap's.
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,6 +295,16 @@ static int spin_look(struct set *s)
 	return got;
 }
 
+/* Whole milliseconds of a timeout; -1: none. */
+static int whole_ms(const struct timespec *t)
+{
+	if (!t)
+		return -1;
+	if (t->tv_sec > INT_MAX / 1000 - 1)
+		return INT_MAX;
+	return (int)t->tv_sec * 1000 + (int)(t->tv_nsec / 1000000);
+}
+
 /* Sleeps once. What ppoll() said: -1 with errno, else 0 or more. */
 static int sleep_once(struct set *s, struct sleeper *sleeper, uint64_t end,
 		      const sigset_t *mask)
@@ -301,12 +312,17 @@ static int sleep_once(struct set *s, struct sleeper *sleeper, uint64_t end,
 	bool blind = sleeper->epfd < 0 || !s->all_h;
 	uint64_t until = end, soon;
 	struct timespec left;
-	int n;
+	int n, ms;
 
 	if (blind) {
 		soon = mono_ns() + BLIND_NS;
 		until = soon < end ? soon : end;
 	}
+	ms = whole_ms(left_of(until, &left));
+	/* Nobody else to wait for: one call sleeps and takes the edges. The
+	 * fraction of a millisecond, if it comes to that, is left to ppoll(). */
+	if (!s->others && sleeper->epfd >= 0 && ms)
+		return sleeper_sleep(sleeper, ms, mask);
 	s->copy[s->n] = (struct pollfd){ .fd = sleeper->epfd,
 					 .events = POLLIN };
 	n = REAL(ppoll)(s->copy, s->n + 1, left_of(until, &left), mask);
@@ -340,9 +356,12 @@ static int wait_set(struct set *s, uint64_t end, const sigset_t *mask)
 		got = 1;
 	if (got)
 		return finish(s);
-	while (!all_true(s))
-		prepare(s);
 	sleeper_begin(&sleeper, s->h, s->n_h);
+	while (!(sleeper.known && s->all_h) && !all_true(s)) {
+		sleeper_end(&sleeper);
+		prepare(s);
+		sleeper_begin(&sleeper, s->h, s->n_h);
+	}
 	for (;;) {
 		arm(s);
 		if (look(s)) {
