@@ -71,7 +71,11 @@ static int hook_saved_params(void *arg, void *saved, json_t *params,
 
 static void hook_closing(void *arg, struct port *port, const char *reason)
 {
+	struct daemon *d = arg;
+
 	session_port_closing(port, reason);
+	if (d->netmap)
+		nm_port_closing(d->netmap, port);
 }
 
 static void hook_changed(void *arg)

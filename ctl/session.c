@@ -586,6 +586,7 @@ static int netmap(struct call *call, struct glen_error *error)
 		.method = call->method,
 		.params = call->params,
 		.uid = c->uid,
+		.pid = c->pid,
 		.fds = c->fds,
 		.n_fds = c->n_fds,
 	};

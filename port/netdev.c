@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
@@ -152,6 +153,20 @@ unsigned netdev_mtu(const struct netdev *dev)
 	struct ifreq ifr;
 
 	return query(dev, SIOCGIFMTU, &ifr) ? 0 : (unsigned)ifr.ifr_mtu;
+}
+
+void netdev_queues(const struct netdev *dev, unsigned *rx, unsigned *tx)
+{
+	struct ethtool_channels ch = { .cmd = ETHTOOL_GCHANNELS };
+	struct ifreq ifr = { .ifr_data = (void *)&ch };
+
+	*rx = *tx = 1;
+	if (netdev_ifname(dev, ifr.ifr_name) ||
+	    ioctl(dev->sock, SIOCETHTOOL, &ifr))
+		return;
+	/* Some drivers count nothing. */
+	*rx = ch.combined_count + ch.rx_count ?: 1;
+	*tx = ch.combined_count + ch.tx_count ?: 1;
 }
 
 /* IFLA_XDP_ATTACHED among the attributes of an interface; 0: there is none. */

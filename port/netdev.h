@@ -73,6 +73,9 @@ unsigned netdev_flags(const struct netdev *dev);
 /* 0 if it is gone. */
 unsigned netdev_mtu(const struct netdev *dev);
 
+/* How many queues it has each way, at least 1. */
+void netdev_queues(const struct netdev *dev, unsigned *rx, unsigned *tx);
+
 /*
  * Sets an offload until the port closes. Nothing happens if it is so already,
  * or if the interface has no such offload and value is false. -EOPNOTSUPP: it

@@ -2,6 +2,7 @@
 // netns.c - do something in another network namespace, on a thread of its own.
 #include "port/netns.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -156,6 +157,50 @@ int netns_read(json_t *params, struct netns *ns, struct glen_error *error)
 	if (!stat(ns->path, &st))
 		ns->ino = st.st_ino;
 	return 0;
+}
+
+/* The name in /run/netns of a namespace. */
+static bool named(uint64_t ino, char *text)
+{
+	DIR *dir = opendir("/run/netns");
+	struct dirent *entry;
+	struct stat st;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		found = entry->d_name[0] != '.' &&
+			!fstatat(dirfd(dir), entry->d_name, &st, 0) &&
+			st.st_ino == ino;
+		if (found)
+			snprintf(text, NETNS_PATH_SIZE, "%.255s",
+				 entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int netns_find(uint64_t ino, pid_t pid, char *text, struct glen_error *error)
+{
+	char name[NETNS_PATH_SIZE];
+	struct stat own, st;
+
+	text[0] = '\0';
+	if (!ino || (!stat("/proc/self/ns/net", &own) && own.st_ino == ino))
+		return 0;
+	/* A name rather than the process, which may end before others do. */
+	if (named(ino, name)) {
+		strcpy(text, name);
+		return 0;
+	}
+	snprintf(text, NETNS_PATH_SIZE, "/proc/%d/ns/net", (int)pid);
+	if (!stat(text, &st) && st.st_ino == ino && !access(text, R_OK))
+		return 0;
+	return error_set(error, -ENOENT,
+			 "glend runs in another network namespace than process "
+			 "%d and cannot enter that one; a name helps: ip netns "
+			 "attach NAME %d",
+			 (int)pid, (int)pid);
 }
 
 bool netns_is_gone(const struct netns *ns)

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "include/glen/glen.h"
 
@@ -39,6 +40,13 @@ int netns_read(json_t *params, struct netns *ns, struct glen_error *error);
  */
 int netns_call(const char *path, int (*function)(void *arg), void *arg,
 	       struct glen_error *error);
+
+/*
+ * Writes what option netns must say for the namespace whose inode is ino, where
+ * process pid is; "" for the one that glend runs in, which 0 stands for as
+ * well. text has NETNS_PATH_SIZE bytes. -ENOENT with a sentence.
+ */
+int netns_find(uint64_t ino, pid_t pid, char *text, struct glen_error *error);
 
 /* The name in /run/netns is gone, or names another namespace by now. */
 bool netns_is_gone(const struct netns *ns);

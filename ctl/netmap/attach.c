@@ -7,6 +7,7 @@
 
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
+#include "port/netns.h"
 
 static struct nm_attached **find(struct nm *nm, const char *full)
 {
@@ -66,8 +67,36 @@ static int attach_port(struct nm_port *p, struct nm_call *call,
 	return answer(call, p->core[0], p->mem);
 }
 
+/* By AF_XDP, or if that cannot be had by packet sockets. */
+static int open_interface(struct nm *nm, const struct nm_req *req, bool host,
+			  struct port **port, struct glen_error *error)
+{
+	static const char *const drivers[] = { "xdp", "packet" };
+	char netns[NETNS_PATH_SIZE];
+	int err = netns_find(req->netns, req->pid, netns, error);
+
+	if (err)
+		return err;
+	for (unsigned i = 0; i < 2; i++) {
+		struct port_args args = {
+			.params = host ? json_pack("{sb}", "host", 1) :
+					 json_object(),
+		};
+
+		if (netns[0])
+			json_object_set_new(args.params, "netns",
+					    json_string(netns));
+		err = control_port_open(nm->control, req->name, drivers[i],
+					&args, false, port, error);
+		json_decref(args.params);
+		if (!err || err == -EBUSY || err == -EEXIST)
+			break;
+	}
+	return err == -EEXIST ? -EBUSY : err;
+}
+
 static int attach_interface(struct nm *nm, struct nm_call *call,
-			    const char *full, bool host,
+			    const struct nm_req *req, bool host,
 			    struct glen_error *error)
 {
 	struct nm_attached *a = calloc(1, sizeof(*a));
@@ -76,12 +105,12 @@ static int attach_interface(struct nm *nm, struct nm_call *call,
 
 	if (!a)
 		return error_set(error, -ENOMEM, "out of memory");
-	err = nm_interface_open(nm, full, host, &port, error);
+	err = open_interface(nm, req, host, &port, error);
 	if (err) {
 		free(a);
 		return err;
 	}
-	strcpy(a->full, full);
+	strcpy(a->full, req->name);
 	a->next = nm->attached;
 	nm->attached = a;
 	return answer(call, port, NULL);
@@ -92,7 +121,7 @@ int nm_vale_attach(struct nm *nm, struct nm_call *call,
 {
 	static const char *const keys[] = { "name",  "mode",   "ringid",
 					    "flags", "mem_id", "interface",
-					    NULL };
+					    "netns", NULL };
 	struct nm_mem *mem = NULL;
 	struct glen_error none;
 	struct nm_port *p;
@@ -132,11 +161,12 @@ int nm_vale_attach(struct nm *nm, struct nm_call *call,
 				 "there is no interface and no persistent port "
 				 "'%s'",
 				 parts.port);
-	if (nm_is_attached(nm, parts.port) || p)
+	if (nm_is_attached(nm, parts.port) || p ||
+	    nm_nic_is_open(nm, parts.port))
 		return error_set(error, -EBUSY,
 				 "interface %s is attached or open already",
 				 parts.port);
-	return attach_interface(nm, call, req.name, req.mode == NR_REG_NIC_SW,
+	return attach_interface(nm, call, &req, req.mode == NR_REG_NIC_SW,
 				error);
 }
 

@@ -184,10 +184,8 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	int err;
 
 	o->end = p->kind == NM_PIPE ? nm_pipe_end(req->name) : 0;
-	err = offsets(p, req, error);
-	/* How many rings an interface has is known once it is open. */
-	if (p->kind != NM_NIC || !first)
-		err = err ?: ranges(p, o->end, req, &o->bind, error);
+	err = ranges(p, o->end, req, &o->bind, error);
+	err = err ?: offsets(p, req, error);
 	/* One that is attached to a switch runs already, and begins anew. */
 	if (!err && first) {
 		nm_port_stop(p);
@@ -196,9 +194,6 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	if (err)
 		return err;
 	first_of_end = !n_of_end(p, o->end);
-	err = ranges(p, o->end, req, &o->bind, error);
-	if (err)
-		goto err_stop;
 	if (!each_line(p, o->end, &o->bind, is_free, exclusive)) {
 		err = error_set(error, -EBUSY,
 				"rings of port %s are bound exclusively, or "
@@ -237,6 +232,7 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	each_line(p, o->end, &o->bind, line_get, exclusive);
 	if (first_of_end && !first)
 		nm_pipe_first(p, o->end);
+	nm_nic_bound(p);
 	strcpy(o->name, req->name);
 	nmw_write_open(&p->window->layout, p->window->base, o->index, o->end,
 		       o->name, &o->bind,
@@ -286,6 +282,7 @@ void nm_port_unbind(struct nm_open *o)
 		give_extra(o);
 		if (!n_of_end(p, o->end))
 			nm_pipe_last(p, o->end);
+		nm_nic_bound(p);
 	} else {
 		rest(p);
 	}

@@ -9,7 +9,7 @@ static const char *const req_keys[] = {
 	"name",		 "mode",       "ringid",    "flags",	"mem_id",
 	"tx_rings",	 "rx_rings",   "tx_slots",  "rx_slots", "host_tx_rings",
 	"host_rx_rings", "extra_bufs", "interface", "offsets",	"extmem",
-	"swap",		 NULL
+	"swap",		 "netns",      NULL
 };
 
 /* The region of a request without a name; one more reference. */

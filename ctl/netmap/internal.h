@@ -25,6 +25,7 @@ enum {
 };
 
 #define NM_IDLE_SWITCH "netmap.idle"
+#define NM_NIC_SWITCH "netmap.nic."
 
 /* A region in the words of netmap: objects, and bytes of each. */
 struct nm_pools {
@@ -51,6 +52,8 @@ enum nm_kind { NM_VALE, NM_PIPE, NM_NIC, NM_MONITOR, NM_NULL };
 
 struct nm_open;
 
+struct nm_nic;
+
 /* What a program can bind. */
 struct nm_port {
 	struct nm_port *next;
@@ -69,6 +72,7 @@ struct nm_port {
 	bool swap;	   /* packets move by reference in its region */
 	struct nm_port *parent; /* of a pipe or monitor; referenced */
 	uint64_t watches;	/* of a monitor: NR_MONITOR_* */
+	struct nm_nic *nic;	/* of a NIC */
 	unsigned n_pipes;
 	/* The open that made it wants offsets; all 0: none does. */
 	uint32_t offset_max, offset_first;
@@ -141,6 +145,9 @@ struct nm_req {
 	uint16_t n[NMW_KINDS]; /* rings wished for, 0: default */
 	uint32_t tx_slots, rx_slots, extra_bufs;
 	bool interface; /* there is one of that name, for the caller */
+	uint64_t
+		netns; /* inode of the caller's network namespace; 0: glend's */
+	pid_t pid;     /* the caller */
 	bool extmem;
 	struct nm_pools pools; /* of extmem */
 	bool swap;
@@ -207,6 +214,8 @@ int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 		struct glen_error *error);
 /* "valeX:name" and no more. */
 bool nm_is_vale(const char *name);
+/* 0: what there is by default; what is too much becomes the most. */
+uint32_t nm_bound(uint32_t value, uint32_t def, uint32_t min, uint32_t max);
 /* What a persistent port's netmap_if says of rings; clamps wishes. */
 void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 
@@ -215,6 +224,10 @@ void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 /* Makes window and ports of switches, or ends them. */
 int nm_port_start(struct nm_port *p, struct glen_error *error);
 void nm_port_stop(struct nm_port *p);
+/* Puts its NIC rings (0) or host rings (1) on a switch, as a port with this
+ * name. */
+int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
+		 struct glen_error *error);
 
 /* monitor.c */
 
@@ -227,19 +240,25 @@ int nm_monitor_begin(struct nm_port *p, const struct nmw_bind *bind,
 
 /* nic.c */
 
-/* The rings of an interface, whose port is made if there is none. */
+/* The port of an interface of the caller's network namespace: what there is
+ * already, NULL: none; or made. Takes mem's reference, NULL: the user's global
+ * region. */
+int nm_nic_look(struct nm *nm, const struct nm_req *req, struct nm_port **port,
+		struct glen_error *error);
 int nm_nic_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
 	       struct nm_port **port, struct glen_error *error);
-/* Takes the interface, and makes its switch; how many rings it has. */
-int nm_nic_open(struct nm_port *p, struct glen_error *error);
-/* The name that ring set i (0: NIC, 1: host) has on that. */
-const char *nm_nic_ring(unsigned i);
-void nm_nic_close(struct nm_port *p);
-
-/* Opens a port for an interface by AF_XDP, or if that is not to be had by
- * packet sockets; host: with the host's side, NAME^. */
-int nm_interface_open(struct nm *nm, const char *full, bool host,
-		      struct port **port, struct glen_error *error);
+/* True if some process has the interface of this name open, in whatever
+ * namespace. */
+bool nm_nic_is_open(struct nm *nm, const char *ifname);
+/* Takes the interface and puts the port's rings in front of it. */
+int nm_nic_start(struct nm_port *p, struct glen_error *error);
+/* Gives it back; the port's rings are gone already. */
+void nm_nic_stop(struct nm_port *p);
+/* Which of its rings are bound has changed. */
+void nm_nic_bound(struct nm_port *p);
+/* As if its interface were gone: nobody finds it any more. */
+void nm_nic_forget(struct nm_port *p);
+void nm_nic_free(struct nm_port *p);
 
 /* pipe.c */
 

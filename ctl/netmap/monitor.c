@@ -42,7 +42,12 @@ int nm_monitor_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
 		   struct nm_port **port, struct glen_error *error)
 {
 	struct nm_port *parent = nm_port_find(nm, req->name), *p;
-	int err = check(req, parent, error);
+	int err = 0;
+
+	if (!parent && req->interface && !nm_is_vale(req->name) &&
+	    nm_pipe_end(req->name) < 0)
+		err = nm_nic_look(nm, req, &parent, error);
+	err = err ?: check(req, parent, error);
 
 	if (!err && !mem && req->flags & NR_ZCOPY_MON) {
 		mem = parent->mem;

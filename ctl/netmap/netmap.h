@@ -31,13 +31,15 @@ struct control;
 struct discard;
 struct loop;
 struct nm;
+struct port;
 
 /* A method on its way to its answer. */
 struct nm_call {
 	const char *method; /* "netmap." is in front */
 	json_t *params;	    /* borrowed; NULL: none */
 	uid_t uid;	    /* who asks */
-	int *fds;	    /* that came along; taken from the end */
+	pid_t pid;
+	int *fds; /* that came along; taken from the end */
 	unsigned n_fds;
 	json_t *result; /* new; taken by the caller */
 	int out[2];	/* descriptors for the answer, borrowed */
@@ -50,6 +52,9 @@ struct nm *nm_create(struct control *control, struct loop *loop,
 		     struct discard *bin);
 /* Closes all opens and ports; the engine is still there. NULL is fine. */
 void nm_destroy(struct nm *nm);
+
+/* A port of a switch is about to be closed, by whomever. */
+void nm_port_closing(struct nm *nm, const struct port *port);
 
 /* -ENOSYS with error->code 0: there is no such method. Else error is the errno
  * that the program's ioctl gives, with a sentence for the log. */

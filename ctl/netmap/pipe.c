@@ -46,6 +46,9 @@ static int get_parent(struct nm *nm, const struct nm_req *req,
 		.mode = NR_REG_ALL_NIC,
 		.mem_id = req->mem_id,
 		.swap = req->swap,
+		.interface = req->interface,
+		.netns = req->netns,
+		.pid = req->pid,
 	};
 	struct nm_port *p;
 	struct nm_mem *mem = NULL;

@@ -76,6 +76,7 @@ void nm_port_put(struct nm_port *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
+	nm_nic_free(p);
 	nm_mem_put(p->nm, p->mem);
 	free(p);
 	if (!parent)
@@ -84,8 +85,7 @@ void nm_port_put(struct nm_port *p)
 	nm_port_put(parent);
 }
 
-/* 0: what there is by default; what is too much becomes the most. */
-static uint32_t bound(uint32_t value, uint32_t def, uint32_t min, uint32_t max)
+uint32_t nm_bound(uint32_t value, uint32_t def, uint32_t min, uint32_t max)
 {
 	if (!value)
 		return def;
@@ -96,12 +96,12 @@ void nm_port_shape(struct nm_port *p, const struct nm_req *req)
 {
 	const struct nm_port *like = p->parent;
 
-	p->n[NMW_TX] = bound(req->n[NMW_TX], 1, 1, NMW_RINGS_MAX);
-	p->n[NMW_RX] = bound(req->n[NMW_RX], 1, 1, NMW_RINGS_MAX);
-	p->tx_slots = bound(req->tx_slots, like ? like->tx_slots : NM_SLOTS,
-			    NMW_SLOTS_MIN, NMW_SLOTS_MAX);
-	p->rx_slots = bound(req->rx_slots, like ? like->rx_slots : NM_SLOTS,
-			    NMW_SLOTS_MIN, NMW_SLOTS_MAX);
+	p->n[NMW_TX] = nm_bound(req->n[NMW_TX], 1, 1, NMW_RINGS_MAX);
+	p->n[NMW_RX] = nm_bound(req->n[NMW_RX], 1, 1, NMW_RINGS_MAX);
+	p->tx_slots = nm_bound(req->tx_slots, like ? like->tx_slots : NM_SLOTS,
+			       NMW_SLOTS_MIN, NMW_SLOTS_MAX);
+	p->rx_slots = nm_bound(req->rx_slots, like ? like->rx_slots : NM_SLOTS,
+			       NMW_SLOTS_MIN, NMW_SLOTS_MAX);
 }
 
 /* The name that a port has in glen, which knows fewer letters than netmap. */
@@ -201,7 +201,7 @@ static int make_null(struct nm *nm, const struct nm_req *req,
 	nm_port_shape(p, req);
 	p->hidden = true;
 	for (unsigned k = 0; k < NMW_KINDS; k++)
-		p->n[k] = bound(req->n[k], 0, 0, NMW_RINGS_MAX);
+		p->n[k] = nm_bound(req->n[k], 0, 0, NMW_RINGS_MAX);
 	*port = p;
 	return 0;
 }
@@ -227,8 +227,11 @@ int nm_port_look(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 		 struct glen_error *error)
 {
 	struct nm_port *p = nm_port_find(nm, req->name);
-	int err = p ? may_use(p, req, error) : unknown(req, error);
+	int err = 0;
 
+	if (!p && req->interface)
+		err = nm_nic_look(nm, req, &p, error);
+	err = err ?: p ? may_use(p, req, error) : unknown(req, error);
 	if (err)
 		return err;
 	p->refs++;

@@ -84,11 +84,12 @@ static int check(const struct nm_port *p, const struct nm_req *req,
 int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 {
 	static const char *const keys[] = {
-		"name",	     "mode",	      "ringid",	       "flags",
-		"mem_id",    "tx_rings",      "rx_rings",      "tx_slots",
-		"rx_slots",  "host_tx_rings", "host_rx_rings", "extra_bufs",
-		"interface", "offsets",	      "extmem",	       "swap",
-		NULL
+		"name",		 "mode",	  "ringid",
+		"flags",	 "mem_id",	  "tx_rings",
+		"rx_rings",	 "tx_slots",	  "rx_slots",
+		"host_tx_rings", "host_rx_rings", "extra_bufs",
+		"interface",	 "netns",	  "offsets",
+		"extmem",	 "swap",	  NULL
 	};
 	struct nm_port *p = NULL;
 	struct nm_mem *mem = NULL;

@@ -46,11 +46,12 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 	const char *name = NULL;
 	json_t *p = call->params;
 	long mode = 0, ringid = 0, flags = 0, mem_id = 0, extra = 0;
-	long tx = 0, rx = 0, n;
+	long tx = 0, rx = 0, netns = 0, n;
 	int err = params_check(p, keys, error);
 
 	memset(req, 0, sizeof(*req));
 	req->uid = call->uid;
+	req->pid = call->pid;
 	err = err ?: params_str(p, "name", &name, error);
 	err = err ?: params_int(p, "mode", 0, 0, UINT32_MAX, &mode, error);
 	err = err ?: params_int(p, "ringid", 0, 0, UINT16_MAX, &ringid, error);
@@ -66,6 +67,7 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 		req->n[k] = err ? 0 : n;
 	}
 	err = err ?: params_bool(p, "interface", false, &req->interface, error);
+	err = err ?: params_int(p, "netns", 0, 0, INT64_MAX, &netns, error);
 	err = err ?: params_bool(p, "swap", false, &req->swap, error);
 	if (err)
 		return err;
@@ -75,6 +77,7 @@ int nm_req_read(const struct nm_call *call, const char *const *keys,
 				 "characters",
 				 name, sizeof(req->name) - 1);
 	strcpy(req->name, name ? name : "");
+	req->netns = netns;
 	req->mode = mode;
 	req->ringid = ringid;
 	req->flags = flags;

@@ -23,6 +23,7 @@ static void closed(void *arg, struct port *core)
 	 * their descriptors hang up; then the loop sees ours do. */
 	p->hidden = !p->persistent;
 	p->attached[0] = '\0';
+	nm_nic_forget(p);
 	if (p->persistent)
 		p->full[0] = '\0';
 	for (unsigned i = 0; i < NMW_OPENS; i++)
@@ -74,17 +75,15 @@ void nm_port_stop(struct nm_port *p)
 	for (unsigned i = 2; i-- > 0;)
 		if (p->core[i])
 			control_port_close(p->nm->control, p->core[i], NULL);
-	if (p->kind == NM_NIC)
-		nm_nic_close(p);
+	nm_nic_stop(p);
 	p->stopping = false;
 	netmap_window_destroy(p->window);
 	p->window = NULL;
 	netmap_bell_fini(&p->bell);
 }
 
-/* Puts its rings on a switch. */
-static int plug(struct nm_port *p, unsigned i, const char *full,
-		struct glen_error *error)
+int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
+		 struct glen_error *error)
 {
 	const struct nm_window *l = &p->window->layout;
 	enum nmw_kind tx = i ? NMW_HOST_TX : NMW_TX;
@@ -135,7 +134,7 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 	int err;
 
 	if (p->full[0])
-		return plug(p, 0, p->full, error);
+		return nm_port_plug(p, 0, p->full, error);
 	if (p->kind == NM_MONITOR)
 		snprintf(full, sizeof(full), "%s:monitor-%" PRIu64,
 			 NM_IDLE_SWITCH, ++p->nm->n_odd);
@@ -143,35 +142,19 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 		snprintf(full, sizeof(full), "%s:%.31s", NM_IDLE_SWITCH,
 			 p->name);
 	err = idle_switch(p->nm, error);
-	return err ? err : plug(p, 0, full, error);
-}
-
-/* Both sets of rings on the interface's switch. */
-static int plug_nic(struct nm_port *p, struct glen_error *error)
-{
-	char full[GLEN_NAME_MAX + 1];
-	int err = 0;
-
-	for (unsigned i = 0; i < 2 && !err; i++) {
-		snprintf(full, sizeof(full), "%.31s:%s", p->full,
-			 nm_nic_ring(i));
-		err = plug(p, i, full, error);
-	}
-	return err;
+	return err ? err : nm_port_plug(p, 0, full, error);
 }
 
 int nm_port_start(struct nm_port *p, struct glen_error *error)
 {
-	int err = p->kind == NM_NIC ? nm_nic_open(p, error) : 0;
-
-	err = err ?: make_window(p, error);
+	int err = make_window(p, error);
 
 	if (!err && netmap_bell_init(&p->bell))
 		err = error_set(error, -ENOMEM, "out of memory");
 	if (!err && (p->kind == NM_VALE || p->kind == NM_MONITOR))
 		err = plug_vale(p, error);
 	if (!err && p->kind == NM_NIC)
-		err = plug_nic(p, error);
+		err = nm_nic_start(p, error);
 	if (err)
 		nm_port_stop(p);
 	return err;

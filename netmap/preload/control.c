@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/rpc.h"
@@ -77,6 +78,14 @@ static bool interface_exists(const char *name)
 	return if_nametoindex(base) != 0;
 }
 
+/* The network namespace that the program is in; 0: not known. */
+static uint64_t netns_inode(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/net", &st) ? 0 : st.st_ino;
+}
+
 static uint64_t number(json_t *result, const char *key)
 {
 	return (uint64_t)json_integer_value(json_object_get(result, key));
@@ -93,8 +102,8 @@ static json_t *register_params(const struct request *q,
 	const char *name = q->hdr.nr_name;
 
 	return json_pack(
-		"{s:s s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:b}", "name",
-		name, "mode", integer(reg->nr_mode), "ringid",
+		"{s:s s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:o s:b s:o}",
+		"name", name, "mode", integer(reg->nr_mode), "ringid",
 		integer(reg->nr_ringid), "flags", integer(reg->nr_flags),
 		"mem_id", integer(reg->nr_mem_id), "tx_rings",
 		integer(reg->nr_tx_rings), "rx_rings",
@@ -104,7 +113,7 @@ static json_t *register_params(const struct request *q,
 		integer(reg->nr_host_tx_rings), "host_rx_rings",
 		integer(reg->nr_host_rx_rings), "extra_bufs",
 		integer(reg->nr_extra_bufs), "interface",
-		interface_exists(name));
+		interface_exists(name), "netns", integer(netns_inode()));
 }
 
 static void offsets_params(json_t *params, const struct nmreq_opt_offsets *o)
@@ -293,13 +302,14 @@ static int vale_attach(struct request *q)
 	int err;
 
 	err = control_call("netmap.vale_attach",
-			   json_pack("{s:s s:o s:o s:o s:o s:b}", "name",
+			   json_pack("{s:s s:o s:o s:o s:o s:b s:o}", "name",
 				     q->hdr.nr_name, "mode",
 				     integer(a->reg.nr_mode), "ringid",
 				     integer(a->reg.nr_ringid), "mem_id",
 				     integer(a->reg.nr_mem_id), "flags",
 				     integer(a->reg.nr_flags), "interface",
-				     interface_exists(q->hdr.nr_name)),
+				     interface_exists(q->hdr.nr_name), "netns",
+				     integer(netns_inode())),
 			   NULL, &r, NULL, NULL);
 	if (err)
 		return err;
