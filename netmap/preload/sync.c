@@ -15,7 +15,7 @@
 enum {
 	SPIN_MAX_NS = 30000,   /* most that NIOCTXSYNC looks before it sleeps */
 	WAKE_MAX_NS = 100000,  /* the same if glend must wake up first */
-	SPIN_STEP_NS = 200,    /* least that this grows or shrinks by */
+	SPIN_STEP_NS = 200,    /* least that this shrinks by */
 	SPIN_RETRY = 32,       /* waits without a spin before another try */
 	SPIN_LOOKS = 16,       /* looks between two readings of the clock */
 	NAP_NS = 20 * 1000000, /* of a sleep until it looks again */
@@ -377,12 +377,13 @@ static __attribute__((noinline)) void wait_taken(struct device *d, int fd,
 		guess->skipped = 0;
 		ns = max;
 	}
+	/* A sleep costs many times what is saved by spinning less: only a row
+	 * of failures is a reason to. */
 	if (spin_taken(r, target, &before, ns)) {
-		ns += ns / 4 + SPIN_STEP_NS;
-		guess->ns = ns < max ? ns : max;
+		guess->ns = max;
 		return;
 	}
-	ns = ns / 4 + SPIN_STEP_NS;
+	ns = ns / 8 + SPIN_STEP_NS;
 	guess->ns = guess->ns > ns ? guess->ns - ns : 0;
 	sleep_taken(d, fd, r, target, &before);
 }

@@ -320,7 +320,7 @@ static int sleep_once(struct set *s, struct sleeper *sleeper, uint64_t end,
 	}
 	ms = whole_ms(left_of(until, &left));
 	/* Nobody else to wait for: one call sleeps and takes the edges. The
-	 * fraction of a millisecond, if it comes to that, is left to ppoll(). */
+	 * rest of a millisecond, if it comes to that, is left to ppoll(). */
 	if (!s->others && sleeper->epfd >= 0 && ms)
 		return sleeper_sleep(sleeper, ms, mask);
 	s->copy[s->n] = (struct pollfd){ .fd = sleeper->epfd,
