@@ -152,15 +152,27 @@ static void rest(struct nm_port *p)
 	p->attached[0] = p->full[0] = '\0';
 }
 
+enum { BLOCK = 64 }; /* of bytes: packets are written in such */
+
 /* Option OFFSETS holds for the port, from its first open on. */
 static int offsets(struct nm_port *p, const struct nm_req *req,
 		   struct glen_error *error)
 {
 	unsigned bits = req->offset_bits ? req->offset_bits : 64;
+	uint32_t size = p->mem->buf_size;
 
+	if (req->offset_max > size || req->offset_gap + BLOCK > size ||
+	    req->offset_first > size - BLOCK - req->offset_gap)
+		return error_set(error, -EINVAL,
+				 "option OFFSETS: buffers have %u bytes; at "
+				 "most %u, at first %u, and a gap of %u do not "
+				 "go with that",
+				 size, req->offset_max, req->offset_first,
+				 req->offset_gap);
 	if (!p->n_opens) {
 		p->offset_max = req->offset_max;
 		p->offset_first = req->offset_first;
+		p->offset_gap = req->offset_gap;
 		p->offset_mask = !req->offsets ? 0 :
 				 bits < 64     ? (1ULL << bits) - 1 :
 						 UINT64_MAX;
@@ -168,6 +180,7 @@ static int offsets(struct nm_port *p, const struct nm_req *req,
 	}
 	if (!req->offsets ||
 	    (p->offset_mask && req->offset_max <= p->offset_max &&
+	     req->offset_gap <= p->offset_gap &&
 	     (bits == 64 || p->offset_mask == (1ULL << bits) - 1)))
 		return 0;
 	return error_set(error, -EBUSY,

@@ -75,7 +75,7 @@ struct nm_port {
 	struct nm_nic *nic;	/* of a NIC */
 	unsigned n_pipes;
 	/* The open that made it wants offsets; all 0: none does. */
-	uint32_t offset_max, offset_first;
+	uint32_t offset_max, offset_first, offset_gap;
 	uint64_t offset_mask;
 	struct nm_mem *mem;
 	/* Const. */
@@ -152,7 +152,7 @@ struct nm_req {
 	struct nm_pools pools; /* of extmem */
 	bool swap;
 	bool offsets; /* and what of it */
-	uint32_t offset_max, offset_first, offset_bits;
+	uint32_t offset_max, offset_first, offset_bits, offset_gap;
 };
 
 /* request.c */

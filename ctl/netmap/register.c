@@ -23,7 +23,7 @@ static json_t *bound(const struct nm_open *o)
 		"n_bufs", (int)r->n_bufs, "mem_id", (int)p->mem->id, "member",
 		(int)p->window->member.id);
 	json_t *more = json_pack(
-		"{sI sI sI sI sI sI sI sI sI sI si si si si "
+		"{sI sI sI sI sI sI sI sI sI sI si si si si si "
 		"ss}",
 		"memsize", (json_int_t)nm_mem_size(p->mem), "windows",
 		(json_int_t)p->window->member.region->windows, "place",
@@ -34,10 +34,11 @@ static json_t *bound(const struct nm_open *o)
 		"flags", (json_int_t)o->flags, "extra_bufs",
 		(json_int_t)o->extra_bufs, "vnet_hdr_len",
 		(json_int_t)p->hdr_len, "offset_mask",
-		(json_int_t)p->window->offset_mask, "tx_first",
-		(int)o->bind.tx_first, "tx_last", (int)o->bind.tx_last,
-		"rx_first", (int)o->bind.rx_first, "rx_last",
-		(int)o->bind.rx_last, "region", r->name);
+		(json_int_t)p->window->offset_mask, "offset_max",
+		(int)p->window->offset_max, "tx_first", (int)o->bind.tx_first,
+		"tx_last", (int)o->bind.tx_last, "rx_first",
+		(int)o->bind.rx_first, "rx_last", (int)o->bind.rx_last,
+		"region", r->name);
 
 	if (!object || !more || json_object_update(object, more)) {
 		json_decref(object);

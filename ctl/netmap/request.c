@@ -21,12 +21,12 @@ static int read_offsets(json_t *o, struct nm_req *req, struct glen_error *error)
 		return 0;
 	err = params_check(o, keys, error);
 	err = err   ?:
-		      params_int(o, "max_offset", 0, 0, NM_BUF_SIZE - 64, &max,
+		      params_int(o, "max_offset", 0, 0, GLEN_BUF_MAX, &max,
 				 error);
 	err = err ?: params_int(o, "initial_offset", 0, 0, max, &first, error);
 	err = err ?: params_int(o, "offset_bits", 0, 0, 64, &bits, error);
-	err = err ?: params_int(o, "min_gap", 0, 0, NM_BUF_SIZE, &gap, error);
-	if (!err && bits && bits < 16 && max >> bits)
+	err = err ?: params_int(o, "min_gap", 0, 0, GLEN_BUF_MAX, &gap, error);
+	if (!err && bits && bits < 32 && max >> bits)
 		err = error_set(error, -EINVAL,
 				"an offset of %ld does not fit %ld bits", max,
 				bits);
@@ -34,6 +34,7 @@ static int read_offsets(json_t *o, struct nm_req *req, struct glen_error *error)
 	req->offset_max = max;
 	req->offset_first = first;
 	req->offset_bits = bits;
+	req->offset_gap = gap;
 	return err;
 }
 

@@ -64,7 +64,7 @@ static int make_window(struct nm_port *p, struct glen_error *error)
 		err = netmap_window_create(&config, &p->window, error);
 	if (!err && p->offset_mask)
 		netmap_window_offsets(p->window, p->offset_max, p->offset_first,
-				      p->offset_mask);
+				      p->offset_gap, p->offset_mask);
 	/* Netmap's word for "no room in the region". */
 	return err == -ENOSPC ? -ENOMEM : err;
 }

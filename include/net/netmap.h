@@ -421,7 +421,8 @@ struct nmreq_opt_offsets {
 	uint64_t nro_initial_offset; /* what all slots get at first */
 	uint32_t nro_offset_bits;    /* of ptr; 0: all */
 	uint32_t nro_tx_align;
-	uint64_t nro_min_gap; /* never write more than this to a slot; 0: do */
+	uint64_t
+		nro_min_gap; /* bytes at buffers' ends that are never written */
 };
 
 /* All requests; the argument is a struct nmreq_header. */

@@ -141,6 +141,7 @@ static int read_answer(struct device *d, json_t *r)
 	d->ringid = (uint32_t)number(r, "ringid");
 	d->flags = number(r, "flags");
 	d->offset_mask = number(r, "offset_mask");
+	d->offset_max = (uint32_t)number(r, "offset_max");
 	d->buf_size = d->layout.buf_size;
 	d->n_bufs = (uint32_t)number(r, "n_bufs");
 	if (d->open >= NMW_OPENS || d->n_bufs <= 2 ||

@@ -69,14 +69,16 @@ static uint32_t exchange(const struct device *d, struct nring *r, uint32_t at,
 		struct netmap_slot *theirs =
 			&r->peer_ring->slot[(to + i) & r->mask];
 		uint64_t w = slot_load(ours), x = slot_load(theirs);
+		uint64_t ptr = shm_load64(&ours->ptr);
 
+		/* They may have changed since they were checked. */
 		if (unlikely(!buf_ok(d, slot_buf(w)) ||
-			     !buf_ok(d, slot_buf(x))))
+			     !buf_ok(d, slot_buf(x)) || !offset_ok(d, ptr, w)))
 			return i;
 		__builtin_prefetch(&r->peer_ring->slot[(to + i + 8) & r->mask],
 				   1);
-		if (unlikely(ours->ptr != theirs->ptr))
-			shm_store64(&theirs->ptr, shm_load64(&ours->ptr));
+		if (unlikely(ptr != shm_load64(&theirs->ptr)))
+			shm_store64(&theirs->ptr, ptr);
 		slot_store(theirs, slot_word(slot_buf(w), slot_len(w),
 					     (slot_flags(w) & ~NS_INDIRECT) |
 						     NS_BUF_CHANGED));

@@ -53,6 +53,7 @@
 #include <net/netmap.h>
 
 #include "lib/nm_window.h"
+#include "lib/shm.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -128,6 +129,7 @@ struct device {
 	uint32_t mode, ringid;
 	uint64_t flags;
 	uint64_t offset_mask;
+	uint32_t offset_max; /* of what is received */
 	uint32_t buf_size, n_bufs;
 	char *bufs; /* buffer 0, in our own mapping */
 	unsigned tx_first, tx_last, rx_first, rx_last;
@@ -343,6 +345,14 @@ static inline bool indexes_ok(uint32_t old, uint32_t head, uint32_t cur,
 void ring_reinit(struct device *d, struct nring *r);
 bool ring_lock(struct nring *r);
 void ring_unlock(struct nring *r);
+/* Does what a slot of w says lie inside its buffer? With offsets. */
+static inline bool offset_ok(const struct device *d, uint64_t ptr, uint64_t w)
+{
+	uint32_t len = slot_len(w);
+
+	return len <= d->buf_size &&
+	       (ptr & d->offset_mask) <= d->buf_size - len;
+}
 /*
  * Slots [from, to) that a program hands over: do they name buffers, and are
  * their packets inside? Packets with NS_INDIRECT are copied to their buffers.

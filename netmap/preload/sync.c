@@ -80,6 +80,16 @@ static inline bool buf_ok(const struct device *d, uint32_t buf)
 	return buf - 2 < d->n_bufs - 2;
 }
 
+/* TX: what is sent is in its buffer. RX: glend may put packets there. */
+static bool slot_offset_ok(const struct device *d, const struct nring *r,
+			   const struct netmap_slot *slot)
+{
+	uint64_t ptr = shm_load64(&slot->ptr);
+
+	return r->tx ? offset_ok(d, ptr, slot_load(slot)) :
+		       (ptr & d->offset_mask) <= d->offset_max;
+}
+
 void ring_reinit(struct device *d, struct nring *r)
 {
 	uint32_t hwcur = r->sync->head & r->mask;
@@ -95,6 +105,9 @@ void ring_reinit(struct device *d, struct nring *r)
 		else if (slot_len(w) > d->buf_size)
 			slot_store(slot,
 				   slot_word(slot_buf(w), 0, slot_flags(w)));
+		if (d->offset_mask && !slot_offset_ok(d, r, slot))
+			shm_store64(&slot->ptr,
+				    shm_load64(&slot->ptr) & ~d->offset_mask);
 	}
 	shm_store32(&r->ring->head, hwcur);
 	shm_store32(&r->ring->cur, hwcur);
@@ -130,13 +143,9 @@ static __attribute__((noinline)) void take_indirect(struct device *d,
 static bool offsets_ok(const struct device *d, const struct nring *r,
 		       uint32_t from, uint32_t to)
 {
-	for (; from != to; from = (from + 1) & r->mask) {
-		const struct netmap_slot *slot = &r->ring->slot[from];
-		uint64_t off = shm_load64(&slot->ptr) & d->offset_mask;
-
-		if (off > d->buf_size - slot_len(slot_load(slot)))
+	for (; from != to; from = (from + 1) & r->mask)
+		if (!slot_offset_ok(d, r, &r->ring->slot[from]))
 			return false;
-	}
 	return true;
 }
 
@@ -154,20 +163,22 @@ bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
 	if (unlikely(!ok) ||
 	    (unlikely(d->offset_mask) && !offsets_ok(d, r, from, to)))
 		return false;
-	if (unlikely(flags & NS_INDIRECT))
+	/* Where there are offsets, ptr is no address. */
+	if (unlikely(flags & NS_INDIRECT) && !d->offset_mask)
 		take_indirect(d, r, from, to);
 	return true;
 }
 
-/* Released slots must name buffers that glend can fill. */
+/* Released slots must name buffers that glend can fill, where it can. */
 static bool bufs_ok(const struct device *d, const struct nring *r,
 		    uint32_t from, uint32_t to)
 {
+	uint32_t start = from;
 	bool ok = true;
 
 	for (; from != to; from = (from + 1) & r->mask)
 		ok &= buf_ok(d, slot_buf(slot_load(&r->ring->slot[from])));
-	return ok;
+	return ok && (likely(!d->offset_mask) || offsets_ok(d, r, start, to));
 }
 
 /* The last packet goes as far as it is there. */

@@ -189,6 +189,7 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		/* Netmap knows of no merged buffers. */
 		.hdr_filled = VNET_HDR_LEN,
 		.offset_max = w->offset_max,
+		.offset_gap = w->offset_gap,
 		.offset_mask = w->offset_mask,
 	};
 	struct shm_ring ring;

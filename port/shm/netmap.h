@@ -44,6 +44,7 @@ struct netmap_window {
 	struct region_member member;
 	uint32_t offset_max;   /* of a packet in its buffer; 0: none */
 	uint32_t offset_first; /* that slots begin with */
+	uint32_t offset_gap;   /* bytes at the end that stay as they are */
 	uint64_t offset_mask;  /* bits of slot.ptr that say so */
 };
 
@@ -61,9 +62,10 @@ int netmap_window_create(const struct netmap_window_config *config,
 			 struct netmap_window **window,
 			 struct glen_error *error);
 /* Of a fresh one: packets begin where slots say, at most max bytes behind the
- * start of their buffers; at first. mask: the bits of slot.ptr that say so. */
+ * start of their buffers; at first. gap: bytes at buffers' ends that are never
+ * written. mask: the bits of slot.ptr that say so. */
 void netmap_window_offsets(struct netmap_window *w, uint32_t max,
-			   uint32_t first, uint64_t mask);
+			   uint32_t first, uint32_t gap, uint64_t mask);
 /* No port has rings of it any more. NULL is fine. */
 void netmap_window_destroy(struct netmap_window *w);
 

@@ -15,6 +15,7 @@ _Static_assert((int)NMW_WINDOW_MAX == REGION_WINDOW &&
 		       (int)NMW_WINDOWS == REGION_WINDOWS,
 	       "both know where a region's windows and buffers are");
 
+enum { OFFSET_ROOM = 64 };
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 static struct netmap_window *window_of(struct region_member *m)
@@ -59,9 +60,13 @@ static void begin_at(struct netmap_window *w, struct netmap_slot *slot)
 }
 
 void netmap_window_offsets(struct netmap_window *w, uint32_t max,
-			   uint32_t first, uint64_t mask)
+			   uint32_t first, uint32_t gap, uint64_t mask)
 {
-	w->offset_max = max;
+	/* A block of a packet fits behind the last one. */
+	uint32_t most = w->layout.buf_size - OFFSET_ROOM - gap;
+
+	w->offset_max = max < most ? max : most;
+	w->offset_gap = gap;
 	w->offset_first = first;
 	w->offset_mask = mask;
 	for (unsigned line = 0; line < w->layout.lines; line++)

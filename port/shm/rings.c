@@ -58,10 +58,12 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 	r->slot_max = c->buf_size < UINT16_MAX ? c->buf_size : UINT16_MAX;
 	/* Whole blocks of 64 bytes fit behind any offset. */
 	if (c->placed)
-		r->slot_max = (r->slot_max - c->offset_max) & ~63U;
+		r->slot_max = (r->slot_max - c->offset_max - c->offset_gap) &
+			      ~63U;
 	r->region = c->region;
 	r->member = c->member->id;
-	r->swap = c->swap;
+	/* A packet that comes with its buffer knows of no gap. */
+	r->swap = c->swap && !c->offset_gap;
 	r->offsets = c->offsets;
 	r->placed = c->placed;
 	r->hdr_filled = c->hdr_filled;

@@ -139,7 +139,7 @@ struct shm_common {
 	bool swap, offsets;
 	bool placed; /* of offsets: packets are put where slots say */
 	uint32_t hdr_filled;
-	uint32_t offset_max;
+	uint32_t offset_max, offset_gap;
 	uint64_t offset_mask;
 };
 

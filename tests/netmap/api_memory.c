@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// api_memory.c - mmap(), regions that ports share, EXTMEM and OFFSETS.
+// api_memory.c - mmap(), regions that ports share, EXTMEM.
 #include "nmt.h"
 
 static void *map(const struct nm *p, void *at, size_t size, int prot, int flags,
@@ -226,101 +226,6 @@ POINT(region_one_is_for_everybody)
 	EQ(a.reg.nr_mem_id, 1);
 	EQ(b.reg.nr_mem_id, 1);
 	EQ(a.reg.nr_memsize, b.reg.nr_memsize);
-}
-
-static struct nmreq_opt_offsets offsets(uint64_t max, uint64_t initial)
-{
-	struct nmreq_opt_offsets option = {
-		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_OFFSETS },
-		.nro_max_offset = max,
-		.nro_initial_offset = initial,
-	};
-
-	return option;
-}
-
-POINT(offsets_initial)
-{
-	struct nmreq_opt_offsets option = offsets(256, 64);
-	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
-
-	WORKS(bind_port(&p, "vale%:a", &option));
-	EQ(option.nro_opt.nro_status, 0);
-	map_port(&p);
-	for (int dir = 0; dir < 2; dir++) {
-		struct netmap_ring *r = dir ? rxr(&p, 0) : txr(&p, 0);
-
-		CHECK((r->offset_mask & 256) == 256);
-		for (uint32_t i = 0; i < r->num_slots; i++)
-			EQ(r->slot[i].ptr & r->offset_mask, 64);
-	}
-}
-
-POINT(offsets_bits)
-{
-	struct nmreq_opt_offsets option = offsets(256, 0);
-	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
-
-	option.nro_offset_bits = 16;
-	WORKS(bind_port(&p, "vale%:a", &option));
-	map_port(&p);
-	EQ(txr(&p, 0)->offset_mask, 0xffff);
-}
-
-POINT(offsets_too_large)
-{
-	struct nmreq_opt_offsets option = offsets(BUF_SIZE + 1, 0);
-	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC };
-
-	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
-	CHECK(option.nro_opt.nro_status != 0);
-	option = offsets(128, 129);
-	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
-	/* Bits that cannot hold the largest offset. */
-	option = offsets(256, 0);
-	option.nro_offset_bits = 8;
-	FAILS_SOMEHOW(bind_port(&p, "vale%:a", &option));
-}
-
-POINT(offsets_must_agree)
-{
-	struct nmreq_opt_offsets option = offsets(256, 0), more;
-	struct nm p = { .reg.nr_mode = NR_REG_ALL_NIC }, q = p;
-
-	WORKS(bind_port(&p, "vale%:a", &option));
-	more = offsets(512, 0);
-	FAILS(EBUSY, bind_port(&q, "vale%:a", &more));
-}
-
-POINT(offsets_carry_packets)
-{
-	struct nmreq_opt_offsets option = offsets(256, 100);
-	struct nm a = { .reg.nr_mode = NR_REG_ALL_NIC }, b = up("vale%:b");
-	struct netmap_ring *tx, *rx = rxr(&b, 0);
-	struct netmap_slot *slot;
-	char *buf;
-
-	WORKS(bind_port(&a, "vale%:a", &option));
-	map_port(&a);
-	tx = txr(&a, 0);
-	slot = &tx->slot[tx->head];
-	buf = NETMAP_BUF(tx, slot->buf_idx);
-	slot->ptr = (slot->ptr & ~tx->offset_mask) | 17;
-	slot->len = (uint16_t)frame(buf + 17, 255, 1, 200, 77);
-	slot->flags = 0;
-	tx->head = tx->cur = 1;
-	txsync(&a);
-	rxsync(&b);
-	EQ(nm_ring_space(rx), 1);
-	EQ(frame_number(peek(rx, &slot)), 77);
-	EQ(slot->len, 200);
-	put_frame(txr(&b, 0), 255, 2, 300, 78);
-	txsync(&b);
-	rxsync(&a);
-	EQ(nm_ring_space(rxr(&a, 0)), 1);
-	buf = peek(rxr(&a, 0), &slot);
-	EQ(slot->ptr & rxr(&a, 0)->offset_mask, 100);
-	EQ(frame_number(buf + 100), 78);
 }
 
 /* REGISTER with a region in memory of our own. */

@@ -64,7 +64,7 @@ static struct end *end_open(const char *name, const char *region,
 	if (netmap_window_create(&config, &e->window, &error))
 		fail_msg("%s", error.text);
 	if (offset)
-		netmap_window_offsets(e->window, offset, offset, 0xffff);
+		netmap_window_offsets(e->window, offset, offset, 0, 0xffff);
 	rings.window = e->window;
 	assert_int_equal(netmap_bell_init(&e->bell), 0);
 	if (port_create(sw, name, "netmap", &args, &e->port, &error))
