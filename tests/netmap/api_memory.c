@@ -378,6 +378,7 @@ POINT(extmem_on_the_heap)
 	free(after);
 	memory = malloc(SIZE);
 	memset(memory, 1, SIZE);
+	free(memory);
 }
 
 /* Sizes and numbers as the program wants them, as far as that goes. */

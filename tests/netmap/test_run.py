@@ -61,6 +61,9 @@ def test_socket_option(daemon, tmp_path):
     assert "sent 10" in done.stdout
 
 
+@pytest.mark.skipif("SANITIZED" in os.environ, reason="a shell that preloads "
+                    "a sanitizer's runtime cannot start programs that have "
+                    "their own")
 def test_private():
     """Two programs on a glend of their own, which ends with them."""
     rx = " ".join(generator("-i", "vale0:b", "-f", "rx", "-n", "100"))
