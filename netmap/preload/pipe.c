@@ -194,17 +194,17 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 	/* The other end reads atok to see whether we sleep: write it if need
 	 * be. */
 	if (head != old) {
-		r->sync->head = head;
+		shm_store32(&r->sync->head, head);
 		shm_store_release32(&r->atok->head, head);
 	}
 	if (cur != r->sync->cur) {
-		r->sync->cur = cur;
+		shm_store32(&r->sync->cur, cur);
 		shm_store32(&r->atok->cur, cur);
 	}
 	if (likely(!d->offset_mask))
 		from = move_plain(d, fd, r, old, head);
 	if (unlikely(from != head) && !slots_take(d, r, from, head)) {
-		r->sync->head = from;
+		shm_store32(&r->sync->head, from);
 		shm_store_release32(&r->atok->head, from);
 		ring_reinit(d, r);
 		return SYNC_REINIT;
@@ -222,25 +222,20 @@ static unsigned pipe_rx(struct device *d, int fd, struct nring *r)
 	uint32_t old = r->sync->head & r->mask;
 	/* Pairs with (A). */
 	uint32_t tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
-	struct timespec now;
 
 	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
 		ring_reinit(d, r);
 		return SYNC_REINIT;
 	}
 	if (head != old) {
-		r->sync->head = head;
+		shm_store32(&r->sync->head, head);
 		/* (B) */
 		shm_store_release32(&r->atok->head, head);
 		wake_peer(fd, r);
 	}
-	r->sync->cur = cur;
+	shm_store32(&r->sync->cur, cur);
 	shm_store32(&r->ring->tail, tail);
-	clock_gettime(r->ring->flags & NR_TIMESTAMP ? CLOCK_REALTIME :
-						      CLOCK_REALTIME_COARSE,
-		      &now);
-	r->ring->ts.tv_sec = now.tv_sec;
-	r->ring->ts.tv_usec = now.tv_nsec / 1000;
+	ring_stamp(r->ring);
 	return 0;
 }
 

@@ -142,7 +142,13 @@ struct device {
 
 /* ---- table.c */
 extern struct obj *fd_table[FD_MAX];
-extern bool any_objects; /* ever: else there is nothing to look for */
+extern bool any_objects;
+
+/* Was there ever one? Else there is nothing to look for. */
+static inline bool had_objects(void)
+{
+	return __atomic_load_n(&any_objects, __ATOMIC_RELAXED);
+}
 
 static inline struct obj *fd_obj(int fd)
 {
@@ -333,6 +339,8 @@ void ring_arm(struct nring *r);
 int device_txsync(struct device *d, int fd);
 int device_rxsync(struct device *d, int fd);
 void device_kick(int fd);
+/* Stamps an RX ring with the time of its sync. */
+void ring_stamp(struct netmap_ring *ring);
 /* Pure: may head and cur follow an old head, with slots up to tail? */
 static inline bool indexes_ok(uint32_t old, uint32_t head, uint32_t cur,
 			      uint32_t tail, uint32_t mask)

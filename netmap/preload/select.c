@@ -38,7 +38,7 @@ static void put(int fd, fd_set *set, bool on)
 
 static bool any(int n, const fd_set *in, const fd_set *out)
 {
-	if (likely(!any_objects))
+	if (likely(!had_objects()))
 		return false;
 	for (int fd = 0; fd < n; fd++)
 		if (unlikely(fd_obj(fd) != NULL) &&

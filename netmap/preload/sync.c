@@ -200,13 +200,13 @@ static inline unsigned publish(int fd, struct nring *r, uint32_t head,
 
 	if (cur != r->sync->cur) {
 		shm_store32(&r->atok->cur, cur);
-		r->sync->cur = cur;
+		shm_store32(&r->sync->cur, cur);
 	}
 	if (head == r->sync->head)
 		return 0;
 	/* Pairs with the acquire in port/shm's rx() and tx(). */
 	shm_store_release32(&r->atok->head, head);
-	r->sync->head = head;
+	shm_store32(&r->sync->head, head);
 	/* Pairs with the fence of port/shm between arming and looking. */
 	shm_full_fence();
 	need = shm_load32(&r->ktoa->kern_need_kick);
@@ -218,15 +218,17 @@ static inline unsigned publish(int fd, struct nring *r, uint32_t head,
 	return SYNC_KICKED;
 }
 
-static void set_time(struct netmap_ring *ring)
+void ring_stamp(struct netmap_ring *ring)
 {
 	struct timespec now;
 
 	clock_gettime(ring->flags & NR_TIMESTAMP ? CLOCK_REALTIME :
 						   CLOCK_REALTIME_COARSE,
 		      &now);
-	ring->ts.tv_sec = now.tv_sec;
-	ring->ts.tv_usec = now.tv_nsec / 1000;
+	/* Threads of the program may read it. */
+	shm_store64((uint64_t *)&ring->ts.tv_sec, (uint64_t)now.tv_sec);
+	shm_store64((uint64_t *)&ring->ts.tv_usec,
+		    (uint64_t)now.tv_nsec / 1000);
 }
 
 /* With the ring's lock. */
@@ -261,7 +263,7 @@ static inline unsigned sync_locked(struct device *d, int fd, struct nring *r)
 	tail = shm_load_acquire32(&r->ktoa->hwtail) & r->mask;
 	shm_store32(&r->ring->tail, tail);
 	if (!r->tx)
-		set_time(r->ring);
+		ring_stamp(r->ring);
 	return result;
 }
 

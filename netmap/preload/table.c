@@ -119,7 +119,7 @@ void fd_enter(int fd, struct obj *o)
 	if (was == o)
 		return;
 	if (o) {
-		any_objects = true;
+		__atomic_store_n(&any_objects, true, __ATOMIC_RELAXED);
 		obj_get(o);
 	}
 	if ((unsigned)fd > highest)

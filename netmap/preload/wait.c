@@ -88,7 +88,7 @@ const struct timespec *left_of(uint64_t end, struct timespec *left)
 
 bool any_of_ours(const struct pollfd *fds, nfds_t n)
 {
-	if (likely(!any_objects))
+	if (likely(!had_objects()))
 		return false;
 	for (nfds_t i = 0; i < n; i++)
 		if (fd_obj(fds[i].fd))
@@ -100,7 +100,7 @@ bool any_of_ours(const struct pollfd *fds, nfds_t n)
 static bool tx_queued(const struct device *d, const struct nring *r)
 {
 	uint32_t done = d->kind == KIND_PIPE ? shm_load32(&r->ktoa->hwcur) :
-					       r->sync->head;
+					       shm_load32(&r->sync->head);
 
 	return shm_load32(&r->ring->head) != done;
 }
