@@ -210,7 +210,10 @@ static void enqueue(struct discard *d, int fd)
 	atomic_store_explicit(&d->tail, tail + 1, memory_order_release);
 }
 
-bool discard_message(struct discard *d, struct msghdr *msg)
+/* Hands over what came with the message; true if something did, or would have
+ * if this process could open more files. */
+static bool each_fd(struct discard *d, struct msghdr *msg,
+		    void (*give)(struct discard *d, int fd))
 {
 	bool any = msg->msg_flags & MSG_CTRUNC;
 
@@ -224,11 +227,21 @@ bool discard_message(struct discard *d, struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			enqueue(d, fd);
+			give(d, fd);
 		}
 		any = any || n;
 	}
 	return any;
+}
+
+bool discard_message(struct discard *d, struct msghdr *msg)
+{
+	return each_fd(d, msg, enqueue);
+}
+
+bool discard_message_fds(struct discard *d, struct msghdr *msg)
+{
+	return each_fd(d, msg, discard_fd);
 }
 
 void discard_collect(struct discard *d)

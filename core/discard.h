@@ -67,6 +67,8 @@ bool discard_has_room(const struct discard *d, unsigned n);
  * something came, or would have if this process could open more files.
  */
 bool discard_message(struct discard *d, struct msghdr *msg);
+/* Control thread: the same by discard_fd(), of a bin with or without queue. */
+bool discard_message_fds(struct discard *d, struct msghdr *msg);
 /* Control thread: has what is in the queue closed. NULL is fine. */
 void discard_collect(struct discard *d);
 

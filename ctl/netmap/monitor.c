@@ -48,7 +48,6 @@ int nm_monitor_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
 	    nm_pipe_end(req->name) < 0)
 		err = nm_nic_look(nm, req, &parent, error);
 	err = err ?: check(req, parent, error);
-
 	if (!err && !mem && req->flags & NR_ZCOPY_MON) {
 		mem = parent->mem;
 		mem->refs++;

@@ -55,27 +55,13 @@ static bool eat(struct nm_open *o)
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control),
 	};
-	struct cmsghdr *cmsg;
 	ssize_t n;
 
 	if (discard_is_full(o->nm->bin))
 		return true;
 	n = recvmsg(o->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	for (cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL; cmsg;
-	     cmsg = CMSG_NXTHDR(&msg, cmsg)) {
-		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
-			       sizeof(fd));
-			discard_fd(o->nm->bin, fd);
-		}
-	}
+	if (n > 0)
+		discard_message_fds(o->nm->bin, &msg);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
