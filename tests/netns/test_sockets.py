@@ -84,6 +84,16 @@ def wired_glends(request, tmp_path):
         yield a, b
 
 
+def ends_are_gone(*glends):
+    """
+    Each glend has seen that its glen-gen ended. One that is killed before that
+    leaves word in its state file that the name is still somebody's.
+    """
+    wait_until(lambda: all(port["port"] == "sw0:wire" for g in glends
+                           for port in g.rpc("port.list")),
+               what="the ends are gone")
+
+
 def traffic(sender, receiver):
     """Every packet arrives, unchanged and in order."""
     with Gen(receiver, "recv", "sw0:end", "--until-end", "--expect-lossless",
@@ -94,6 +104,7 @@ def traffic(sender, receiver):
         report = gen.report()
     assert sent["sent"]["packets"] == PACKETS
     assert report["received"]["packets"] == PACKETS
+    ends_are_gone(sender, receiver)
 
 
 def test_traffic_both_ways(wired):
