@@ -41,10 +41,64 @@ static void flows_have_numbers(void **state)
 	assert_int_equal(ring[0], flow_hash(want, 64));
 }
 
+/* Exchanges n bytes at a and b. */
+static void exchange(uint8_t *a, uint8_t *b, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t byte = a[i];
+
+		a[i] = b[i];
+		b[i] = byte;
+	}
+}
+
+static void both_directions_are_one_flow(void **state)
+{
+	uint8_t payload[128] = { 0 }, want[512] = { 0 };
+	struct spec s = { .protocol = TCP, .payload = 100 };
+	struct piece pc = { payload, 100, 0, 0, true };
+	uint32_t there, half;
+
+	for (s.version = 4; s.version <= 6; s.version += 2) {
+		for (s.tags = 0; s.tags <= 2; s.tags++) {
+			unsigned l4 = l4_of(&s), n = s.version == 4 ? 4 : 16;
+
+			build(want, &s, &pc);
+			there = flow_hash(want, 128);
+			exchange(want + l4 - 2 * n, want + l4 - n, n);
+			half = flow_hash(want, 128);
+			exchange(want + l4, want + l4 + 2, 2);
+			assert_int_equal(flow_hash(want, 128), there);
+			/* A port belongs to its address. */
+			assert_int_not_equal(half, there);
+		}
+	}
+}
+
+static void frames_that_are_no_ip(void **state)
+{
+	uint8_t frame[64] = {
+		1, 2, 3, 4, 5, 6, 2, 8, 9, 10, 11, 12, 0x88, 0xcc
+	};
+	uint32_t there = flow_hash(frame, 64);
+
+	exchange(frame, frame + 6, 6);
+	assert_int_equal(flow_hash(frame, 64), there);
+	for (unsigned i = 0; i < 12; i++) {
+		frame[i] ^= 0x10;
+		assert_int_not_equal(flow_hash(frame, 64), there);
+		frame[i] ^= 0x10;
+	}
+	frame[14] ^= 1;
+	assert_int_equal(flow_hash(frame, 64), there);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flows_have_numbers),
+		cmocka_unit_test(both_directions_are_one_flow),
+		cmocka_unit_test(frames_that_are_no_ip),
 	};
 
 	return cmocka_run_group_tests_name("flow_hash", tests, NULL, NULL);
