@@ -9,6 +9,10 @@
  * Netmap's pools of netmap_ifs and rings become room for windows, which are a
  * bit larger than what they hold; there are fewer buffers then. Who asks again
  * for the same memory names the region by its number, which its library knows.
+ *
+ * Buffers begin with what the program had in them. The library copies that, and
+ * does so before there is a port that could receive anything: netmap.extmem
+ * makes the region, which the open keeps until netmap.register names it.
  */
 #include <errno.h>
 
@@ -167,4 +171,67 @@ int nm_external_get(struct nm *nm, uid_t uid, const struct nm_pools *wish,
 	(*mem)->n_bufs = plan.buf_objs;
 	(*mem)->pools = plan;
 	return 0;
+}
+
+/* Enters the region, or makes it, as a member without a window. */
+static int keep(struct nm *nm, struct nm_open *o, struct glen_error *error)
+{
+	const struct nm_mem *mem = o->mem;
+	struct engine *e = nm->control->engine;
+	const struct region_wish wish = {
+		.name = mem->region,
+		.buf_size = mem->buf_size,
+		.n_bufs = mem->n_bufs,
+		.windows = mem->pools.windows,
+	};
+	struct region *r = region_find(e, mem->region);
+
+	o->keep = (struct region_member){ .name = "extmem" };
+	return r ? region_enter(r, &o->keep, error) :
+		   region_join(e, &wish, &o->keep, error);
+}
+
+int nm_external_make(struct nm *nm, struct nm_call *call,
+		     struct glen_error *error)
+{
+	static const char *const keys[] = { "extmem", NULL };
+	struct nm_open *o;
+	struct nm_req req;
+	bool fresh;
+	int err = nm_req_read(call, keys, &req, error);
+
+	err = err ?: nm_open_of(nm, call, &o, error);
+	if (!err && !req.extmem)
+		err = error_set(error, -EINVAL, "extmem must say what for");
+	if (!err && o->port)
+		err = error_set(error, -EBUSY,
+				"this descriptor is bound to port %s already",
+				o->port->name);
+	if (err)
+		return err;
+	nm_external_drop(o);
+	err = nm_external_get(nm, req.uid, &req.pools, &o->mem, error);
+	if (err)
+		return err;
+	fresh = !region_find(nm->control->engine, o->mem->region);
+	err = keep(nm, o, error);
+	if (err) {
+		nm_external_drop(o);
+		/* Netmap's word for "no room in the region". */
+		return err == -ENOSPC ? -ENOMEM : err;
+	}
+	call->result = json_pack("{si sI sI sb}", "mem_id", (int)o->mem->id,
+				 "memsize", (json_int_t)nm_mem_size(o->mem),
+				 "windows", (json_int_t)nm_mem_windows(o->mem),
+				 "fresh", fresh);
+	call->out[0] = o->keep.region->bufs_fd;
+	call->n_out = 1;
+	return 0;
+}
+
+void nm_external_drop(struct nm_open *o)
+{
+	region_leave(&o->keep);
+	nm_mem_put(o->nm, o->mem);
+	o->mem = NULL;
 }

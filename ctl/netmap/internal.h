@@ -107,6 +107,9 @@ struct nm_open {
 	uint32_t mode, ringid;
 	uint64_t flags;
 	uint32_t extra_bufs;
+	/* The region that option EXTMEM made before there is a port in it. */
+	struct nm_mem *mem;
+	struct region_member keep; /* keeps it, without a window */
 };
 
 struct nm {
@@ -186,6 +189,11 @@ int nm_external_plan(const struct nm_pools *wish, struct nm_pools *plan,
  * has another shape. */
 int nm_external_get(struct nm *nm, uid_t uid, const struct nm_pools *wish,
 		    struct nm_mem **mem, struct glen_error *error);
+/* netmap.extmem: makes the region ahead of netmap.register. */
+int nm_external_make(struct nm *nm, struct nm_call *call,
+		     struct glen_error *error);
+/* The open needs the region that was made for it no more, if there is one. */
+void nm_external_drop(struct nm_open *o);
 
 /* open.c */
 
@@ -193,6 +201,8 @@ int nm_open_make(struct nm *nm, struct nm_call *call, struct glen_error *error);
 /* The open whose H came with the call, which is closed. -EBADF. */
 int nm_open_of(struct nm *nm, struct nm_call *call, struct nm_open **open,
 	       struct glen_error *error);
+/* As it was when it was made: bound to nothing. */
+void nm_open_reset(struct nm_open *o);
 /* Unbinds and frees it. */
 void nm_open_close(struct nm_open *o);
 
@@ -283,6 +293,8 @@ void nm_port_unbind(struct nm_open *o);
 /* register.c */
 
 int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error);
+int nm_unregister(struct nm *nm, struct nm_call *call,
+		  struct glen_error *error);
 int nm_attach(struct nm *nm, struct nm_call *call, struct glen_error *error);
 
 /* info.c */

@@ -150,13 +150,19 @@ int nm_open_of(struct nm *nm, struct nm_call *call, struct nm_open **open,
 			 call->method);
 }
 
+void nm_open_reset(struct nm_open *o)
+{
+	if (o->port)
+		nm_port_unbind(o);
+	nm_external_drop(o);
+}
+
 void nm_open_close(struct nm_open *o)
 {
 	struct nm *nm = o->nm;
 
 	loop_del(&nm->loop, &o->source);
-	if (o->port)
-		nm_port_unbind(o);
+	nm_open_reset(o);
 	discard_connection(nm->bin, o->fd);
 	*o->at = o->next;
 	if (o->next)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // register.c - bind an open to a port, and tell what it is bound to.
 #include <errno.h>
+#include <sys/epoll.h>
 
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
@@ -119,5 +120,27 @@ int nm_register(struct nm *nm, struct nm_call *call, struct glen_error *error)
 	err = err ?: check(p, &req, error);
 	err = err ?: nm_port_bind(p, o, &req, error);
 	nm_port_put(p);
+	if (!err)
+		nm_external_drop(o);
 	return err ? err : answer(o, call);
+}
+
+/*
+ * What glend granted was of no use to the program, and its REGISTER fails: the
+ * descriptor is as if there had been none.
+ */
+int nm_unregister(struct nm *nm, struct nm_call *call, struct glen_error *error)
+{
+	static const char *const keys[] = { NULL };
+	struct nm_open *o;
+	int err = params_check(call->params, keys, error);
+
+	err = err ?: nm_open_of(nm, call, &o, error);
+	if (!err)
+		err = loop_set(&nm->loop, &o->source, EPOLLIN | EPOLLRDHUP);
+	if (err)
+		return err;
+	nm_open_reset(o);
+	call->result = json_object();
+	return 0;
 }

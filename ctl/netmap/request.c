@@ -101,7 +101,9 @@ static const struct {
 		   struct glen_error *error);
 } methods[] = {
 	{ "netmap.open", nm_open_make },
+	{ "netmap.extmem", nm_external_make },
 	{ "netmap.register", nm_register },
+	{ "netmap.unregister", nm_unregister },
 	{ "netmap.attach", nm_attach },
 	{ "netmap.info", nm_info },
 	{ "netmap.pools", nm_pools },

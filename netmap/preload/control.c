@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/rpc.h"
@@ -240,19 +241,81 @@ static int place_extmem(struct device *d, struct request *q)
 {
 	int err = extmem_place(d, q->extmem);
 
-	err = err ? err : pools_of(q->hdr.nr_name, &q->extmem->nro_info);
+	return err ? err : pools_of(q->hdr.nr_name, &q->extmem->nro_info);
+}
+
+/* A region for the program's memory, which takes over what is in that, unless
+ * it is this region already: *mem_id. */
+static int make_extmem(const struct request *q, int fd, uint16_t *mem_id)
+{
+	json_t *params = json_object(), *r = NULL;
+	int bufs[1] = { -1 }, err = extmem_check(q->extmem, mem_id);
+	unsigned n = 1;
+
+	if (err) {
+		json_decref(params);
+		return err;
+	}
+	extmem_params(params, q->extmem, *mem_id);
+	err = control_call("netmap.extmem", params, &fd, &r, bufs, &n);
 	if (err)
-		q->extmem->nro_opt.nro_status = (uint32_t)-err;
+		return err;
+	*mem_id = (uint16_t)number(r, "mem_id");
+	if (n != 1)
+		err = -EPROTO;
+	else if (json_is_true(json_object_get(r, "fresh")))
+		err = extmem_keep(q->extmem, bufs[0], number(r, "memsize"),
+				  number(r, "windows"));
+	if (n == 1)
+		syscall(SYS_close, bufs[0]);
+	json_decref(r);
+	return err;
+}
+
+/* What glend has to say of it, and the program's memory. *granted: glend has
+ * made something, or may have. */
+static int register_steps(struct device *d, int fd, struct request *q,
+			  bool *granted)
+{
+	struct nmreq_register *reg = &q->body.reg;
+	json_t *params, *result = NULL;
+	int fds[2] = { -1, -1 }, err;
+	unsigned n_fds = 2;
+	uint16_t mem_id = 0;
+
+	err = q->extmem ? make_extmem(q, fd, &mem_id) : 0;
+	*granted = q->extmem && mem_id;
+	if (err)
+		return err;
+	params = register_params(q, reg);
+	if (q->offsets)
+		offsets_params(params, q->offsets);
+	if (q->extmem)
+		extmem_params(params, q->extmem, mem_id);
+	if (swap_wanted())
+		json_object_set_new(params, "swap", json_true());
+	err = control_call("netmap.register", params, &fd, &result, fds,
+			   &n_fds);
+	*granted |= !err || err == -EIO;
+	if (err) {
+		if (q->offsets && !q->extmem)
+			q->offsets->nro_opt.nro_status = (uint32_t)-err;
+		return err;
+	}
+	err = device_set_up(d, result, fds, n_fds);
+	if (!err && q->extmem)
+		err = place_extmem(d, q);
+	if (!err)
+		register_result(reg, result);
+	json_decref(result);
 	return err;
 }
 
 static int register_port(struct device *d, int fd, struct request *q)
 {
 	struct nmreq_register *reg = &q->body.reg;
-	json_t *params, *result = NULL;
-	int fds[2] = { -1, -1 }, err;
-	unsigned n_fds = 2;
-	uint16_t there = 0;
+	bool granted;
+	int err;
 
 	/* Glend says the same of what another process bound. */
 	if (is_bound(d))
@@ -260,38 +323,18 @@ static int register_port(struct device *d, int fd, struct request *q)
 	if (q->odd)
 		return refuse_register(q);
 	err = q->csb ? csb_wish_ok(q->csb, reg->nr_flags) : 0;
+	err = err ? err : device_begin(d);
 	if (err)
 		return err;
-	err = q->extmem ? extmem_check(q->extmem, &there) : 0;
-	if (err) {
+	err = register_steps(d, fd, q, &granted);
+	if (err && q->extmem)
 		q->extmem->nro_opt.nro_status = (uint32_t)-err;
-		return err;
-	}
-	params = register_params(q, reg);
-	if (q->offsets)
-		offsets_params(params, q->offsets);
-	if (q->extmem)
-		extmem_params(params, q->extmem, there);
-	if (swap_wanted())
-		json_object_set_new(params, "swap", json_true());
-	err = control_call("netmap.register", params, &fd, &result, fds,
-			   &n_fds);
-	if (err) {
-		if (q->offsets && !q->extmem)
-			q->offsets->nro_opt.nro_status = (uint32_t)-err;
-		if (q->extmem)
-			q->extmem->nro_opt.nro_status = (uint32_t)-err;
-		return err;
-	}
-	err = device_bind(d, result, fds, n_fds);
-	if (!err && q->extmem)
-		err = place_extmem(d, q);
-	if (!err) {
-		register_result(reg, result);
-		if (q->csb)
-			err = csb_enable(d, fd, q->csb);
-	}
-	json_decref(result);
+	if (!err && q->csb)
+		err = csb_set_up(d, q->csb);
+	device_end(d, !err);
+	/* Nothing is left of it: the descriptor is unbound. */
+	if (err && granted)
+		control_call("netmap.unregister", NULL, &fd, NULL, NULL, NULL);
 	return err;
 }
 

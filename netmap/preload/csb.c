@@ -94,16 +94,13 @@ static int write_first(struct device *d, const struct nmreq_opt_csb *csb)
 	return err;
 }
 
-static int enable(struct device *d, int fd, const struct nmreq_opt_csb *csb)
+static int enable(struct device *d, const struct nmreq_opt_csb *csb)
 {
+	struct nmw_open *open = nmw_open(d->window->base, d->open);
 	struct lock_state state;
-	struct nmw_open *open;
 	struct csb *c, *old;
 	int err;
 
-	if (!device_bound(d, fd))
-		return -ENXIO;
-	open = nmw_open(d->window->base, d->open);
 	if (kloop_is_running(open))
 		return -EBUSY;
 	if (!csb_lines(d))
@@ -125,10 +122,18 @@ static int enable(struct device *d, int fd, const struct nmreq_opt_csb *csb)
 	return 0;
 }
 
-int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb)
+int csb_set_up(struct device *d, struct nmreq_opt_csb *csb)
 {
-	int err = enable(d, fd, csb);
+	int err = enable(d, csb);
 
 	csb->nro_opt.nro_status = (uint32_t)-err;
 	return err;
+}
+
+int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb)
+{
+	if (device_bound(d, fd))
+		return csb_set_up(d, csb);
+	csb->nro_opt.nro_status = ENXIO;
+	return -ENXIO;
 }

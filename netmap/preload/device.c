@@ -159,40 +159,115 @@ static int read_answer(struct device *d, json_t *r)
 	return err;
 }
 
-int device_bind(struct device *d, json_t *r, int *fds, unsigned n_fds)
+/* With the lock: all but to say that it is bound. */
+static int set_up(struct device *d, json_t *r, const int *fds)
 {
 	struct window_spec spec;
+	int err = read_answer(d, r);
+
+	if (err)
+		return err;
+	spec = (struct window_spec){
+		.window_fd = fds[0],
+		.bufs_fd = fds[1],
+		.window_size = d->layout.size,
+		.bufs_size = d->memsize - d->windows,
+		.place = number(r, "place"),
+		.windows = d->windows,
+		.mem_id = d->mem_id,
+		.pipe = d->kind == KIND_PIPE,
+	};
+	d->window = window_get(&spec, &d->bufs, &err);
+	if (!err)
+		set_rings(d);
+	return err;
+}
+
+/* With the lock. */
+static void commit(struct device *d)
+{
+	/* Pairs with the acquire in is_bound(). */
+	__atomic_store_n(&d->bound, true, __ATOMIC_RELEASE);
+}
+
+/* With the lock. A child of fork() has no part in what its parent is at. */
+static bool is_binding(const struct device *d)
+{
+	return d->binding && d->binding == getpid();
+}
+
+int device_begin(struct device *d)
+{
+	struct lock_state state;
+	int err = 0;
+
+	tables_lock(&state);
+	if (d->bound || is_binding(d))
+		err = -EBUSY;
+	else
+		d->binding = getpid();
+	tables_unlock(&state);
+	return err;
+}
+
+static void close_all(const int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		syscall(SYS_close, fds[i]);
+}
+
+static int bad_answer(int err)
+{
+	say("cannot use what glend said of a port: %s", strerror(-err));
+	return err;
+}
+
+int device_set_up(struct device *d, json_t *r, int *fds, unsigned n_fds)
+{
+	struct lock_state state;
+	int err = -EPROTO;
+
+	tables_lock(&state);
+	if (n_fds == 2)
+		err = set_up(d, r, fds);
+	tables_unlock(&state);
+	close_all(fds, n_fds);
+	return err ? bad_answer(err) : 0;
+}
+
+void device_end(struct device *d, bool good)
+{
+	struct lock_state state;
+
+	tables_lock(&state);
+	if (good) {
+		commit(d);
+	} else if (d->window) {
+		window_put(d->window);
+		d->window = NULL;
+	}
+	d->binding = 0;
+	tables_unlock(&state);
+}
+
+/* The port that another process, or thread, bound the device to. */
+static int attach(struct device *d, json_t *r, int *fds, unsigned n_fds)
+{
 	struct lock_state state;
 	int err = n_fds == 2 ? 0 : -EPROTO;
 
 	tables_lock(&state);
+	if (is_binding(d))
+		err = -EBUSY;
 	/* Another thread may have been faster. */
 	if (!err && !d->bound) {
-		err = read_answer(d, r);
-		spec = (struct window_spec){
-			.window_fd = fds[0],
-			.bufs_fd = fds[1],
-			.window_size = d->layout.size,
-			.bufs_size = d->memsize - d->windows,
-			.place = number(r, "place"),
-			.windows = d->windows,
-			.mem_id = d->mem_id,
-			.pipe = d->kind == KIND_PIPE,
-		};
+		err = set_up(d, r, fds);
 		if (!err)
-			d->window = window_get(&spec, &d->bufs, &err);
-		if (!err) {
-			set_rings(d);
-			/* Pairs with the acquire in is_bound(). */
-			__atomic_store_n(&d->bound, true, __ATOMIC_RELEASE);
-		}
+			commit(d);
 	}
 	tables_unlock(&state);
-	for (unsigned i = 0; i < n_fds; i++)
-		syscall(SYS_close, fds[i]);
-	if (err)
-		say("cannot use what glend said of a port: %s", strerror(-err));
-	return err;
+	close_all(fds, n_fds);
+	return err && err != -EBUSY ? bad_answer(err) : err;
 }
 
 bool device_bound(struct device *d, int fd)
@@ -210,7 +285,7 @@ bool device_bound(struct device *d, int fd)
 		json_decref(r);
 		return false;
 	}
-	err = device_bind(d, r, fds, n);
+	err = attach(d, r, fds, n);
 	json_decref(r);
 	return !err;
 }

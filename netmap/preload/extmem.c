@@ -13,8 +13,9 @@
 
 /*
  * Netmap takes the program's pages; glend cannot. So its own take their place,
- * at the same addresses. What was in them is lost, and what else they were (a
- * file, huge pages, memory of another process) they are not any more.
+ * at the same addresses and with the same contents, but for what rings are
+ * written over. What else the pages were (a file, huge pages, memory of another
+ * process) they are not any more.
  *
  * A mapping of huge pages cannot be replaced in part. What the region does not
  * need of it becomes ordinary memory with the same contents.
@@ -22,6 +23,7 @@
 
 enum {
 	HUGE_PAGE = 2 << 20,
+	CHUNK = 4 * NMW_PAGE,
 };
 
 /* Is all of it mapped, to be read and written? */
@@ -95,6 +97,30 @@ int extmem_check(const struct nmreq_opt_extmem *o, uint16_t *mem_id)
 	say("option EXTMEM: some of %#lx..%#lx is another region",
 	    (unsigned long)at, (unsigned long)end);
 	return -EBUSY;
+}
+
+int extmem_keep(const struct nmreq_opt_extmem *o, int bufs_fd, uint64_t size,
+		uint64_t windows)
+{
+	uintptr_t at = o->nro_usrptr, end;
+	char chunk[CHUNK];
+
+	if (windows > size || size > end_of_memory(o) - at)
+		return -EPROTO;
+	end = at + size;
+	for (at += windows; at < end; at += sizeof(chunk)) {
+		size_t n = end - at < sizeof(chunk) ? end - at : sizeof(chunk);
+		off_t off = (off_t)(at - o->nro_usrptr - windows);
+
+		if (copy_in(chunk, at, n))
+			return -EFAULT;
+		/* What is zero takes no memory, in a program or in glend. */
+		if (!chunk[0] && !memcmp(chunk, chunk + 1, n - 1))
+			continue;
+		if (syscall(SYS_pwrite64, bufs_fd, chunk, n, off) != (long)n)
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* Makes ordinary memory of what is behind the region. */

@@ -351,31 +351,51 @@ bool region_at(const void *addr, size_t len, uint16_t *mem_id)
 	return false;
 }
 
+/* Ordinary memory, in the place of what is there, which begins with keep. */
+static int renew(char *addr, size_t len, const char *keep, size_t n)
+{
+	if ((void *)syscall(SYS_mmap, addr, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				    MAP_FIXED,
+			    -1, 0L) == MAP_FAILED)
+		return -errno;
+	memcpy(addr, keep, n);
+	return 0;
+}
+
 int region_place(struct device *d, void *addr)
 {
 	struct region *r = d->window->region;
+	size_t head = r->bufs_off;
 	struct map *m;
+	char *keep;
 	int err;
 
 	for (m = r->maps; m; m = m->next)
 		if (m->addr == addr && m->len == d->memsize && !m->off)
 			return 0;
 	m = calloc(1, sizeof(*m));
-	if (!m)
+	keep = malloc(head);
+	if (!m || !keep) {
+		free(m);
+		free(keep);
 		return -ENOMEM;
+	}
+	memcpy(keep, addr, head);
 	m->addr = addr;
 	m->len = d->memsize;
 	m->prot = PROT_READ | PROT_WRITE;
 	/* Holes are memory as well: the program may use them one day. */
-	if ((void *)syscall(SYS_mmap, addr, m->len, m->prot,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				    MAP_FIXED,
-			    -1, 0L) == MAP_FAILED)
-		err = -errno;
-	else
+	err = renew(addr, m->len, keep, head);
+	if (!err) {
 		err = enter_map(r, m);
+		/* Then the program has what it had: buffers have it, too. */
+		if (err && !renew(addr, m->len, keep, head))
+			memcpy((char *)addr + head, r->bufs, r->bufs_size);
+	}
 	if (err)
 		free(m);
+	free(keep);
 	return err;
 }
 

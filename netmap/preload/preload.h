@@ -116,6 +116,7 @@ struct device {
 	struct device *next; /* all that are in the table */
 	/* Set once, with release, when everything below is. */
 	bool bound;
+	pid_t binding;	/* the process whose REGISTER is under way; 0: none */
 	bool dead;	/* glend hung up */
 	unsigned wakes; /* since the bytes on H were counted */
 	/* From netmap.register or netmap.attach. */
@@ -209,9 +210,15 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int device_open(int flags, int *fd);
 /* True if the device is bound; asks glend if this process does not know. */
 bool device_bound(struct device *d, int fd);
-/* Binds the device with what netmap.register or .attach said. fds: window and
- * buffers, taken. 0 or -errno. */
-int device_bind(struct device *d, json_t *result, int *fds, unsigned n_fds);
+/*
+ * A REGISTER binds a device in steps, and until the last one all other calls
+ * find it unbound. begin: -EBUSY, it is bound, or another thread is at it.
+ * set_up: what netmap.register said; fds, window and buffers, are taken. end:
+ * good, it is bound; else it is as it was.
+ */
+int device_begin(struct device *d);
+int device_set_up(struct device *d, json_t *result, int *fds, unsigned n_fds);
+void device_end(struct device *d, bool good);
 /* The ioctl() of a device; 0 or more, or -errno. */
 int device_ioctl(struct device *d, int fd, unsigned long request, void *arg);
 static inline bool is_bound(const struct device *d)
@@ -318,6 +325,10 @@ int region_place(struct device *d, void *addr);
  * another region.
  */
 int extmem_check(const struct nmreq_opt_extmem *o, uint16_t *mem_id);
+/* Copies what is there to the buffers of a region, which is of size bytes, of
+ * which those in front of windows are for rings. */
+int extmem_keep(const struct nmreq_opt_extmem *o, int bufs_fd, uint64_t size,
+		uint64_t windows);
 /* Puts the region of a device there, unless it is there. */
 int extmem_place(struct device *d, const struct nmreq_opt_extmem *o);
 
@@ -431,6 +442,8 @@ void sleeper_nap(int h, uint64_t ns);
 int csb_wish_ok(struct nmreq_opt_csb *csb, uint64_t flags);
 /* The rings' indexes go to the program's arrays. Sets the option's status. */
 int csb_enable(struct device *d, int fd, struct nmreq_opt_csb *csb);
+/* The same for a REGISTER that is under way. */
+int csb_set_up(struct device *d, struct nmreq_opt_csb *csb);
 int kloop_start(struct device *d, int fd, struct request *q);
 int kloop_stop(struct device *d, int fd);
 /* In the child of a fork, with the lock: it has no loops. */

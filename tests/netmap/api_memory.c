@@ -316,6 +316,55 @@ static struct netmap_if *nifp_at(struct nm *p, char *memory)
 	return p->nifp;
 }
 
+/* A byte of what the program had in its memory. */
+static uint8_t old_byte(size_t at)
+{
+	return (uint8_t)(at / 4096 * 7 + at % 4096 / 64);
+}
+
+/* What was in buffers before stays in them; all else of the memory that the
+ * region does not use, too. */
+POINT(extmem_keeps_contents)
+{
+	enum { SIZE = 24 << 20, EXTRA = 50 };
+	char *memory = pages(SIZE);
+	struct nmreq_opt_extmem option;
+	struct nm p = { .reg.nr_extra_bufs = EXTRA };
+	static bool chained[SIZE / BUF_SIZE];
+	size_t from, n, checked = 0;
+	uint32_t at;
+
+	for (size_t i = 0; i < SIZE; i++)
+		memory[i] = (char)old_byte(i);
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	EQ(p.reg.nr_extra_bufs, EXTRA);
+	nifp_at(&p, memory);
+	for (at = p.nifp->ni_bufs_head; at;
+	     memcpy(&at, NETMAP_BUF(txr(&p, 0), at), sizeof(at)))
+		chained[at] = true;
+	from = option.nro_info.nr_buf_pool_offset;
+	n = option.nro_info.nr_buf_pool_objtotal;
+	for (size_t i = 0; i < n; i++)
+		/* The chain of extra buffers goes through their first word. */
+		for (size_t b = chained[i] ? 4 : 0; b < BUF_SIZE; b++) {
+			size_t byte = from + i * BUF_SIZE + b;
+
+			if ((uint8_t)memory[byte] != old_byte(byte))
+				FAIL("byte %zu of buffer %zu is new", b, i);
+			checked++;
+		}
+	EQ(checked, n * BUF_SIZE - 4 * EXTRA);
+	for (size_t i = from + n * BUF_SIZE; i < SIZE; i++)
+		EQ((uint8_t)memory[i], old_byte(i));
+	/* What the first region left is there for the next one. */
+	at = txr(&p, 0)->slot[9].buf_idx;
+	strcpy(NETMAP_BUF(txr(&p, 0), at), "left here");
+	close(p.fd);
+	p = (struct nm){ 0 };
+	WORKS(extmem(&p, "vale%:a", memory, SIZE, &option));
+	CHECK(!strcmp(memory + from + at * BUF_SIZE, "left here"));
+}
+
 /* Programs do not map such a region: they have it. */
 POINT(extmem_in_place)
 {

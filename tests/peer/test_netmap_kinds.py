@@ -510,3 +510,42 @@ def test_monitors(glend):
         wait_for(lambda: len(ports(glend)) == 2)
         tx.close()
     nothing_is_left(glend)
+
+
+def test_registers_that_are_taken_back(glend):
+    want = {"memsize": 16 << 20}
+    with Open(glend.socket) as a, Open(glend.socket) as b:
+        assert a.call("unregister") == ({}, [])
+        for _ in range(3):
+            made, (bufs,) = a.call("extmem", extmem=want)
+            assert made["fresh"]
+            assert os.fstat(bufs).st_size >= made["memsize"] - made["windows"]
+            os.close(bufs)
+            assert len(glend.rpc("region.list")) == 1
+            a.call("unregister")
+            assert glend.rpc("region.list") == []
+        made, (bufs,) = a.call("extmem", extmem=want)
+        os.write(bufs, b"x" * 40960)
+        os.close(bufs)
+        # Another one may share it, and has to say so.
+        again, (bufs,) = b.call("extmem", extmem={
+            **want, "mem_id": made["mem_id"]})
+        os.close(bufs)
+        assert again == {**made, "fresh": False}
+        want["mem_id"] = made["mem_id"]
+        for _ in range(3):
+            a.register("vale0:a", extmem=want)
+            assert a.info["mem_id"] == made["mem_id"]
+            assert a.bufs[:40960] == b"x" * 40960
+            with pytest.raises(RpcError) as e:
+                a.call("extmem", extmem=want)
+            assert -e.value.code == errno.EBUSY
+            a.call("unregister")
+            assert ports(glend) == [] and a.attach() == {"bound": False}
+        # The place of the first window was free each time.
+        assert a.register("vale0:a", extmem=want)["place"] == 0
+        b.close()
+        a.rings = {}
+        a.tx().send(frame(9, 1))
+        wait_for(lambda: a.tx().hwcur == 1)
+    nothing_is_left(glend)
