@@ -3,7 +3,6 @@
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -343,20 +342,30 @@ static int slow_ioctl(struct device *d, int fd, unsigned long request,
 	return answer(device_ioctl(d, fd, request, arg));
 }
 
-EXPORT int ioctl(int fd, unsigned long request, ...)
+/* As open() in files.c, and some callers pass an int as the request, whose sign
+ * goes along: 32 bits are what Linux looks at. */
+EXPORT int ioctl_named(int fd, unsigned long request,
+		       void *arg) __asm__("ioctl");
+
+static __attribute__((noinline)) int ioctl_looks(int fd, unsigned long request,
+						 void *arg)
 {
 	struct device *d = fd_device(fd);
-	va_list args;
-	void *arg;
 
-	va_start(args, request);
-	arg = va_arg(args, void *);
-	va_end(args);
-	/* Some callers pass an int, whose sign went along. */
 	request = (unsigned int)request;
-	if (likely(!d) && likely(!is_netmaps(request)))
-		return REAL(ioctl)(fd, request, arg);
 	if (likely(d && (request == NIOCTXSYNC || request == NIOCRXSYNC)))
 		return answer(device_ioctl(d, fd, request, arg));
-	return slow_ioctl(d, fd, request, arg);
+	if (d || is_netmaps(request))
+		return slow_ioctl(d, fd, request, arg);
+	return REAL(ioctl)(fd, request, arg);
+}
+
+EXPORT int ioctl_named(int fd, unsigned long request, void *arg)
+{
+	__typeof__(&ioctl) quick = QUICK(ioctl);
+
+	/* All of netmap's are of one type. */
+	if (likely(quick != NULL) && (request >> 8 & 0xff) != 'i')
+		return quick(fd, request, arg);
+	return ioctl_looks(fd, request, arg);
 }

@@ -202,7 +202,9 @@ static int change(struct epoll *e, int op, int fd, struct device *d,
 	return 0;
 }
 
-EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+HALVES(int, epoll_ctl, epoll_ctl,
+       (int epfd, int op, int fd, struct epoll_event *event),
+       (epfd, op, fd, event))
 {
 	struct device *d = fd_device(fd);
 	struct epoll_event none = { 0 };
@@ -403,32 +405,37 @@ static struct epoll *ours(int epfd)
 							     NULL;
 }
 
-EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max,
-		      int timeout)
+HALVES(int, epoll_wait, epoll_wait,
+       (int epfd, struct epoll_event *events, int max, int timeout),
+       (epfd, events, max, timeout))
 {
 	struct epoll *e = ours(epfd);
 
-	if (likely(!e))
+	if (!e)
 		return REAL(epoll_wait)(epfd, events, max, timeout);
 	return wait_epoll(e, epfd, events, max, end_of_ms(timeout), NULL);
 }
 
-EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max,
-		       int timeout, const sigset_t *mask)
+HALVES(int, epoll_pwait, epoll_pwait,
+       (int epfd, struct epoll_event *events, int max, int timeout,
+	const sigset_t *mask),
+       (epfd, events, max, timeout, mask))
 {
 	struct epoll *e = ours(epfd);
 
-	if (likely(!e))
+	if (!e)
 		return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
 	return wait_epoll(e, epfd, events, max, end_of_ms(timeout), mask);
 }
 
-EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
-			const struct timespec *timeout, const sigset_t *mask)
+HALVES(int, epoll_pwait2, epoll_pwait2,
+       (int epfd, struct epoll_event *events, int max,
+	const struct timespec *timeout, const sigset_t *mask),
+       (epfd, events, max, timeout, mask))
 {
 	struct epoll *e = ours(epfd);
 
-	if (likely(!e))
+	if (!e)
 		return REAL(epoll_pwait2)(epfd, events, max, timeout, mask);
 	return wait_epoll(e, epfd, events, max, end_of(timeout), mask);
 }

@@ -3,7 +3,6 @@
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,15 +16,16 @@ EXPORT int __open64_2(const char *path, int flags);
 EXPORT int __openat_2(int dir, const char *path, int flags);
 EXPORT int __openat64_2(int dir, const char *path, int flags);
 
-static bool is_netmap(const char *path)
-{
-	return path && !strcmp(path, "/dev/netmap");
-}
-
 static int open_device(int flags)
 {
-	int fd, err = device_open(flags, &fd);
+	int fd, err = 0;
 
+	/* The device is there, and no folder. */
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		err = -EEXIST;
+	else if (flags & O_DIRECTORY)
+		err = -ENOTDIR;
+	err = err ?: device_open(flags, &fd);
 	if (!err)
 		return fd;
 	errno = -err;
@@ -47,102 +47,83 @@ static int fresh(int fd)
 	return fd;
 }
 
-static inline mode_t mode_of(int flags, va_list args)
+/*
+ * The C library has these with "..." for an argument that not all calls have.
+ * Here it has a name, which is the same to callers: where arguments are passed
+ * in registers, and x86-64 and arm64 do, it is in the next one. So it need not
+ * be looked for, and a call of ours is a jump.
+ */
+EXPORT int open_named(const char *path, int flags, mode_t mode) __asm__("open");
+EXPORT int open64_named(const char *path, int flags,
+			mode_t mode) __asm__("open64");
+EXPORT int openat_named(int dir, const char *path, int flags,
+			mode_t mode) __asm__("openat");
+EXPORT int openat64_named(int dir, const char *path, int flags,
+			  mode_t mode) __asm__("openat64");
+EXPORT int fcntl_named(int fd, int command, void *arg) __asm__("fcntl");
+EXPORT int fcntl64_named(int fd, int command, void *arg) __asm__("fcntl64");
+
+/* open() and its kind. */
+#define OPENS(name, exported, params, args)                        \
+	static __attribute__((noinline)) int name##_looks params   \
+	{                                                          \
+		if (is_netmap(path))                               \
+			return open_device(flags);                 \
+		return fresh(REAL(name) args);                     \
+	}                                                          \
+	EXPORT int exported params                                 \
+	{                                                          \
+		__typeof__(&name) quick = QUICK(name);             \
+                                                                   \
+		return likely(quick != NULL) && !is_netmap(path) ? \
+			       quick args :                        \
+			       name##_looks args;                  \
+	}
+
+OPENS(open, open_named, (const char *path, int flags, mode_t mode),
+      (path, flags, mode))
+OPENS(open64, open64_named, (const char *path, int flags, mode_t mode),
+      (path, flags, mode))
+OPENS(openat, openat_named, (int dir, const char *path, int flags, mode_t mode),
+      (dir, path, flags, mode))
+OPENS(openat64, openat64_named,
+      (int dir, const char *path, int flags, mode_t mode),
+      (dir, path, flags, mode))
+OPENS(__open_2, __open_2, (const char *path, int flags), (path, flags))
+OPENS(__open64_2, __open64_2, (const char *path, int flags), (path, flags))
+OPENS(__openat_2, __openat_2, (int dir, const char *path, int flags),
+      (dir, path, flags))
+OPENS(__openat64_2, __openat64_2, (int dir, const char *path, int flags),
+      (dir, path, flags))
+
+EXPORT int creat(const char *path, mode_t mode)
 {
-	/* O_TMPFILE has O_DIRECTORY's bit, too. */
-	if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)
-		return va_arg(args, mode_t);
-	return 0;
+	return is_netmap(path) ? open_device(O_CREAT) :
+				 fresh(REAL(creat)(path, mode));
 }
 
-EXPORT int open(const char *path, int flags, ...)
+EXPORT int creat64(const char *path, mode_t mode)
 {
-	va_list args;
-	mode_t mode;
-
-	if (is_netmap(path))
-		return open_device(flags);
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	return fresh(REAL(open)(path, flags, mode));
+	return is_netmap(path) ? open_device(O_CREAT) :
+				 fresh(REAL(creat64)(path, mode));
 }
 
-EXPORT int open64(const char *path, int flags, ...)
+void fd_forget(int fd)
 {
-	va_list args;
-	mode_t mode;
-
-	if (is_netmap(path))
-		return open_device(flags);
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	return fresh(REAL(open64)(path, flags, mode));
-}
-
-EXPORT int openat(int dir, const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	if (is_netmap(path))
-		return open_device(flags);
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	return fresh(REAL(openat)(dir, path, flags, mode));
-}
-
-EXPORT int openat64(int dir, const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	if (is_netmap(path))
-		return open_device(flags);
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	return fresh(REAL(openat64)(dir, path, flags, mode));
-}
-
-EXPORT int __open_2(const char *path, int flags)
-{
-	return is_netmap(path) ? open_device(flags) :
-				 fresh(REAL(__open_2)(path, flags));
-}
-
-EXPORT int __open64_2(const char *path, int flags)
-{
-	return is_netmap(path) ? open_device(flags) :
-				 fresh(REAL(__open64_2)(path, flags));
-}
-
-EXPORT int __openat_2(int dir, const char *path, int flags)
-{
-	return is_netmap(path) ? open_device(flags) :
-				 fresh(REAL(__openat_2)(dir, path, flags));
-}
-
-EXPORT int __openat64_2(int dir, const char *path, int flags)
-{
-	return is_netmap(path) ? open_device(flags) :
-				 fresh(REAL(__openat64_2)(dir, path, flags));
-}
-
-EXPORT int close(int fd)
-{
-	struct obj *o = fd_obj(fd);
 	struct lock_state state;
 
+	if (!fd_obj(fd) || in_vfork_child())
+		return;
+	tables_lock(&state);
+	epoll_closed(fd);
+	fd_enter(fd, NULL);
+	tables_unlock(&state);
+}
+
+HALVES(int, close, close, (int fd), (fd))
+{
 	/* First out of the table: the number may be used again at once. */
-	if (unlikely(o != NULL) && !in_vfork_child()) {
-		tables_lock(&state);
-		epoll_closed(fd);
-		fd_enter(fd, NULL);
-		tables_unlock(&state);
-	}
+	fd_forget(fd);
 	return REAL(close)(fd);
 }
 
@@ -202,47 +183,37 @@ static int copied(int from, int to)
 	return to;
 }
 
-EXPORT int dup(int fd)
+HALVES(int, dup, dup, (int fd), (fd))
 {
 	return copied(fd, REAL(dup)(fd));
 }
 
-EXPORT int dup2(int fd, int to)
+HALVES(int, dup2, dup2, (int fd, int to), (fd, to))
 {
 	return copied(fd, REAL(dup2)(fd, to));
 }
 
-EXPORT int dup3(int fd, int to, int flags)
+HALVES(int, dup3, dup3, (int fd, int to, int flags), (fd, to, flags))
 {
 	return copied(fd, REAL(dup3)(fd, to, flags));
 }
 
-static inline int after_fcntl(int fd, int command, int result)
+static int after_fcntl(int fd, int command, int result)
 {
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		return copied(fd, result);
 	return result;
 }
 
-EXPORT int fcntl(int fd, int command, ...)
+HALVES(int, fcntl, fcntl_named, (int fd, int command, void *arg),
+       (fd, command, arg))
 {
-	va_list args;
-	void *arg;
-
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
 	return after_fcntl(fd, command, REAL(fcntl)(fd, command, arg));
 }
 
-EXPORT int fcntl64(int fd, int command, ...)
+HALVES(int, fcntl64, fcntl64_named, (int fd, int command, void *arg),
+       (fd, command, arg))
 {
-	va_list args;
-	void *arg;
-
-	va_start(args, command);
-	arg = va_arg(args, void *);
-	va_end(args);
 	return after_fcntl(fd, command, REAL(fcntl64)(fd, command, arg));
 }
 
@@ -269,20 +240,44 @@ static void look_at_message(struct msghdr *msg)
 	}
 }
 
-EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+static __attribute__((noinline)) ssize_t recvmsg_looks(int fd,
+						       struct msghdr *msg,
+						       int flags)
 {
-	ssize_t n = REAL(recvmsg)(fd, msg, flags);
+	struct device *d = fd_device(fd);
+	ssize_t n;
 
-	if (n >= 0 && unlikely(msg->msg_controllen > 0))
+	if (d && fd_is_device(fd, d)) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	n = REAL(recvmsg)(fd, msg, flags);
+	if (n >= 0 && msg->msg_controllen > 0)
 		look_at_message(msg);
 	return n;
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	__typeof__(&recvmsg) quick = QUICK(recvmsg);
+
+	/* Without room for descriptors none come. */
+	if (likely(quick != NULL) && (!msg || !msg->msg_controllen))
+		return quick(fd, msg, flags);
+	return recvmsg_looks(fd, msg, flags);
 }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags,
 		    struct timespec *timeout)
 {
-	int got = REAL(recvmmsg)(fd, msgs, n, flags, timeout);
+	struct device *d = fd_device(fd);
+	int got;
 
+	if (unlikely(d && fd_is_device(fd, d))) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	got = REAL(recvmmsg)(fd, msgs, n, flags, timeout);
 	for (int i = 0; i < got; i++)
 		if (unlikely(msgs[i].msg_hdr.msg_controllen > 0))
 			look_at_message(&msgs[i].msg_hdr);

@@ -22,7 +22,8 @@
  * and made again.
  *
  *   table.c    which descriptor numbers are ours; objects; the lock
- *   files.c    open, close, dup, fcntl, stat, recvmsg
+ *   files.c    open, close, dup, fcntl, recvmsg; stream.c: FILE; stat.c
+ *   io.c       read, write and all that a device refuses
  *   device.c   what is behind an H: opens, attaches, binds; ioctl()
  *   request.c  NIOCCTRL: headers, bodies, options, copying
  *   legacy.c   the requests before NIOCCTRL
@@ -38,7 +39,8 @@
  * handler; they are read without. A ring is synced by one thread at a time, of
  * whatever process: nmw_sync.owner.
  *
- * Cost for programs without netmap: one load and one branch per call.
+ * Cost for programs without netmap: a load, a branch and a jump per call, see
+ * real.h.
  * Messages go to the file that GLEN_NETMAP_LOG names, never to descriptor 2.
  */
 #include <poll.h>
@@ -145,10 +147,23 @@ struct device {
 extern struct obj *fd_table[FD_MAX];
 extern bool any_objects;
 
+/* From now on everything is looked at: any_objects is set. real.c. */
+void real_slow(void);
 /* Was there ever one? Else there is nothing to look for. */
 static inline bool had_objects(void)
 {
 	return __atomic_load_n(&any_objects, __ATOMIC_RELAXED);
+}
+
+/* Is this the device's name? Compared in place: every open() comes by. */
+static inline bool is_netmap(const char *path)
+{
+	static const char name[] = "/dev/netmap";
+
+	for (size_t i = 0; i < sizeof(name); i++)
+		if (unlikely(!path) || likely(path[i] != name[i]))
+			return false;
+	return true;
 }
 
 static inline struct obj *fd_obj(int fd)
@@ -198,6 +213,8 @@ uint32_t thread_id(void);
 struct device *device_of_ino(uint64_t ino);
 /* Is fd an H? Then enters it, if it was not known, and returns its device. */
 struct device *device_adopt(int fd);
+/* fd is about to be closed: it stands for nothing any more. */
+void fd_forget(int fd);
 /* Is fd still what the table says? System calls and the C library itself close
  * behind our back. If not, the table is put right. */
 bool fd_is_device(int fd, const struct device *d);

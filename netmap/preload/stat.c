@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// stat.c - programs that look whether there is a /dev/netmap.
+// stat.c - programs that look whether there is a /dev/netmap, or what it is.
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,8 @@
 #include "netmap/preload/real.h"
 
 /* What programs linked with a C library before 2.33 call. */
+EXPORT int __fxstat(int version, int fd, struct stat *st);
+EXPORT int __fxstat64(int version, int fd, struct stat64 *st);
 EXPORT int __xstat(int version, const char *path, struct stat *st);
 EXPORT int __xstat64(int version, const char *path, struct stat64 *st);
 EXPORT int __lxstat(int version, const char *path, struct stat *st);
@@ -21,11 +23,6 @@ enum {
 	MINOR = 59,
 	MODE = S_IFCHR | 0666,
 };
-
-static bool is_netmap(const char *path)
-{
-	return path && !strcmp(path, "/dev/netmap");
-}
 
 static int fill(struct stat *st)
 {
@@ -69,15 +66,55 @@ EXPORT int lstat64(const char *path, struct stat64 *st)
 	return is_netmap(path) ? fill64(st) : REAL(lstat64)(path, st);
 }
 
+/* A descriptor of the device, which is a socket behind the program's back. */
+static inline bool is_open_device(int fd)
+{
+	struct device *d = likely(!had_objects()) ? NULL : fd_device(fd);
+
+	return unlikely(d != NULL) && fd_is_device(fd, d);
+}
+
+/* The device by its name, or by a descriptor and no name. */
+static inline bool is_meant(int dir, const char *path, int flags)
+{
+	return is_netmap(path) || (unlikely(flags & AT_EMPTY_PATH) &&
+				   (!path || !*path) && is_open_device(dir));
+}
+
+HALVES(int, fstat, fstat, (int fd, struct stat *st), (fd, st))
+{
+	return is_open_device(fd) ? fill(st) : REAL(fstat)(fd, st);
+}
+
+HALVES(int, fstat64, fstat64, (int fd, struct stat64 *st), (fd, st))
+{
+	return is_open_device(fd) ? fill64(st) : REAL(fstat64)(fd, st);
+}
+
+HALVES(int, __fxstat, __fxstat, (int version, int fd, struct stat *st),
+       (version, fd, st))
+{
+	return is_open_device(fd) ? fill(st) : REAL(__fxstat)(version, fd, st);
+}
+
+HALVES(int, __fxstat64, __fxstat64, (int version, int fd, struct stat64 *st),
+       (version, fd, st))
+{
+	return is_open_device(fd) ? fill64(st) :
+				    REAL(__fxstat64)(version, fd, st);
+}
+
 EXPORT int fstatat(int dir, const char *path, struct stat *st, int flags)
 {
-	return is_netmap(path) ? fill(st) : REAL(fstatat)(dir, path, st, flags);
+	return is_meant(dir, path, flags) ? fill(st) :
+					    REAL(fstatat)(dir, path, st, flags);
 }
 
 EXPORT int fstatat64(int dir, const char *path, struct stat64 *st, int flags)
 {
-	return is_netmap(path) ? fill64(st) :
-				 REAL(fstatat64)(dir, path, st, flags);
+	return is_meant(dir, path, flags) ?
+		       fill64(st) :
+		       REAL(fstatat64)(dir, path, st, flags);
 }
 
 EXPORT int __xstat(int version, const char *path, struct stat *st)
@@ -105,7 +142,7 @@ EXPORT int __lxstat64(int version, const char *path, struct stat64 *st)
 EXPORT int statx(int dir, const char *path, int flags, unsigned mask,
 		 struct statx *st)
 {
-	if (!is_netmap(path))
+	if (!is_meant(dir, path, flags))
 		return REAL(statx)(dir, path, flags, mask, st);
 	memset(st, 0, sizeof(*st));
 	st->stx_mask = STATX_BASIC_STATS;

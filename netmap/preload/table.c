@@ -119,7 +119,10 @@ void fd_enter(int fd, struct obj *o)
 	if (was == o)
 		return;
 	if (o) {
-		__atomic_store_n(&any_objects, true, __ATOMIC_RELAXED);
+		if (!any_objects) {
+			__atomic_store_n(&any_objects, true, __ATOMIC_RELAXED);
+			real_slow();
+		}
 		obj_get(o);
 	}
 	if ((unsigned)fd > highest)
@@ -230,11 +233,12 @@ static uint64_t h_ino(int fd)
 	socklen_t len = sizeof(addr);
 	struct stat st;
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) ||
+	/* Our own functions of these names do not tell what it is. */
+	if (syscall(SYS_getsockname, fd, &addr, &len) ||
 	    len < offsetof(struct sockaddr_un, sun_path) + sizeof(h_prefix) ||
 	    addr.sun_family != AF_UNIX || addr.sun_path[0] ||
 	    memcmp(addr.sun_path + 1, h_prefix, sizeof(h_prefix) - 1) ||
-	    fstat(fd, &st))
+	    syscall(SYS_fstat, fd, &st))
 		return 0;
 	return st.st_ino;
 }
@@ -265,7 +269,7 @@ static bool is_device(int fd, const struct device *d)
 {
 	int saved = errno;
 	struct stat st;
-	bool is = !fstat(fd, &st) && S_ISSOCK(st.st_mode) &&
+	bool is = !syscall(SYS_fstat, fd, &st) && S_ISSOCK(st.st_mode) &&
 		  st.st_ino == d->ino;
 
 	errno = saved;

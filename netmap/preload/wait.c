@@ -88,8 +88,6 @@ const struct timespec *left_of(uint64_t end, struct timespec *left)
 
 bool any_of_ours(const struct pollfd *fds, nfds_t n)
 {
-	if (likely(!had_objects()))
-		return false;
 	for (nfds_t i = 0; i < n; i++)
 		if (fd_obj(fds[i].fd))
 			return true;
@@ -407,33 +405,39 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n,
 		       const struct timespec *timeout, const sigset_t *mask,
 		       size_t len);
 
-EXPORT int poll(struct pollfd *fds, nfds_t n, int timeout)
+HALVES(int, poll, poll, (struct pollfd * fds, nfds_t n, int timeout),
+       (fds, n, timeout))
 {
-	if (likely(!any_of_ours(fds, n)))
+	if (!any_of_ours(fds, n))
 		return REAL(poll)(fds, n, timeout);
 	return wait_poll(fds, n, end_of_ms(timeout), NULL);
 }
 
-EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *mask)
+HALVES(int, ppoll, ppoll,
+       (struct pollfd * fds, nfds_t n, const struct timespec *timeout,
+	const sigset_t *mask),
+       (fds, n, timeout, mask))
 {
-	if (likely(!any_of_ours(fds, n)))
+	if (!any_of_ours(fds, n))
 		return REAL(ppoll)(fds, n, timeout, mask);
 	return wait_poll(fds, n, end_of(timeout), mask);
 }
 
-EXPORT int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t len)
+HALVES(int, __poll_chk, __poll_chk,
+       (struct pollfd * fds, nfds_t n, int timeout, size_t len),
+       (fds, n, timeout, len))
 {
-	if (likely(len / sizeof(*fds) < n || !any_of_ours(fds, n)))
+	if (len / sizeof(*fds) < n || !any_of_ours(fds, n))
 		return REAL(__poll_chk)(fds, n, timeout, len);
 	return wait_poll(fds, n, end_of_ms(timeout), NULL);
 }
 
-EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n,
-		       const struct timespec *timeout, const sigset_t *mask,
-		       size_t len)
+HALVES(int, __ppoll_chk, __ppoll_chk,
+       (struct pollfd * fds, nfds_t n, const struct timespec *timeout,
+	const sigset_t *mask, size_t len),
+       (fds, n, timeout, mask, len))
 {
-	if (likely(len / sizeof(*fds) < n || !any_of_ours(fds, n)))
+	if (len / sizeof(*fds) < n || !any_of_ours(fds, n))
 		return REAL(__ppoll_chk)(fds, n, timeout, mask, len);
 	return wait_poll(fds, n, end_of(timeout), mask);
 }
