@@ -17,7 +17,7 @@ _Static_assert(HDR_SIZE <= UINT8_MAX && HDR_SIZE % 64 == 0,
 
 void batch_init(struct batch *b)
 {
-	b->offloads = false;
+	b->offloads = b->asks = false;
 	b->view = (struct glen_batch){
 		.hdr_stride = HDR_SIZE,
 		.hdr_size = HDR_SIZE,
@@ -28,6 +28,7 @@ void batch_init(struct batch *b)
 		.off = (struct glen_offload *)(void *)b->off,
 		.copy = b->copy,
 		.copies_max = BATCH_COPIES,
+		.ask = b->ask,
 	};
 }
 

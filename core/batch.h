@@ -8,7 +8,7 @@
  * A batch belongs to one worker and describes up to BATCH_MAX packets that
  * came from one ingress ring:
  *
- *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[], buf[]
+ *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[], ask[], buf[]
  *   gather()          copies each packet's first hdr_want bytes to hdr[] and
  *                     cuts them off the segments; fills hdr_len[]
  *   module's lookup() reads hdr[], len[]; fills verdict[]
@@ -109,6 +109,7 @@ struct batch {
 	bool overread;	/* 64 bytes may be read at any seg.ptr with len > 0 */
 	bool multi_seg; /* some n_seg[] is not 1 */
 	bool offloads;	/* some off[] is not zero */
+	bool asks;	/* some ask[] is not zero */
 	bool identity;	/* all seg0[i] are i and all n_seg[i] are 1: who writes
 			 * others clears it */
 	bool took;	/* tx() took some of those, and left others */
@@ -123,6 +124,7 @@ struct batch {
 	uint8_t n_seg[BATCH_MAX];
 	uint8_t hdr_len[BATCH_MAX];
 	struct offload off[BATCH_MAX]; /* valid only if offloads */
+	uint32_t ask[BATCH_MAX];       /* GLEN_ASK_*; valid only if asks */
 	struct glen_batch view;	       /* what the module sees of it */
 	struct glen_copy copy[BATCH_COPIES];
 	struct seg seg[BATCH_SEGS];
@@ -147,6 +149,7 @@ static inline struct glen_batch *batch_view(struct batch *b)
 {
 	b->view.n = b->n;
 	b->view.offloads = b->offloads;
+	b->view.asks = b->asks;
 	b->view.edited = false;
 	b->view.n_copies = 0;
 	return &b->view;

@@ -90,6 +90,8 @@ static __attribute__((noinline)) void gather_refuse(struct ingress *in,
 			memcpy(b->hdr[n], b->hdr[i], HDR_MAX);
 			if (b->offloads)
 				b->off[n] = b->off[i];
+			if (b->asks)
+				b->ask[n] = b->ask[i];
 		}
 		n++;
 	}

@@ -45,7 +45,7 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 		return 0;
 	b->n = b->n_segs = 0;
 	b->overread = b->multi_seg = b->offloads = false;
-	b->took = false;
+	b->took = b->asks = false;
 	b->from = NULL;
 	b->slots = 0;
 	used = in->hot->rx(in, b);

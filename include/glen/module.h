@@ -75,7 +75,7 @@ extern "C" {
 #endif
 
 #define GLEN_MODULE_ABI_MAJOR 1
-#define GLEN_MODULE_ABI_MINOR 0
+#define GLEN_MODULE_ABI_MINOR 1
 
 enum {
 	GLEN_BATCH_MAX = 256,	  /* packets of a batch */
@@ -166,6 +166,19 @@ struct glen_offload {
 	uint16_t csum_offset; /* from csum_start */
 };
 
+/*
+ * What a packet's sender asks of the switch, for modules that care to do it;
+ * a switch that must not trust its ports leaves it alone. Since 1.1.
+ */
+enum {
+	GLEN_ASK_PORT_MASK = 0xffff, /* with GLEN_ASK_PORT: a port's index,
+				      * which may be one that is not there */
+	GLEN_ASK_PORT = 1 << 24,     /* go to that port, wherever the packet's
+				      * address is */
+	GLEN_ASK_NO_LEARN = 1 << 25  /* nothing is to be learnt from its source
+				      * address */
+};
+
 /* A copy of a packet to somewhere besides its verdict. */
 struct glen_copy {
 	uint32_t packet; /* index in the batch */
@@ -191,6 +204,10 @@ struct glen_batch {
 	struct glen_copy *copy; /* written by glen_batch_copy() */
 	uint32_t n_copies;	/* the same */
 	uint32_t copies_max;
+	/* Since 1.1. */
+	bool asks;	     /* some ask[i] is not zero; if false, ask[] holds
+			      * nothing */
+	const uint32_t *ask; /* GLEN_ASK_* of each packet */
 };
 
 /*

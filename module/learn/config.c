@@ -19,8 +19,8 @@ enum {
 static int read_options(json_t *params, struct learn_options *o,
 			struct glen_error *error)
 {
-	static const char *const known[] = { "entries", "ageing_s", "vlan",
-					     "flood_pps", NULL };
+	static const char *const known[] = { "entries",	  "ageing_s",	 "vlan",
+					     "flood_pps", "named_ports", NULL };
 	int err = params_check(params, known, error);
 
 	if (!err)
@@ -34,6 +34,9 @@ static int read_options(json_t *params, struct learn_options *o,
 	if (!err)
 		err = params_int(params, "flood_pps", 0, 0, FLOOD_PPS_MAX,
 				 &o->flood_pps, error);
+	if (!err)
+		err = params_bool(params, "named_ports", true, &o->named_ports,
+				  error);
 	return err;
 }
 
@@ -46,6 +49,8 @@ static struct table *current_table(struct learn *l)
 static void apply_options(struct learn *l, const struct learn_options *o)
 {
 	atomic_store_explicit(&l->ageing_s, o->ageing_s, memory_order_relaxed);
+	atomic_store_explicit(&l->named_ports, o->named_ports,
+			      memory_order_relaxed);
 	if (o->flood_pps != l->options.flood_pps)
 		meter_set(&l->flood, o->flood_pps, 1,
 			  o->flood_pps < 10 ? 1 : o->flood_pps / 10,
@@ -207,11 +212,12 @@ static json_t *learn_show(void *state)
 		not_learnt += __atomic_load_n(&l->workers[i].not_learnt,
 					      __ATOMIC_RELAXED);
 	}
-	return json_pack("{s:I, s:I, s:b, s:I, s:{s:I, s:I, s:I}}", "entries",
-			 (json_int_t)t->capacity, "ageing_s",
+	return json_pack("{s:I, s:I, s:b, s:I, s:b, s:{s:I, s:I, s:I}}",
+			 "entries", (json_int_t)t->capacity, "ageing_s",
 			 (json_int_t)l->options.ageing_s, "vlan", t->vlan,
 			 "flood_pps", (json_int_t)l->options.flood_pps,
-			 "counts", "used",
+			 "named_ports", l->options.named_ports, "counts",
+			 "used",
 			 (json_int_t)atomic_load_explicit(&t->used,
 							  memory_order_relaxed),
 			 "moves", moves, "not_learnt", not_learnt);
@@ -258,7 +264,9 @@ const struct module_builtin module_learn = {
 		"never (300)\n"
 		"vlan=BOOL    learn per VLAN id of the outer tag (true)\n"
 		"flood_pps=N  packets per second to unknown or group "
-		"addresses, 0: no limit (0)",
+		"addresses, 0: no limit (0)\n"
+		"named_ports=BOOL  senders may name the port that a packet "
+		"goes to (true)",
 	.hdr_want = HDR_MIN,
 	.drops = learn_drops,
 	.create = learn_create,

@@ -18,6 +18,7 @@ struct full {
 	struct table *table;
 	uint64_t now; /* of meters */
 	uint32_t ageing_s;
+	uint32_t heed; /* GLEN_ASK_* that count */
 	unsigned n;
 	uint16_t list[BATCH_MAX];
 	uint64_t vid[BATCH_MAX];     /* the VLAN's bits of keys */
@@ -347,6 +348,12 @@ static int source(struct full *f, uint64_t key, uint64_t hash)
 	return learn_source(f, key);
 }
 
+/* What the sender of packet i asks for, and may. */
+static uint32_t asked(const struct full *f, unsigned i)
+{
+	return f->heed ? f->b->ask[i] & (f->heed | GLEN_ASK_PORT_MASK) : 0;
+}
+
 static void sources(struct full *f)
 {
 	uint64_t last = ~0ULL; /* no key */
@@ -357,6 +364,10 @@ static void sources(struct full *f)
 		unsigned i = f->list[k];
 		uint64_t key = key_of(f, i, SRC);
 
+		if (asked(f, i) & GLEN_ASK_NO_LEARN) {
+			f->list[n++] = i;
+			continue;
+		}
 		if (key != last)
 			what = source(f, key, f->hash[i][SRC]);
 		last = key;
@@ -399,18 +410,12 @@ static int refuse(const struct full *f, unsigned i, uint32_t port)
 	return NONE;
 }
 
-/* A verdict for packet i by its destination. */
-static uint32_t destination(struct full *f, unsigned i)
+/* A verdict for packet i to a port, which it may not be allowed to go to. */
+static uint32_t to_port(struct full *f, unsigned i, uint32_t port)
 {
 	const struct glen_lookup *ctx = f->ctx;
-	uint64_t key = key_of(f, i, DST);
-	uint64_t val = key & KEY_GROUP ? 0 :
-					 find(f->table, key, f->hash[i][DST]);
-	uint32_t port = val & VAL_PORT;
 	int why;
 
-	if (!val || !table_alive(val, ctx->now_s, table_age_limit(f->ageing_s)))
-		return flood(f, i);
 	if (ctx->src_isolated && port != ctx->src && port < ctx->n_ports &&
 	    ctx->port_isolated[port])
 		return glen_drop(GLEN_DROP_ISOLATED);
@@ -420,6 +425,22 @@ static uint32_t destination(struct full *f, unsigned i)
 			return glen_drop(why);
 	}
 	return glen_to_port(port);
+}
+
+/* A verdict for packet i by its destination. */
+static uint32_t destination(struct full *f, unsigned i)
+{
+	uint32_t ask = asked(f, i);
+	uint64_t key, val;
+
+	if (ask & GLEN_ASK_PORT)
+		return to_port(f, i, ask & GLEN_ASK_PORT_MASK);
+	key = key_of(f, i, DST);
+	val = key & KEY_GROUP ? 0 : find(f->table, key, f->hash[i][DST]);
+	if (!val ||
+	    !table_alive(val, f->ctx->now_s, table_age_limit(f->ageing_s)))
+		return flood(f, i);
+	return to_port(f, i, val & VAL_PORT);
 }
 
 static void destinations(struct full *f)
@@ -452,6 +473,17 @@ static void storms(struct full *f)
 	}
 }
 
+/* What a port's senders may ask for. A port that may have certain addresses
+ * only has no other way round that. */
+static uint32_t heeded(struct learn *learn, uint32_t flags)
+{
+	uint32_t heed = flags & PORT_MACS ? 0 : GLEN_ASK_NO_LEARN;
+
+	if (atomic_load_explicit(&learn->named_ports, memory_order_relaxed))
+		heed |= GLEN_ASK_PORT;
+	return heed;
+}
+
 void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 		struct glen_batch *b)
 {
@@ -480,6 +512,8 @@ void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 		return;
 	}
 	f.map = flags & PORT_VLAN ? rcu_load(&learn->vlans) : NULL;
+	if (b->asks)
+		f.heed = heeded(learn, flags);
 	if (flags & PORT_GUARD)
 		guard(&f);
 	if (flags & PORT_POLICE)

@@ -26,6 +26,9 @@
  * A port with settings of its own (ports.h) has its bit in flags[]; its packets
  * take another way (full.c), and those of other ports pay one load a batch.
  *
+ * What senders ask for (GLEN_ASK_*) is done, as far as settings of ports allow
+ * it, on that other way as well; whether they may name ports is an option.
+ *
  * Flood limit: a meter (meter.h) for the whole switch. The burst is a tenth of
  * a second's packets, at least one.
  */
@@ -82,11 +85,13 @@ struct learn_options {
 	long ageing_s;
 	long flood_pps;
 	bool vlan;
+	bool named_ports;
 };
 
 struct learn {
 	_Atomic(struct table *) table; /* RCU; control replaces it */
 	_Atomic uint32_t ageing_s;     /* control writes; 0: never */
+	_Atomic bool named_ports;      /* the same; GLEN_ASK_PORT counts */
 	struct learn_options options;  /* control only */
 	uint32_t now_s;		       /* control only: the last tick's */
 	uint64_t sweep_at;	       /* control only: next bucket to sweep */
@@ -117,7 +122,7 @@ ISA_DECLARE(extern __typeof__(*(module_lookup)NULL), learn_lookup);
 int learn_command(void *state, const char *method, json_t *params,
 		  json_t **result, struct glen_error *error);
 
-/* Worker: lookup() for a port with flags. */
+/* Worker: lookup() for a port with flags, or packets that ask for something. */
 void learn_full(struct learn *learn, const struct glen_lookup *ctx,
 		struct glen_batch *b);
 

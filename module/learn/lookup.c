@@ -441,7 +441,8 @@ void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
 	unsigned n_missed = 0;
 
 	if (__builtin_expect(atomic_load_explicit(&l->flags[ctx->src],
-						  memory_order_relaxed) != 0,
+						  memory_order_relaxed) != 0 ||
+				     b->asks,
 			     0)) {
 		learn_full(l, ctx, b);
 		return;

@@ -516,14 +516,14 @@ static void set_keeps_the_addresses(void **state)
 
 static void show_names_options_in_force(void **state)
 {
-	struct learn *l = made(json_pack("{s:i, s:i, s:b, s:i}", "entries",
+	struct learn *l = made(json_pack("{s:i, s:i, s:b, s:i, s:b}", "entries",
 					 1000, "ageing_s", 9, "vlan", 0,
-					 "flood_pps", 5));
+					 "flood_pps", 5, "named_ports", 0));
 	json_t *shown = ops->show(l);
-	json_t *expected = json_pack("{s:i, s:i, s:b, s:i, s:{s:i, s:i, s:i}}",
-				     "entries", 1024, "ageing_s", 9, "vlan", 0,
-				     "flood_pps", 5, "counts", "used", 0,
-				     "moves", 0, "not_learnt", 0);
+	json_t *expected = json_pack(
+		"{s:i, s:i, s:b, s:i, s:b, s:{s:i, s:i, s:i}}", "entries", 1024,
+		"ageing_s", 9, "vlan", 0, "flood_pps", 5, "named_ports", 0,
+		"counts", "used", 0, "moves", 0, "not_learnt", 0);
 
 	assert_true(json_equal(shown, expected));
 	json_decref(shown);
@@ -537,11 +537,12 @@ static void options_are_checked(void **state)
 		const char *options, *says;
 	} cases[] = {
 		{ "{\"entrys\": 5}", "'entrys'; known are: entries, ageing_s, "
-				     "vlan, flood_pps" },
+				     "vlan, flood_pps, named_ports" },
 		{ "{\"entries\": 1048577}", "entries must be from 1 to" },
 		{ "{\"ageing_s\": -1}", "ageing_s must be from 0" },
 		{ "{\"vlan\": 1}", "vlan must be true or false" },
 		{ "{\"flood_pps\": \"x\"}", "flood_pps must be an integer" },
+		{ "{\"named_ports\": 0}", "named_ports must be true or false" },
 	};
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
