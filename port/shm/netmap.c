@@ -184,6 +184,7 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		.buf_size = region->buf_size,
 		.vnet_hdr_len = r->vnet_hdr_len,
 		.swap = r->swap,
+		.asks = r->asks,
 		.offsets = w->offset_mask,
 		.placed = w->offset_mask,
 		/* Netmap knows of no merged buffers. */

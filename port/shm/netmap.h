@@ -97,6 +97,8 @@ struct netmap_rings {
 	uint32_t tx_slots, rx_slots;
 	uint32_t vnet_hdr_len;
 	bool swap;
+	bool asks; /* TX slots say what the switch shall do: NS_NO_LEARN, and
+		    * the destination in NS_PORT_MASK */
 	/* The port is closed, for whatever reason: window and bell are not used
 	 * by it any more. */
 	void (*closed)(void *arg, struct port *port);

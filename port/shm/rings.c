@@ -33,6 +33,10 @@ void shm_in_init(struct shm_in *r, const struct shm_common *c,
 	r->swap = c->swap;
 	r->offsets = c->offsets;
 	r->offset_mask = c->offset_mask;
+	r->asks = c->asks;
+	r->odd = slot_word(0, 0, NS_MOREFRAG);
+	if (c->asks)
+		r->odd |= slot_word(0, 0, NS_NO_LEARN | NS_PORT_MASK);
 	r->cur = r->seen = r->saved->tx_cur & r->mask;
 	/* Not a value that the client answered for an earlier glend. */
 	r->arm_value = (uint32_t)worker_clock();

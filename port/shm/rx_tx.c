@@ -48,6 +48,7 @@ struct chain {
 	uint32_t slots; /* looked at */
 	uint32_t segs;	/* of them not empty */
 	uint32_t len;
+	uint16_t flags; /* of the first */
 	bool complete;
 };
 
@@ -85,15 +86,28 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 				0
 			};
 		c->len += len;
-		c->slots++;
+		if (!c->slots++)
+			c->flags = slot_flags(w);
 		c->complete = !(slot_flags(w) & NS_MOREFRAG);
 	}
 	return true;
 }
 
+/* What flags of a slot ask of the switch. */
+static inline uint32_t asked(uint16_t flags)
+{
+	uint32_t port = flags >> NS_PORT_SHIFT, ask = 0;
+
+	if (port)
+		ask = GLEN_ASK_PORT | port;
+	if (flags & NS_NO_LEARN)
+		ask |= GLEN_ASK_NO_LEARN;
+	return ask;
+}
+
 /* Appends the chain, which is a complete packet, to the batch. */
-static void add_chain(struct ingress *in, struct batch *b,
-		      const struct chain *c, uint32_t hdr_len)
+static void add_chain(struct ingress *in, const struct shm_in *r,
+		      struct batch *b, const struct chain *c, uint32_t hdr_len)
 {
 	b->seg0[b->n] = b->n_segs;
 	b->n_seg[b->n] = c->segs;
@@ -103,13 +117,16 @@ static void add_chain(struct ingress *in, struct batch *b,
 			    c->segs, c->len);
 		return;
 	}
+	b->ask[b->n] = r->asks ? asked(c->flags) : 0;
+	b->asks |= b->ask[b->n] != 0;
 	b->multi_seg |= c->segs > 1 || b->n_segs != b->n;
 	b->n_segs += c->segs;
 	b->n++;
 }
 
 /*
- * Describes up to n slots that may be chains, empty, or bad, as far as packets
+ * Describes up to n slots that may be chains, empty, or bad, or ask something
+ * of the switch, as far as packets
  * are complete. Returns how many slots were used. n is at most BATCH_SEGS, so
  * seg[] has room for all of them.
  */
@@ -132,7 +149,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 		} else if (c.complete) {
 			used += c.slots;
 			if (c.segs)
-				add_chain(in, b, &c, hdr_len);
+				add_chain(in, r, b, &c, hdr_len);
 		} else if (c.slots == PACKET_SEGS_MAX ||
 			   (!used && n == r->mask)) {
 			/* It can never become a packet. */
@@ -154,7 +171,7 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 	const uint8_t *bufs = r->bufs;
 	uint32_t at = r->cur, mask = r->mask;
 	uint32_t n_bufs = r->n_bufs, buf_size = r->buf_size;
-	uint64_t odd = 0;
+	uint64_t odd_flags = r->odd, odd = 0;
 
 	for (uint32_t i = 0; i < n; i++, at++) {
 		uint64_t w = slot_load(&slots[at & mask]);
@@ -169,7 +186,7 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 			p += off;
 		}
 		odd |= bad_buf(buf, n_bufs) | (len > buf_size) | !len |
-		       (slot_flags(w) & NS_MOREFRAG);
+		       (w & odd_flags);
 		__builtin_prefetch(p);
 		b->seg[i].ptr = p;
 		b->seg[i].len = len;

@@ -99,6 +99,9 @@ struct shm_in {
 	bool discard;	       /* in the middle of a chain too long */
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
+	bool asks;	       /* slots' flags have GLEN_ASK_*'s, too */
+	uint64_t odd;	       /* flags, where they are in a slot's word, that
+				* rx_slow() is for */
 	uint64_t offset_mask;  /* in these bits; 0 without offsets */
 	_Atomic(struct shm_watch *) watch; /* RCU; NULL: nobody */
 };
@@ -136,7 +139,7 @@ struct shm_common {
 	struct region *region; /* NULL: nobody else's buffers come into rings */
 	uint8_t *bufs;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
-	bool swap, offsets;
+	bool swap, offsets, asks;
 	bool placed; /* of offsets: packets are put where slots say */
 	uint32_t hdr_filled;
 	uint32_t offset_max, offset_gap;

@@ -94,6 +94,40 @@ POINT(destination_override)
 	}
 }
 
+/* Packets to ports that are not there, and to the sender's own. The sender
+ * stays, for somebody looks at the counters. */
+POINT(role_destination_override_to_nobody)
+{
+	struct nmreq_vale_list list = { 0 };
+	struct nm p[3];
+	char byte;
+
+	three(p);
+	for (unsigned i = 200; i < 210; i++)
+		EQ(who_gets(p, 0, 2, 1, (uint16_t)(i << NS_PORT_SHIFT)), 0);
+	WORKS(ctrl(dev(), NETMAP_REQ_VALE_LIST, "vale%:b", &list));
+	CHECK(list.nr_port_idx);
+	for (unsigned i = 0; i < 5; i++)
+		EQ(who_gets(p, 1, 1, 2,
+			    (uint16_t)(list.nr_port_idx << NS_PORT_SHIFT)),
+		   0);
+	WORKS(write(1, "sent\n", 5));
+	(void)!read(0, &byte, 1);
+}
+
+/* The same when the switch was told to ignore it. */
+POINT(role_destination_override_forbidden)
+{
+	struct nm p[3];
+	char byte;
+
+	three(p);
+	WORKS(write(1, "up\n", 3));
+	EQ(read(0, &byte, 1), 1);
+	for (int i = 1; i < 5; i++)
+		EQ(who_gets(p, 0, 2, 1, (uint16_t)(i << NS_PORT_SHIFT)), 2);
+}
+
 POINT(flags_of_a_programs_own_are_harmless)
 {
 	struct nm p[3];
@@ -210,6 +244,28 @@ POINT(packets_in_tiny_pieces)
 	pair(&a, &b);
 	for (uint32_t i = 0; i < sizeof(lens) / sizeof(*lens); i++)
 		pieces(&a, &b, lens[i], i);
+}
+
+/* The first slot of a packet counts, and the whole packet goes there. */
+POINT(destination_override_of_several_slots)
+{
+	struct nmreq_vale_list list = { 0 };
+	struct nm p[3];
+	uint16_t to;
+
+	three(p);
+	WORKS(ctrl(dev(), NETMAP_REQ_VALE_LIST, "vale%:c", &list));
+	to = (uint16_t)(list.nr_port_idx << NS_PORT_SHIFT);
+	CHECK(to);
+	frame(data, 2, 1, 3000, 5);
+	put(txr(&p[0], 0), data, 1000, NS_MOREFRAG | to);
+	put(txr(&p[0], 0), data + 1000, 2000, 0);
+	put(txr(&p[0], 0), data, 1000, NS_MOREFRAG);
+	put(txr(&p[0], 0), data + 1000, 2000, to);
+	txsync(&p[0]);
+	/* Each is two slots at its receiver. */
+	EQ(clear(&p[1]), 2);
+	EQ(clear(&p[2]), 2);
 }
 
 POINT(packets_of_several_slots_among_others)
