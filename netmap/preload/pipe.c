@@ -88,6 +88,46 @@ static uint32_t exchange(const struct device *d, struct nring *r, uint32_t at,
 	return n;
 }
 
+/* Is a slot anything but a packet by itself that lies in its buffer, or does
+ * the other one name none? Sums in place of comparisons: one branch for all.
+ * last: the last buffer that counts from buffer 2. */
+static inline bool odd(uint64_t w, uint64_t x, int64_t last, int64_t size)
+{
+	const uint64_t flags = slot_word(0, 0, NS_MOREFRAG | NS_INDIRECT);
+	int64_t sign = (last - (int64_t)(slot_buf(w) - 2)) |
+		       (last - (int64_t)(slot_buf(x) - 2)) |
+		       (size - slot_len(w));
+
+	return (sign < 0) | ((w & flags) != 0);
+}
+
+/* Slots that lie behind each other in both rings. */
+static inline uint32_t exchange_run(const struct device *d,
+				    struct netmap_slot *ours,
+				    struct netmap_slot *theirs, uint32_t n)
+{
+	const uint64_t changed = slot_word(0, 0, NS_BUF_CHANGED);
+	const int64_t last = (int64_t)d->n_bufs - 3, size = d->buf_size;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct netmap_slot *a = &ours[i], *b = &theirs[i];
+		uint64_t w = slot_load(a), x = slot_load(b);
+		uint64_t ptr = shm_load64(&a->ptr);
+
+		if (unlikely(odd(w, x, last, size)))
+			return i;
+		/* Those further on are the other end's to use. */
+		if (!(i & (SLOTS_PER_LINE - 1)) && i + AHEAD < n)
+			__builtin_prefetch(b + AHEAD, 1);
+		if (unlikely(ptr != shm_load64(&b->ptr)))
+			shm_store64(&b->ptr, ptr);
+		slot_store(b, w | changed);
+		slot_store(a,
+			   slot_word(slot_buf(x), slot_len(w), NS_BUF_CHANGED));
+	}
+	return n;
+}
+
 /*
  * The same in one pass, checks included, as long as slots are packets by
  * themselves that lie in their buffers: the usual case.
@@ -95,32 +135,22 @@ static uint32_t exchange(const struct device *d, struct nring *r, uint32_t at,
 static uint32_t exchange_plain(const struct device *d, struct nring *r,
 			       uint32_t at, uint32_t to, uint32_t n)
 {
-	struct netmap_slot *ours = r->ring->slot, *theirs = r->peer_ring->slot;
-	const uint32_t mask = r->mask, n_bufs = d->n_bufs - 2;
-	const uint32_t size = d->buf_size;
-	uint32_t i;
+	uint32_t done = 0, run, went;
 
-	for (i = 0; i < n; i++, at++, to++) {
-		struct netmap_slot *a = &ours[at & mask];
-		struct netmap_slot *b = &theirs[to & mask];
-		uint64_t w = slot_load(a), x = slot_load(b);
+	for (uint32_t i = 0; i < n && i < AHEAD; i += SLOTS_PER_LINE)
+		__builtin_prefetch(&r->peer_ring->slot[(to + i) & r->mask], 1);
+	while (done < n) {
+		uint32_t a = (at + done) & r->mask, b = (to + done) & r->mask;
 
-		/* One branch for all; clang wants to see that it is meant. */
-		if (unlikely((int)(slot_buf(w) - 2 >= n_bufs) |
-			     (int)(slot_buf(x) - 2 >= n_bufs) |
-			     (int)(slot_len(w) > size) |
-			     (slot_flags(w) & (NS_MOREFRAG | NS_INDIRECT))))
+		run = r->mask + 1 - (a > b ? a : b);
+		run = run < n - done ? run : n - done;
+		went = exchange_run(d, &r->ring->slot[a],
+				    &r->peer_ring->slot[b], run);
+		done += went;
+		if (went < run)
 			break;
-		if (!(to & (SLOTS_PER_LINE - 1)))
-			__builtin_prefetch(&theirs[(to + AHEAD) & mask], 1);
-		if (unlikely(shm_load64(&a->ptr) != shm_load64(&b->ptr)))
-			shm_store64(&b->ptr, shm_load64(&a->ptr));
-		slot_store(b, slot_word(slot_buf(w), slot_len(w),
-					slot_flags(w) | NS_BUF_CHANGED));
-		slot_store(a,
-			   slot_word(slot_buf(x), slot_len(w), NS_BUF_CHANGED));
 	}
-	return i;
+	return done;
 }
 
 /* What is queued in our ring up to head, and free in the other end's. */

@@ -311,6 +311,43 @@ static void test_pipe(void **state)
 	rig_free(g);
 }
 
+/* Both rings begin anew within one sync, each at another packet. */
+static void test_pipe_wraps(void **state)
+{
+	enum { AT = 11, TO = 5, N = SLOTS - 1 };
+	struct rig *g = rig_new(KIND_PIPE);
+	struct nring *tx = &g->d.tx[0], *rx = &g->peer.rx[0];
+	uint32_t sent[N], empty[N];
+
+	tx->sync->head = tx->atok->head = tx->ktoa->hwcur = AT;
+	tx->ktoa->hwtail = AT - 1;
+	rx->sync->head = rx->atok->head = rx->ktoa->hwtail = TO;
+	rx->ring->head = rx->ring->cur = TO;
+	for (unsigned i = 0; i < N; i++) {
+		struct netmap_slot *slot = &tx->ring->slot[(AT + i) % SLOTS];
+
+		slot->len = 100 + i;
+		slot->ptr = i % 3;
+		sent[i] = slot->buf_idx;
+		empty[i] = rx->ring->slot[(TO + i) % SLOTS].buf_idx;
+	}
+	tx->ring->head = tx->ring->cur = (AT + N) % SLOTS;
+	assert_int_equal(ring_sync(&g->d, NONE, tx), 0);
+	ring_sync(&g->peer, NONE, rx);
+	assert_int_equal(rx->ring->tail, (TO + N) % SLOTS);
+	for (unsigned i = 0; i < N; i++) {
+		const struct netmap_slot *slot =
+			&rx->ring->slot[(TO + i) % SLOTS];
+
+		assert_int_equal(slot->len, 100 + i);
+		assert_int_equal(slot->ptr, i % 3);
+		assert_int_equal(slot->buf_idx, sent[i]);
+		assert_int_equal(tx->ring->slot[(AT + i) % SLOTS].buf_idx,
+				 empty[i]);
+	}
+	rig_free(g);
+}
+
 static void test_pipe_whole_packets(void **state)
 {
 	struct rig *g = rig_new(KIND_PIPE);
@@ -364,6 +401,7 @@ int main(void)
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_monitors_do_not_send),
 		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_pipe_wraps),
 		cmocka_unit_test(test_pipe_whole_packets),
 		cmocka_unit_test(test_pipe_liar),
 	};
