@@ -173,13 +173,21 @@ int nm_vale_attach(struct nm *nm, struct nm_call *call,
 static int detach_port(struct nm_port *p, struct nm_call *call,
 		       struct glen_error *error)
 {
-	if (p->n_opens)
-		return error_set(error, -EBUSY, "port %s is open", p->name);
+	int err;
+
 	if (p->core[0])
 		answer(call, p->core[0], p->mem);
-	nm_port_stop(p);
-	p->attached[0] = p->full[0] = '\0';
-	return 0;
+	p->attached[0] = '\0';
+	if (!p->n_opens) {
+		p->full[0] = '\0';
+		nm_port_stop(p);
+		return 0;
+	}
+	/* Programs keep it: what they send goes nowhere from now on. */
+	err = nm_port_move(p, "", error);
+	if (err)
+		nm_port_hang_up(p);
+	return err;
 }
 
 int nm_vale_detach(struct nm *nm, struct nm_call *call,

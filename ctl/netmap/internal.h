@@ -21,7 +21,7 @@ enum {
 	NM_OPENS_MAX = 1 << 16,
 	NM_PIPES_MAX = 64,   /* of one parent */
 	NM_VALE_PORTS = 252, /* of one switch, as far as netmap adds to it */
-	NM_VALE_PART = 15,   /* characters of a port's name */
+	NM_VALE_PART = 15,   /* characters of the name of a port, or switch */
 };
 
 #define NM_IDLE_SWITCH "netmap.idle"
@@ -226,6 +226,8 @@ int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 bool nm_is_vale(const char *name);
 /* 0: what there is by default; what is too much becomes the most. */
 uint32_t nm_bound(uint32_t value, uint32_t def, uint32_t min, uint32_t max);
+/* Programs that have it open see that it is gone. */
+void nm_port_hang_up(struct nm_port *p);
 /* What a persistent port's netmap_if says of rings; clamps wishes. */
 void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 
@@ -234,6 +236,9 @@ void nm_port_shape(struct nm_port *p, const struct nm_req *req);
 /* Makes window and ports of switches, or ends them. */
 int nm_port_start(struct nm_port *p, struct glen_error *error);
 void nm_port_stop(struct nm_port *p);
+/* A port of a switch goes to another one, "": to none. Programs that have it
+ * open keep their rings as they are. */
+int nm_port_move(struct nm_port *p, const char *full, struct glen_error *error);
 /* Puts its NIC rings (0) or host rings (1) on a switch, as a port with this
  * name. */
 int nm_port_plug(struct nm_port *p, unsigned i, const char *full,

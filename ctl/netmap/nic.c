@@ -323,9 +323,7 @@ void nm_port_closing(struct nm *nm, const struct port *port)
 			continue;
 		p->nic->wire = NULL;
 		p->nic->gone = true;
-		for (unsigned i = 0; i < NMW_OPENS; i++)
-			if (p->open[i])
-				shutdown(p->open[i]->fd, SHUT_RDWR);
+		nm_port_hang_up(p);
 	}
 }
 

@@ -3,11 +3,19 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "core/engine.h"
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
+
+void nm_port_hang_up(struct nm_port *p)
+{
+	for (unsigned i = 0; i < NMW_OPENS; i++)
+		if (p->open[i])
+			shutdown(p->open[i]->fd, SHUT_RDWR);
+}
 
 /* netmap_rings': a port of a switch is gone. */
 static void closed(void *arg, struct port *core)
@@ -26,9 +34,7 @@ static void closed(void *arg, struct port *core)
 	nm_nic_forget(p);
 	if (p->persistent)
 		p->full[0] = '\0';
-	for (unsigned i = 0; i < NMW_OPENS; i++)
-		if (p->open[i])
-			shutdown(p->open[i]->fd, SHUT_RDWR);
+	nm_port_hang_up(p);
 	if (!p->n_opens)
 		nm_port_stop(p);
 }
@@ -101,6 +107,7 @@ int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
 		.vnet_hdr_len = p->hdr_len,
 		.swap = p->swap,
 		.asks = p->kind == NM_VALE,
+		.saved = p->window->saved[i],
 		.closed = closed,
 		.show = show,
 		.arg = p,
@@ -144,6 +151,33 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 			 p->name);
 	err = idle_switch(p->nm, error);
 	return err ? err : nm_port_plug(p, 0, full, error);
+}
+
+int nm_port_move(struct nm_port *p, const char *full, struct glen_error *error)
+{
+	int err = 0;
+
+	strcpy(p->full, full);
+	p->stopping = true;
+	if (p->core[0])
+		control_port_close(p->nm->control, p->core[0], NULL);
+	p->stopping = false;
+	if (p->window)
+		err = plug_vale(p, error);
+	for (unsigned i = 0; i < NMW_OPENS && !err; i++) {
+		struct nm_open *o = p->open[i];
+
+		if (!o)
+			continue;
+		netmap_bell_del(&p->bell, p->core, 2, o->fd);
+		err = netmap_bell_add(&p->bell, p->core, 2, o->fd);
+		if (err)
+			error_set(error, err, "epoll: %s", strerror(-err));
+	}
+	if (!err && p->window)
+		/* Some may wait for the port that was. */
+		netmap_bell_call(&p->bell);
+	return err;
 }
 
 int nm_port_start(struct nm_port *p, struct glen_error *error)

@@ -199,7 +199,7 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		ring.ring = nmw_ring(&w->layout, w->base, r->tx_line + i);
 		ring.atok = nmw_atok(w->base, r->tx_line + i);
 		ring.ktoa = nmw_ktoa(w->base, r->tx_line + i);
-		ring.saved = &p->saved[i];
+		ring.saved = &r->saved[i];
 		ring.slots = r->tx_slots;
 		shm_in_init(&p->in[i], &c, &ring);
 		port->in[i].drv = &p->in[i];
@@ -209,7 +209,7 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		ring.ring = nmw_ring(&w->layout, w->base, r->rx_line + i);
 		ring.atok = nmw_atok(w->base, r->rx_line + i);
 		ring.ktoa = nmw_ktoa(w->base, r->rx_line + i);
-		ring.saved = &p->saved[i];
+		ring.saved = &r->saved[i];
 		ring.slots = r->rx_slots;
 		shm_out_init(&p->out[i], &c, &ring);
 		port->out[i].drv = &p->out[i];

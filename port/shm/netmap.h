@@ -33,6 +33,7 @@
 #include "core/port.h"
 #include "core/region.h"
 #include "lib/nm_window.h"
+#include "port/shm/shm.h"
 
 struct discard;
 struct engine;
@@ -46,6 +47,9 @@ struct netmap_window {
 	uint32_t offset_first; /* that slots begin with */
 	uint32_t offset_gap;   /* bytes at the end that stay as they are */
 	uint64_t offset_mask;  /* bits of slot.ptr that say so */
+	/* Where rings go on when a port is made of them once more; of NIC rings
+	 * and of host rings. Written by the port's workers. */
+	struct shm_saved_ring saved[2][PORT_RINGS_MAX];
 };
 
 /* What a window is made of. */
@@ -99,6 +103,7 @@ struct netmap_rings {
 	bool swap;
 	bool asks; /* TX slots say what the switch shall do: NS_NO_LEARN, and
 		    * the destination in NS_PORT_MASK */
+	struct shm_saved_ring *saved; /* the window's, of these rings */
 	/* The port is closed, for whatever reason: window and bell are not used
 	 * by it any more. */
 	void (*closed)(void *arg, struct port *port);

@@ -13,7 +13,6 @@ struct netmap_port {
 	struct netmap_port *watched, *next_watcher;
 	struct netmap_port *watchers; /* monitors of this one */
 	int epfd;
-	struct shm_saved_ring saved[PORT_RINGS_MAX];
 	struct shm_in in[PORT_RINGS_MAX];
 	struct shm_out out[PORT_RINGS_MAX];
 };

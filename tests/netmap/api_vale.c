@@ -149,7 +149,8 @@ POINT(attach_and_open_as_port_of_the_switch)
 	WORKS(ask(NETMAP_REQ_VALE_NEWIF, "p%", &made));
 	WORKS(ask(NETMAP_REQ_VALE_ATTACH, "vale%:p%", &body));
 	EQ(port_idx("vale%:p%"), body.port_index);
-	EQ(body.reg.nr_mem_id, made.nr_mem_id);
+	/* Not written back. */
+	EQ(body.reg.nr_mem_id, 0);
 	a = up("vale%:p%");
 	EQ(a.reg.nr_mem_id, made.nr_mem_id);
 	b = up("vale%:b");
@@ -197,6 +198,53 @@ POINT(attached_port_is_not_for_others)
 	WORKS(attach("vale%:p%"));
 	FAILS(EBUSY, bind_mode(&(struct nm){ 0 }, "p%", NR_REG_ALL_NIC, 0));
 	WORKS(detach("vale%:p%"));
+	/* Nor does one that is not attached share its name. */
+	FAILS(EINVAL,
+	      bind_mode(&(struct nm){ 0 }, "vale%:p%", NR_REG_ALL_NIC, 0));
+	WORKS(delif("p%"));
+	WORKS(bind_mode(&(struct nm){ 0 }, "vale%:p%", NR_REG_ALL_NIC, 0));
+}
+
+/* Programs that have the port open keep it, and reach nobody any more. */
+POINT(detach_of_a_port_that_is_open)
+{
+	struct nmreq_vale_detach gone = { .port_index = 99 };
+	struct nm a, b, c = { 0 };
+	int index;
+
+	WORKS(newif("p%"));
+	WORKS(attach("vale%:p%"));
+	a = up("vale%:p%");
+	b = up("vale%:b");
+	index = port_idx("vale%:p%");
+	put_frame(txr(&b, 0), 255, 2, 60, 1);
+	txsync(&b);
+	put_frame(txr(&a, 0), 255, 1, 60, 2);
+	WORKS(ask(NETMAP_REQ_VALE_DETACH, "vale%:p%", &gone));
+	EQ(gone.port_index, index);
+	EQ(port_idx("vale%:p%"), 255);
+	for (int i = 0; i < 2000; i++) {
+		put_frame(txr(&a, 0), 255, 1, 60, 3);
+		txsync(&a);
+		EQ(nm_ring_space(txr(&a, 0)), 1023);
+		put_frame(txr(&b, 0), 255, 2, 60, 3);
+		txsync(&b);
+	}
+	rxsync(&a);
+	rxsync(&b);
+	EQ(nm_ring_space(rxr(&a, 0)), 1);
+	EQ(frame_number(peek(rxr(&a, 0), NULL)), 1);
+	EQ(nm_ring_space(rxr(&b, 0)), 0);
+	EQ(poll1(a.fd, POLLOUT, WAIT_MS), POLLOUT);
+	/* It has its own name again, and no other. */
+	WORKS(bind_mode(&c, "p%", NR_REG_ALL_NIC, 0));
+	EQ(c.reg.nr_mem_id, a.reg.nr_mem_id);
+	FAILS(EINVAL,
+	      bind_mode(&(struct nm){ 0 }, "vale%:p%", NR_REG_ALL_NIC, 0));
+	FAILS(EBUSY, attach("vale%:p%"));
+	FAILS(EBUSY, delif("p%"));
+	WORKS(close(c.fd));
+	down(&a);
 	WORKS(delif("p%"));
 }
 
