@@ -37,6 +37,16 @@ int nm_pipe_end(const char *name)
 	return at ? *at == '}' : -1;
 }
 
+/* Could a persistent port have this name? */
+static bool is_free_name(const char *name)
+{
+	struct glen_error none;
+
+	return strlen(name) <= NM_VALE_PART &&
+	       strncmp(name, NM_BDG_NAME, strlen(NM_BDG_NAME)) &&
+	       name_check("port", name, &none);
+}
+
 /* The parent of a pipe, made if it is not there. */
 static int get_parent(struct nm *nm, const struct nm_req *req,
 		      struct nm_port **parent, struct glen_error *error)
@@ -61,7 +71,7 @@ static int get_parent(struct nm *nm, const struct nm_req *req,
 				 "port %s is attached to switch port %s",
 				 p->name, p->attached);
 	err = nm_port_get(nm, &up, parent, error);
-	if (err != -ENXIO)
+	if (err != -ENXIO || !is_free_name(up.name))
 		return err;
 	if (up.mem_id)
 		err = nm_mem_find(nm, up.uid, up.mem_id, &mem, error);

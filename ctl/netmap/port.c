@@ -114,13 +114,14 @@ static int glen_name(struct nm *nm, const char *name, char *full,
 
 	for (int i = 0; i < sw; i++)
 		if (!isalnum((unsigned char)name[i]) && name[i] != '_')
-			return error_set(error, -EINVAL,
+			return error_set(error, -ENXIO,
 					 "'%.*s' is no name of a switch: only "
 					 "A-Z a-z 0-9 _ may follow vale",
 					 sw, name);
-	if (!*part || strlen(part) > NM_VALE_PART || sw >= PORT_NAME_SIZE)
-		return error_set(error, -EINVAL,
-				 "'%s': the port's part has 1 to %d characters",
+	if (strlen(part) > NM_VALE_PART || sw > NM_VALE_PART)
+		return error_set(error, -ENXIO,
+				 "'%s': a switch's name has at most %d "
+				 "characters, and so has its port's",
 				 name, NM_VALE_PART);
 	snprintf(full, GLEN_NAME_MAX + 1, "%s", name);
 	if (control_split(full, &parts, error) || full[strlen(full) - 1] == '^')
@@ -151,6 +152,15 @@ static int name_taken(struct nm *nm, const char *full, struct glen_error *error)
 	return 0;
 }
 
+/* What is behind the colon is the name of a port by itself, of NEWIF or of
+ * pipes, which netmap has as an interface. */
+static bool is_persistent(struct nm *nm, const char *name)
+{
+	const struct nm_port *p = nm_port_find(nm, strchr(name, ':') + 1);
+
+	return p && (p->persistent || p->made_by_pipe);
+}
+
 /* An ephemeral port of a switch. Takes mem's reference, NULL: it gets one of
  * its own. */
 static int make_vale(struct nm *nm, const struct nm_req *req,
@@ -162,10 +172,10 @@ static int make_vale(struct nm *nm, const struct nm_req *req,
 	int err = glen_name(nm, req->name, full, error);
 
 	err = err ?: name_taken(nm, full, error);
-	if (!err && req->interface)
+	if (!err && (req->interface || is_persistent(nm, req->name)))
 		err = error_set(
 			error, -EINVAL,
-			"%s: there is a network interface of that name, "
+			"%s: there is an interface or port of that name, "
 			"and it is not attached (VALE_ATTACH, vale-ctl "
 			"-a)",
 			req->name);

@@ -60,19 +60,23 @@ int control_call(const char *method, json_t *params, const int *h,
 }
 
 /*
- * Is there an interface of this name, or of what stands behind the colon, where
- * the program is? Glend may be in another network namespace.
+ * Is there an interface of this name, or of what stands behind the colon of
+ * valeX:name, or of a pipe's parent, where the program is? Glend may be in
+ * another network namespace.
  */
 static bool interface_exists(const char *name)
 {
-	const char *colon = strchr(name, ':');
+	const char *colon = strchr(name, ':'), *pipe;
 	char base[IFNAMSIZ];
 	size_t len;
 
-	if (colon)
+	if (colon && !strncmp(name, NM_BDG_NAME, strlen(NM_BDG_NAME)))
 		name = colon + 1;
-	len = strcspn(name, "{}/^");
-	if (!len || len >= sizeof(base))
+	pipe = strrchr(name, '{');
+	pipe = pipe ? pipe : strrchr(name, '}');
+	len = pipe ? (size_t)(pipe - name) : strlen(name);
+	/* For Linux eth0:1 is eth0. */
+	if (!len || len >= sizeof(base) || memchr(name, ':', len))
 		return false;
 	memcpy(base, name, len);
 	base[len] = 0;
@@ -356,8 +360,8 @@ static int vale_attach(struct request *q)
 			   NULL, &r, NULL, NULL);
 	if (err)
 		return err;
+	/* As netmap, without the number of the region. */
 	a->port_index = (uint32_t)number(r, "port_index");
-	a->reg.nr_mem_id = (uint16_t)number(r, "mem_id");
 	json_decref(r);
 	return 0;
 }
@@ -520,10 +524,21 @@ static int change(struct device *d, int fd, struct request *q)
 	}
 }
 
+/* What is said to glend is UTF-8; no port has another name. */
+static bool is_text(const char *name)
+{
+	json_t *string = json_string(name);
+
+	json_decref(string);
+	return string;
+}
+
 int control_request(struct device *d, int fd, struct request *q)
 {
 	int err;
 
+	if (!is_text(q->hdr.nr_name))
+		return -ENXIO;
 	switch (q->hdr.nr_reqtype) {
 	case NETMAP_REQ_REGISTER:
 		return register_port(d, fd, q);
