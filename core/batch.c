@@ -18,6 +18,7 @@ _Static_assert(HDR_SIZE <= UINT8_MAX && HDR_SIZE % 64 == 0,
 void batch_init(struct batch *b)
 {
 	b->offloads = b->asks = false;
+	b->vnet_len = 0;
 	b->view = (struct glen_batch){
 		.hdr_stride = HDR_SIZE,
 		.hdr_size = HDR_SIZE,

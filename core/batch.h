@@ -45,6 +45,7 @@ enum {
 	PACKET_LEN_MAX = 131072,      /* 64 slots of 2 KiB */
 	BATCH_COPIES = 2 * BATCH_MAX, /* that a module may ask for */
 	BATCH_BYTES_MAX = 8 << 20,
+	BATCH_VNET_MAX = 12, /* bytes of a virtio_net_hdr, the longer one */
 };
 
 /* A piece of a packet in the sender's memory. */
@@ -116,8 +117,10 @@ struct batch {
 	/* Of a region, whose buffers buf[] names and tx() may take; NULL:
 	 * none. rx() sets it. */
 	const struct region_member *from;
-	uint32_t most;		 /* no packet is longer; gather() sets it */
-	uint32_t slots;		 /* driver's own: ring entries to release */
+	uint8_t vnet_len; /* of the headers in vnet[]; 0: none is kept. Only
+				  * rx() sets it */
+	uint32_t most;	  /* no packet is longer; gather() sets it */
+	uint32_t slots;	  /* driver's own: ring entries to release */
 	uint32_t len[BATCH_MAX]; /* whole packet, without any vnet header */
 	uint32_t verdict[BATCH_MAX];
 	uint16_t seg0[BATCH_MAX];
@@ -125,7 +128,10 @@ struct batch {
 	uint8_t hdr_len[BATCH_MAX];
 	struct offload off[BATCH_MAX]; /* valid only if offloads */
 	uint32_t ask[BATCH_MAX];       /* GLEN_ASK_*; valid only if asks */
-	struct glen_batch view;	       /* what the module sees of it */
+	/* Virtio-net headers as their sender wrote them; off[] is what they
+	 * mean. A module that edits a batch makes them untrue. */
+	uint8_t vnet[BATCH_MAX][BATCH_VNET_MAX];
+	struct glen_batch view; /* what the module sees of it */
 	struct glen_copy copy[BATCH_COPIES];
 	struct seg seg[BATCH_SEGS];
 	uint32_t buf[BATCH_SEGS]; /* which each segment lies in; if from */

@@ -26,6 +26,9 @@ enum {
 	VNET_HDR_LEN_BUFFERS = 12, /* with the number of buffers */
 };
 
+_Static_assert((int)VNET_HDR_LEN_BUFFERS == BATCH_VNET_MAX,
+	       "a batch has room for either");
+
 static inline uint16_t vnet_hdr_get16(const uint8_t *p)
 {
 	return (uint16_t)(p[0] | p[1] << 8);

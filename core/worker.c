@@ -48,6 +48,7 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 	b->took = b->asks = false;
 	b->from = NULL;
 	b->slots = 0;
+	b->vnet_len = 0;
 	used = in->hot->rx(in, b);
 	if (!used)
 		return 0;

@@ -187,8 +187,10 @@ static void init_rings(struct port *port, struct netmap_port *p)
 		.asks = r->asks,
 		.offsets = w->offset_mask,
 		.placed = w->offset_mask,
-		/* Netmap knows of no merged buffers. */
+		/* Netmap knows of no merged buffers, and what it does not
+		 * know passes. */
 		.hdr_filled = VNET_HDR_LEN,
+		.hdr_as_sent = true,
 		.offset_max = w->offset_max,
 		.offset_gap = w->offset_gap,
 		.offset_mask = w->offset_mask,

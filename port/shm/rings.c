@@ -34,6 +34,7 @@ void shm_in_init(struct shm_in *r, const struct shm_common *c,
 	r->offsets = c->offsets;
 	r->offset_mask = c->offset_mask;
 	r->asks = c->asks;
+	r->hdr_as_sent = c->hdr_as_sent;
 	r->odd = slot_word(0, 0, NS_MOREFRAG);
 	if (c->asks)
 		r->odd |= slot_word(0, 0, NS_NO_LEARN | NS_PORT_MASK);
@@ -71,6 +72,7 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 	r->offsets = c->offsets;
 	r->placed = c->placed;
 	r->hdr_filled = c->hdr_filled;
+	r->hdr_as_sent = c->hdr_as_sent;
 	r->offset_max = c->offset_max;
 	r->offset_mask = c->offset_mask;
 	r->vnet_hdr_len = c->vnet_hdr_len;

@@ -19,21 +19,26 @@ static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
 }
 
 /*
- * Takes the vnet header off packet i, whose first segment starts with it.
- * Returns false if the header is not all in there.
+ * Takes the vnet header off packet i, which begins with it, and keeps it.
+ * Returns false if the packet is shorter.
  */
 static bool take_vnet_hdr(struct batch *b, unsigned i, uint32_t hdr_len)
 {
-	uint8_t hdr[VNET_HDR_LEN_BUFFERS] = { 0 };
 	struct seg *s = &b->seg[b->seg0[i]];
+	uint8_t *hdr = b->vnet[i];
+	uint32_t n;
 
-	if (s->len < hdr_len)
+	if (b->len[i] < hdr_len)
 		return false;
-	copy_some(hdr, s->ptr, hdr_len);
-	b->offloads |= vnet_hdr_read(hdr, &b->off[i]);
-	s->ptr += hdr_len;
-	s->len -= hdr_len;
 	b->len[i] -= hdr_len;
+	memset(hdr, 0, VNET_HDR_LEN_BUFFERS);
+	for (; hdr_len; hdr_len -= n, hdr += n, s++) {
+		n = s->len < hdr_len ? s->len : hdr_len;
+		copy_some(hdr, s->ptr, n);
+		s->ptr += n;
+		s->len -= n;
+	}
+	b->offloads |= vnet_hdr_read(b->vnet[i], &b->off[i]);
 	return true;
 }
 
@@ -140,6 +145,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 
 	b->n = b->n_segs = 0;
 	b->identity = false;
+	b->vnet_len = r->hdr_as_sent ? hdr_len : 0;
 	while (used < n && b->n < BATCH_MAX) {
 		if (!read_chain(in, r, b, used, n, &c))
 			return 0;
@@ -614,6 +620,8 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 {
 	static const struct offload none;
 	struct cursor c = { .r = r, .slot = start, .flags = flags };
+	bool as_sent = r->hdr_as_sent && b->vnet_len == hdr_len &&
+		       !b->view.edited;
 
 	for (unsigned k = 0; k < n; k++, c.slot++) {
 		unsigned i = list[k];
@@ -622,8 +630,11 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 
 		c.frags = slots_for(r, hdr_len, b->len[i]);
 		c.left = c.frags - 1;
-		vnet_hdr_write(hdr, r->hdr_filled,
-			       b->offloads ? &b->off[i] : &none);
+		if (as_sent)
+			memcpy(hdr, b->vnet[i], sizeof(hdr));
+		else
+			vnet_hdr_write(hdr, r->hdr_filled,
+				       b->offloads ? &b->off[i] : &none);
 		good = cursor_open(&c) && cursor_put(&c, hdr, hdr_len) &&
 		       cursor_put(&c, b->hdr[i], b->hdr_len[i]);
 		for (unsigned s = 0; good && s < b->n_seg[i]; s++)

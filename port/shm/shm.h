@@ -100,6 +100,8 @@ struct shm_in {
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
 	bool asks;	       /* slots' flags have GLEN_ASK_*'s, too */
+	bool hdr_as_sent;      /* vnet headers go as they came to egress rings
+				* of that kind, if their lengths are the same */
 	uint64_t odd;	       /* flags, where they are in a slot's word, that
 				* rx_slow() is for */
 	uint64_t offset_mask;  /* in these bits; 0 without offsets */
@@ -118,6 +120,7 @@ struct shm_out {
 	uint32_t n_bufs, buf_size;
 	uint32_t vnet_hdr_len; /* netmap: control may change it */
 	uint32_t hdr_filled;   /* bytes of a header; the others are 0 */
+	bool hdr_as_sent;      /* as of the ingress */
 	uint32_t slot_max;     /* bytes: a length has 16 bits */
 	bool swap;	       /* takes packets' buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
@@ -139,7 +142,7 @@ struct shm_common {
 	struct region *region; /* NULL: nobody else's buffers come into rings */
 	uint8_t *bufs;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
-	bool swap, offsets, asks;
+	bool swap, offsets, asks, hdr_as_sent;
 	bool placed; /* of offsets: packets are put where slots say */
 	uint32_t hdr_filled;
 	uint32_t offset_max, offset_gap;

@@ -418,6 +418,127 @@ POINT(gso_stays_whole_for_who_has_a_header)
 	CHECK(!memcmp(data + 12, got + 10, len));
 }
 
+/* Every bit of it, also those without a meaning, and a length that is only a
+ * hint; ports with other headers get what it means. */
+POINT(vnet_header_passes_as_it_is)
+{
+	static const uint32_t lens[3] = { 10, 12, 12 };
+	static const char *const names[3] = { "vale%:b", "vale%:c", "vale%:d" };
+	struct l4 l4 = tcp4;
+	struct nm a = up_hdr("vale%:a", 12, 1), p[3];
+	struct vnet v;
+	size_t len;
+
+	for (int i = 0; i < 3; i++)
+		p[i] = up_hdr(names[i], lens[i], (uint8_t)(i + 2));
+	for (int i = 0; i < 3; i++)
+		clear(&p[i]);
+	l4.payload = 10000;
+	for (uint32_t n = 0; n < 20; n++) {
+		bool gso = n % 2;
+
+		v = vnet_of(&l4, gso ? TCPV4 : 0, gso ? 1000 : 0);
+		v.flags = (uint8_t)(gso ? 0xf1 : 0xf0 | n % 2);
+		v.num_buffers = (uint16_t)(n * 5);
+		v.hdr_len = (uint16_t)(n * 3);
+		memcpy(data, &v, 12);
+		len = make_l4(data + 12, &l4);
+		memset(data + 12, 0xff, 6);
+		send_big(&a, data, 12 + len);
+		for (int i = 1; i < 3; i++) {
+			EQ(next_packet(&p[i]), 12 + len);
+			CHECK(!memcmp(got, data, 12 + len));
+		}
+		EQ(next_packet(&p[0]), 10 + len);
+		EQ(got[0], gso);
+		EQ(got[1], gso ? TCPV4 : 0);
+		CHECK(!memcmp(got + 10, data + 12, len));
+	}
+}
+
+/* A header may lie in any slots, and be alone in them. */
+POINT(vnet_header_in_pieces)
+{
+	static const uint16_t first[][6] = {
+		{ 12 }, { 5, 7 }, { 1, 1, 1, 1, 20 }, { 11, 1, 30 }, { 4, 30 }
+	};
+	struct vnet v = vnet_of(&udp4, 0, 0);
+	struct nm a, b, c;
+	size_t len, at;
+
+	hdr_pair(&a, 12, &b, 12);
+	c = up_hdr("vale%:c", 0, 3);
+	clear(&c);
+	clear(&b);
+	memcpy(data, &v, 12);
+	len = 12 + make_l4(data + 12, &udp4);
+	memset(data + 12, 0xff, 6);
+	for (size_t i = 0; i < sizeof(first) / sizeof(*first); i++) {
+		at = 0;
+		for (int k = 0; first[i][k]; at += first[i][k++])
+			put(txr(&a, 0), data + at, first[i][k], NS_MOREFRAG);
+		put(txr(&a, 0), data + at, len - at, 0);
+		txsync(&a);
+		EQ(next_packet(&b), len);
+		CHECK(!memcmp(got, data, len));
+		EQ(next_packet(&c), len - 12);
+		check_sums(&udp4, len - 12);
+	}
+}
+
+/* Where the header is not looked at for the receiver's sake it is for that of
+ * all others: one that lies goes nowhere. */
+POINT(vnet_header_that_lies_to_its_like)
+{
+	struct vnet lie = { .gso_type = 77, .gso_size = 100, .hdr_len = 54 };
+	struct nm a, b;
+	size_t len = make_l4(data + 12, &udp4);
+
+	hdr_pair(&a, 12, &b, 12);
+	memcpy(data, &lie, 12);
+	send_big(&a, data, 12 + len);
+	EQ(next_packet(&b), 0);
+	lie = (struct vnet){ .flags = NEEDS_CSUM, .csum_start = 60000 };
+	memcpy(data, &lie, 12);
+	send_big(&a, data, 12 + len);
+	EQ(next_packet(&b), 0);
+	put(txr(&a, 0), data, 11, 0);
+	txsync(&a);
+	EQ(next_packet(&b), 0);
+}
+
+/* Between ports of which one is in a VLAN and the other has it with a tag: the
+ * header follows the packet. Both ports wait for that to be set. */
+POINT(role_vnet_header_behind_a_tag)
+{
+	struct vnet v, w;
+	struct l4 p = tcp4;
+	struct nm a, b;
+	size_t len;
+	char byte;
+
+	p.payload = 5000;
+	hdr_pair(&a, 12, &b, 12);
+	WORKS(write(1, "up\n", 3));
+	EQ(read(0, &byte, 1), 1);
+	v = vnet_of(&p, TCPV4, 1000);
+	v.num_buffers = 1;
+	memcpy(data, &v, 12);
+	len = make_l4(data + 12, &p);
+	memset(data + 12, 0xff, 6);
+	send_big(&a, data, 12 + len);
+	EQ(next_packet(&b), 12 + len + 4);
+	EQ(get16(got + 12 + 12), 0x8100);
+	EQ(get16(got + 12 + 14), 5);
+	memcpy(&w, got, 12);
+	EQ(w.flags, NEEDS_CSUM);
+	EQ(w.gso_size, 1000);
+	EQ(w.csum_start, v.csum_start + 4);
+	EQ(w.hdr_len, v.hdr_len + 4);
+	EQ(w.csum_offset, 16);
+	EQ(w.num_buffers, 0);
+}
+
 /* What the header says must be true of the packet; else it is dropped. */
 POINT(vnet_header_that_lies)
 {

@@ -47,6 +47,15 @@ def test_destination_override_forbidden(daemon):
         daemon.ctl("switch", "set", "vale1000", "named_ports=false")
 
 
+def test_vnet_header_behind_a_tag(daemon):
+    with role(daemon, "vnet_header_behind_a_tag") as sender:
+        assert sender.stdout.readline() == "up\n"
+        daemon.ctl("port", "set", "vale1000:a", "learn.mode=access",
+                   "learn.vlan=5")
+        daemon.ctl("port", "set", "vale1000:b", "learn.mode=trunk",
+                   "learn.allowed=5")
+
+
 def test_nothing_is_left(daemon):
     glen.wait_until(lambda: not daemon.rpc("stats")["ports"], 10,
                     "all ports are gone")
