@@ -66,6 +66,7 @@ static struct end *end_open(const char *name, const char *region,
 	if (offset)
 		netmap_window_offsets(e->window, offset, offset, 0, 0xffff);
 	rings.window = e->window;
+	rings.saved = e->window->saved[0];
 	assert_int_equal(netmap_bell_init(&e->bell), 0);
 	if (port_create(sw, name, "netmap", &args, &e->port, &error))
 		fail_msg("%s", error.text);
