@@ -293,6 +293,9 @@ void nm_port_unbind(struct nm_open *o)
 	p->open[o->index] = NULL;
 	if (--p->n_opens) {
 		give_extra(o);
+		/* Others see there which rings are bound. */
+		memset(p->window->base + nmw_nifp_off(o->index), 0,
+		       NMW_OPEN_OFF);
 		if (!n_of_end(p, o->end))
 			nm_pipe_last(p, o->end);
 		nm_nic_bound(p);

@@ -96,6 +96,11 @@ static void set_rings(struct device *d)
 		set_ring(d, &d->tx[i], NMW_TX, i);
 	for (unsigned i = d->rx_first; i < d->rx_last; i++)
 		set_ring(d, &d->rx[i], NMW_RX, i);
+	/* What is forwarded to the host goes by these: forward.c. */
+	if (d->kind != KIND_NIC)
+		return;
+	for (unsigned i = 0; i < nmw_n(&d->layout, d->end, NMW_HOST_TX); i++)
+		set_ring(d, &d->tx[d->n_tx + i], NMW_TX, d->n_tx + i);
 }
 
 static uint64_t number(json_t *r, const char *key)

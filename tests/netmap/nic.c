@@ -354,6 +354,89 @@ POINT(transparent_forwarding)
 	}
 }
 
+/* A frame from the wire, which the program gives back with NS_FORWARD. */
+static void forward_inward(const struct nm *p, int raw, const char *text)
+{
+	struct netmap_ring *rx;
+	struct netmap_slot *slot;
+	char f[2000], *data;
+	bool mine;
+
+	WORKS(send(raw, f, udp_frame(f, text), 0));
+	do {
+		rx = await_any(p, 0, p->reg.nr_rx_rings);
+		data = peek(rx, &slot);
+		mine = !memcmp(data + 42, text, strlen(text));
+		slot->flags |= NS_FORWARD;
+		drop(rx, 1);
+		rxsync(p);
+	} while (!mine);
+}
+
+/* To the host it goes if the program has the NIC's rings only, or one. */
+POINT(transparent_forwarding_to_the_host_only)
+{
+	int udp = udp_socket(), raw = raw_socket("nm1", ETH_P_IP);
+	struct nm p = up("nm0"), host;
+	struct netmap_ring *tx;
+	char got[100];
+	uint32_t head;
+
+	for (unsigned i = 0; i < p.reg.nr_rx_rings; i++)
+		rxr(&p, i)->flags |= NR_FORWARD;
+	for (int i = 0; i < 2000; i++) {
+		forward_inward(&p, raw, "inward");
+		udp_expect(udp, "inward");
+	}
+	/* A program that has the host's ring fills it by itself. */
+	host = up_mode("nm0", NR_REG_SW, 0);
+	tx = txr(&host, host.reg.nr_tx_rings);
+	head = tx->head;
+	forward_inward(&p, raw, "to nobody");
+	EQ(tx->head, head);
+	EQ(poll1(udp, POLLIN, 50), 0);
+	put(tx, got, udp_frame(got, "by hand"), 0);
+	txsync(&host);
+	udp_expect(udp, "by hand");
+	down(&host);
+	/* Glend hears of that when it looks. */
+	for (int i = 0; !(poll1(udp, POLLIN, 100) & POLLIN); i++) {
+		CHECK(i < 100);
+		forward_inward(&p, raw, "again");
+	}
+	udp_expect(udp, "again");
+}
+
+/* Without the ring's flag nothing is forwarded. */
+POINT(no_transparent_forwarding)
+{
+	struct nm p = up("nm0");
+	int udp = udp_socket(), raw = raw_socket("nm1", ETH_P_IP);
+
+	forward_inward(&p, raw, "inward");
+	EQ(poll1(udp, POLLIN, 50), 0);
+}
+
+/* From host rings alone nothing goes to the NIC: netmap wants TX rings. */
+POINT(transparent_forwarding_without_tx_rings)
+{
+	struct nm p = up_mode("nm0", NR_REG_SW, 0);
+	int udp = udp_socket(), raw = raw_socket("nm1", ETH_P_IP);
+	struct netmap_ring *rx = rxr(&p, p.reg.nr_rx_rings);
+	struct netmap_slot *slot;
+
+	rx->flags |= NR_FORWARD;
+	for (int i = 0; i < 10; i++) {
+		udp_send(udp, "outward");
+		await_any(&p, p.reg.nr_rx_rings, 1);
+		peek(rx, &slot);
+		slot->flags |= NS_FORWARD;
+		drop(rx, 1);
+		rxsync(&p);
+	}
+	EQ(poll1(raw, POLLIN, 50), 0);
+}
+
 static int attach(uint32_t mode)
 {
 	struct nmreq_vale_attach body = { .reg.nr_mode = mode };
