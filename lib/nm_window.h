@@ -63,12 +63,14 @@ enum nmw_kind { NMW_TX, NMW_HOST_TX, NMW_RX, NMW_HOST_RX, NMW_KINDS };
 
 /* What clients keep of a ring for each other. Glend never reads it. */
 struct nmw_sync {
-	uint32_t owner; /* thread id of who is inside a sync; 0: nobody */
+	uint32_t owner; /* thread id of who is inside a sync; 0: nobody; or
+			 * that it died, see netmap/preload/lock.h */
 	uint32_t head;	/* published last */
 	uint32_t cur;
-	uint32_t kicked; /* the last kern_need_kick that was answered */
-	uint32_t arm;	 /* the last appl_need_kick that was not 0 */
-	uint32_t spare[11];
+	uint32_t kicked;   /* the last kern_need_kick that was answered */
+	uint32_t arm;	   /* the last appl_need_kick that was not 0 */
+	uint32_t owner_ns; /* pid namespace of the last owner */
+	uint32_t spare[10];
 };
 
 /* What clients keep of an open for each other. Glend never reads it. */

@@ -283,7 +283,7 @@ bool device_bound(struct device *d, int fd)
 
 	if (likely(is_bound(d)))
 		return true;
-	if (d->dead || control_call("netmap.attach", NULL, &fd, &r, fds, &n))
+	if (is_dead(d) || control_call("netmap.attach", NULL, &fd, &r, fds, &n))
 		return false;
 	if (!json_is_true(json_object_get(r, "bound"))) {
 		json_decref(r);

@@ -2,7 +2,7 @@
 // forward.c - NR_FORWARD: packets that go on between a NIC and the host.
 #undef _FILE_OFFSET_BITS
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
+#include "netmap/preload/lock.h"
 
 /*
  * A program that has the NIC's rings and the host's may leave packets alone:

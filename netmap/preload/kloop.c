@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/shm.h"
+#include "netmap/preload/lock.h"
 
 enum {
 	SLEEP_US_MAX = 1000000,
@@ -54,33 +55,11 @@ static const uint64_t urgent = 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) |
 			       1ULL << (SIGTRAP - 1) | 1ULL << (SIGSYS - 1) |
 			       1ULL << (SIGABRT - 1);
 
-/* A thread that is no more, or that is dead and waits for its parent. */
-static bool is_gone(uint32_t tid)
-{
-	char path[32], stat[512];
-	const char *state;
-	ssize_t n;
-	int fd;
-
-	if (kill((pid_t)tid, 0) < 0 && errno == ESRCH)
-		return true;
-	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return errno == ENOENT;
-	n = read(fd, stat, sizeof(stat) - 1);
-	syscall(SYS_close, fd);
-	stat[n > 0 ? n : 0] = 0;
-	/* Behind the name, which may have anything in it. */
-	state = strrchr(stat, ')');
-	return state && (state[2] == 'Z' || state[2] == 'X');
-}
-
 bool kloop_is_running(struct nmw_open *open)
 {
 	uint32_t tid = shm_load32(&open->kloop_running);
 
-	return tid && !is_gone(tid);
+	return tid && !thread_is_gone(tid);
 }
 
 /* The loop of an open is this thread's; false: it has one. */
@@ -88,7 +67,7 @@ static bool claim(struct nmw_open *open)
 {
 	uint32_t owner = shm_load32(&open->kloop_running);
 
-	return (!owner || is_gone(owner)) &&
+	return (!owner || thread_is_gone(owner)) &&
 	       __atomic_compare_exchange_n(&open->kloop_running, &owner,
 					   thread_id(), false, __ATOMIC_ACQUIRE,
 					   __ATOMIC_RELAXED);
@@ -111,7 +90,7 @@ int kloop_stop(struct device *d, int fd)
 	struct nmw_open *open;
 	uint32_t ended;
 
-	if (!device_bound(d, fd) || d->dead)
+	if (!device_bound(d, fd) || is_dead(d))
 		return -ENXIO;
 	open = nmw_open(d->window->base, d->open);
 	ended = shm_load32(&open->kloop_ended);
@@ -234,7 +213,7 @@ static int nap(struct kloop *k, uint64_t ns)
 		return -EINTR;
 	if (!err && p.revents)
 		sleeper_drain(&s);
-	return k->d->dead ? -ENXIO : err;
+	return is_dead(k->d) ? -ENXIO : err;
 }
 
 /* Nothing moved for a while: waits for somebody. */
@@ -478,7 +457,7 @@ int kloop_start(struct device *d, int fd, struct request *q)
 
 	if (q->body.kloop.sleep_us > SLEEP_US_MAX)
 		return -EINVAL;
-	if (!device_bound(d, fd) || d->dead)
+	if (!device_bound(d, fd) || is_dead(d))
 		return -ENXIO;
 	open = nmw_open(d->window->base, d->open);
 	if (!d->csb) {

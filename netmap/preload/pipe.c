@@ -2,7 +2,7 @@
 // pipe.c - sync of pipes: the sender exchanges buffers with the other end.
 #undef _FILE_OFFSET_BITS
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
+#include "netmap/preload/lock.h"
 
 /*
  * Our TX ring is tied to an RX ring of the other end, which lies in the same

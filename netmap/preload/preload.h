@@ -29,6 +29,7 @@
  *   legacy.c   the requests before NIOCCTRL
  *   control.c  requests as JSON-RPC calls
  *   memory.c   windows, buffers, and what programs map of them; extmem.c
+ *   lock.c     who is inside a ring, dead or alive
  *   sync.c     TX and RX sync of ports that glend moves; pipe.c: of pipes;
  *              forward.c: between a NIC and its host
  *   wait.c     poll in all its forms, select.c, epoll.c; sleep.c
@@ -58,6 +59,26 @@
 #include "lib/shm.h"
 
 #define EXPORT __attribute__((visibility("default")))
+/*
+ * ThreadSanitizer does not look at locks and atomics inside of calls that it
+ * knows to block, and for a program's poll() that is where we are; but it does
+ * look at all else. So it is told what our locks and published pointers mean.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define RACES_ARE_SOUGHT 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RACES_ARE_SOUGHT 1
+#endif
+#endif
+#ifdef RACES_ARE_SOUGHT
+void __tsan_acquire(void *word);
+void __tsan_release(void *word);
+#else
+#define __tsan_acquire(word) ((void)(word))
+#define __tsan_release(word) ((void)(word))
+#endif
+
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -66,6 +87,17 @@ enum {
 	DIR_RINGS = 2 * NMW_RINGS_MAX, /* NIC and host rings of one direction */
 	AUX_FD_MIN = 900, /* where descriptors of our own are put */
 };
+
+/* What was released to this word by others is seen from here on; and back. */
+static inline void race_acquire(const void *word)
+{
+	__tsan_acquire((void *)(uintptr_t)word);
+}
+
+static inline void race_release(const void *word)
+{
+	__tsan_release((void *)(uintptr_t)word);
+}
 
 enum kind { KIND_VALE, KIND_PIPE, KIND_NIC, KIND_MONITOR, KIND_NULL };
 
@@ -99,6 +131,7 @@ struct nring {
 	struct nmw_sync *sync;
 	uint32_t mask;
 	bool tx;
+	struct robust_list *before; /* of who has the ring's lock, see lock.h */
 	/* Pipes: the ring of the other end that this one is tied to. */
 	struct netmap_ring *peer_ring;
 	struct nm_csb_atok *peer_atok;
@@ -143,6 +176,16 @@ struct device {
 	struct spin_guess spin[2];
 };
 
+static inline bool is_dead(const struct device *d)
+{
+	return __atomic_load_n(&d->dead, __ATOMIC_RELAXED);
+}
+
+static inline void device_died(struct device *d)
+{
+	__atomic_store_n(&d->dead, true, __ATOMIC_RELAXED);
+}
+
 /* ---- table.c */
 extern struct obj *fd_table[FD_MAX];
 extern bool any_objects;
@@ -168,10 +211,15 @@ static inline bool is_netmap(const char *path)
 
 static inline struct obj *fd_obj(int fd)
 {
+	struct obj *o;
+
 	if ((unsigned)fd >= FD_MAX)
 		return NULL;
 	/* Pairs with the release in fd_enter(). */
-	return __atomic_load_n(&fd_table[fd], __ATOMIC_ACQUIRE);
+	o = __atomic_load_n(&fd_table[fd], __ATOMIC_ACQUIRE);
+	if (o)
+		race_acquire(o);
+	return o;
 }
 
 static inline struct device *fd_device(int fd)
@@ -203,6 +251,15 @@ void obj_hold(struct obj *o);
 void obj_release(struct obj *o);
 /* In a child of vfork(), which must not change its parent's tables. */
 bool in_vfork_child(void);
+/* In the child of a fork that went past the C library, as yet unknown. */
+extern uint32_t *fork_mark;
+static inline bool was_forked(void)
+{
+	return unlikely(fork_mark &&
+			!__atomic_load_n(fork_mark, __ATOMIC_RELAXED));
+}
+/* In such a child, which has one thread: makes everything right. */
+void tables_forked(void);
 /* With the lock: a device that is open has its window in the region. */
 bool region_has_device(const struct region *r);
 /* Once, before anything is entered: what fork() needs. */
@@ -241,7 +298,10 @@ int device_ioctl(struct device *d, int fd, unsigned long request, void *arg);
 static inline bool is_bound(const struct device *d)
 {
 	/* Pairs with the release in device_bind(). */
-	return __atomic_load_n(&d->bound, __ATOMIC_ACQUIRE);
+	bool bound = __atomic_load_n(&d->bound, __ATOMIC_ACQUIRE);
+
+	race_acquire(&d->bound);
+	return bound;
 }
 
 /* ---- control.c: 0 or -errno. */
@@ -379,8 +439,6 @@ static inline bool indexes_ok(uint32_t old, uint32_t head, uint32_t cur,
 }
 /* netmap's cure for a ring whose user wrote nonsense. */
 void ring_reinit(struct device *d, struct nring *r);
-bool ring_lock(struct nring *r);
-void ring_unlock(struct nring *r);
 /* Does what a slot of w says lie inside its buffer? With offsets. */
 static inline bool offset_ok(const struct device *d, uint64_t ptr, uint64_t w)
 {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/shm.h"
+#include "netmap/preload/lock.h"
 #include "netmap/preload/real.h"
 
 /*
@@ -201,23 +202,24 @@ void sleeper_end(struct sleeper *s)
 /* Makes room for calls, if it is time to. */
 static void make_room(struct device *d, int h)
 {
-	uint32_t *lock, none = 0;
+	struct robust_list *before;
 	char bytes[512];
+	uint32_t *lock;
 	int n = 0;
 
-	if (++d->wakes < COUNT_EVERY || !is_bound(d))
+	if (__atomic_add_fetch(&d->wakes, 1, __ATOMIC_RELAXED) < COUNT_EVERY ||
+	    !is_bound(d))
 		return;
-	d->wakes = 0;
+	__atomic_store_n(&d->wakes, 0, __ATOMIC_RELAXED);
 	lock = &nmw_open(d->window->base, d->open)->drain;
-	if (!__atomic_compare_exchange_n(lock, &none, thread_id(), false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (!lock_try(lock, NULL, &before))
 		return;
 	if (!syscall(SYS_ioctl, h, FIONREAD, &n) && n > 1) {
 		n = n - 1 < (int)sizeof(bytes) ? n - 1 : (int)sizeof(bytes);
 		syscall(SYS_recvfrom, h, bytes, (long)n, MSG_DONTWAIT, NULL,
 			NULL);
 	}
-	shm_store_release32(lock, 0);
+	lock_drop(lock, before);
 }
 
 /* What n events say of devices. */
@@ -229,7 +231,7 @@ static void heed(const struct epoll_event *e, long n)
 		if (!d)
 			continue;
 		if (e[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR))
-			d->dead = true;
+			device_died(d);
 		make_room(d, e[i].data.fd);
 	}
 }

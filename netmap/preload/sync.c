@@ -2,7 +2,6 @@
 // sync.c - TX and RX sync of the rings that glend moves.
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -10,7 +9,7 @@
 #include <unistd.h>
 
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
+#include "netmap/preload/lock.h"
 
 enum {
 	SPIN_MAX_NS = 30000,   /* most that NIOCTXSYNC looks before it sleeps */
@@ -21,9 +20,6 @@ enum {
 	NAP_NS = 20 * 1000000, /* of a sleep until it looks again */
 	PATIENCE_NS = 1000000000, /* with glend that takes nothing */
 };
-
-/* Rings that this thread is inside of: a handler may come in between. */
-static __thread unsigned inside __attribute__((tls_model("initial-exec")));
 
 void device_kick(int fd)
 {
@@ -36,42 +32,6 @@ void device_kick(int fd)
 	       errno == EINTR)
 		;
 	errno = saved;
-}
-
-/* Somebody has the ring, or had it when it was killed. */
-static __attribute__((noinline)) bool take_over(struct nring *r, uint32_t owner)
-{
-	uint32_t tid = thread_id();
-	int saved = errno;
-	bool dead;
-
-	dead = owner == tid ? !inside :
-			      kill((pid_t)owner, 0) < 0 && errno == ESRCH;
-	errno = saved;
-	return dead &&
-	       __atomic_compare_exchange_n(&r->sync->owner, &owner, tid, false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-
-bool ring_lock(struct nring *r)
-{
-	uint32_t owner = 0;
-
-	if (unlikely(!__atomic_compare_exchange_n(&r->sync->owner, &owner,
-						  thread_id(), false,
-						  __ATOMIC_ACQUIRE,
-						  __ATOMIC_RELAXED)) &&
-	    !take_over(r, owner))
-		return false;
-	inside++;
-	return true;
-}
-
-void ring_unlock(struct nring *r)
-{
-	inside--;
-	/* Pairs with the acquire in ring_lock(). */
-	shm_store_release32(&r->sync->owner, 0);
 }
 
 /* Is there a buffer of this number, and one that may be used? */
@@ -356,7 +316,7 @@ static void sleep_taken(const struct device *d, int fd, struct nring *r,
 	uint64_t progress = mono_ns();
 	uint32_t was = *before;
 
-	while (!d->dead && mono_ns() - progress < PATIENCE_NS) {
+	while (!is_dead(d) && mono_ns() - progress < PATIENCE_NS) {
 		ring_arm(r);
 		/* Pairs with the fence of port/shm between showing what it took
 		 * and looking whether to wake us. */

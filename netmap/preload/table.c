@@ -6,13 +6,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "netmap/preload/preload.h"
+#include "netmap/preload/lock.h"
 
 enum {
 	GRAVES = 64, /* devices that stay mapped after their last close */
@@ -28,7 +29,7 @@ static struct device *devices; /* those that a number stands for */
 static struct device *graves;  /* the others, the last one closed first */
 static unsigned highest;
 static pid_t our_pid;
-static __thread uint32_t cached_tid __attribute__((tls_model("initial-exec")));
+uint32_t *fork_mark; /* a page that is zero in the child of any fork */
 static __thread bool held __attribute__((tls_model("initial-exec")));
 
 /*
@@ -41,7 +42,10 @@ void tables_lock(struct lock_state *state)
 
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &state->signals,
 		sizeof(all));
+	if (was_forked())
+		tables_forked();
 	pthread_mutex_lock(&tables);
+	race_acquire(&tables);
 	held = true;
 }
 
@@ -53,6 +57,7 @@ bool tables_held(void)
 void tables_unlock(const struct lock_state *state)
 {
 	held = false;
+	race_release(&tables);
 	pthread_mutex_unlock(&tables);
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &state->signals, NULL,
 		sizeof(state->signals));
@@ -75,17 +80,43 @@ static void after_fork(void)
 	tables_unlock(&state);
 }
 
-static void in_child(void)
+/* With the lock, or nobody else to take it. */
+static void forget_parent(void)
 {
+	__atomic_store_n(fork_mark, 1, __ATOMIC_RELAXED);
 	our_pid = (pid_t)syscall(SYS_getpid);
-	cached_tid = 0;
+	self_forked();
 	sleeper_forked();
 	kloop_forked();
+}
+
+static void in_child(void)
+{
+	forget_parent();
 	after_fork();
+}
+
+/* A thread of the parent may have had the lock: what it was about to do is done
+ * by halves at worst, and the child has what it had before. */
+void tables_forked(void)
+{
+	tables = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	held = false;
+	forget_parent();
 }
 
 static void init_once(void)
 {
+	static uint32_t never_zero = 1;
+	void *page = (void *)syscall(SYS_mmap, NULL, 4096L,
+				     PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+
+	fork_mark = &never_zero;
+	if (page != MAP_FAILED && !madvise(page, 4096, MADV_WIPEONFORK)) {
+		fork_mark = page;
+		*fork_mark = 1;
+	}
 	our_pid = (pid_t)syscall(SYS_getpid);
 	pthread_atfork(before_fork, after_fork, in_child);
 }
@@ -99,14 +130,9 @@ void tables_init(void)
 
 bool in_vfork_child(void)
 {
+	if (was_forked())
+		tables_forked();
 	return (pid_t)syscall(SYS_getpid) != our_pid;
-}
-
-uint32_t thread_id(void)
-{
-	if (unlikely(!cached_tid))
-		cached_tid = (uint32_t)syscall(SYS_gettid);
-	return cached_tid;
 }
 
 void fd_enter(int fd, struct obj *o)
@@ -127,6 +153,8 @@ void fd_enter(int fd, struct obj *o)
 	}
 	if ((unsigned)fd > highest)
 		__atomic_store_n(&highest, (unsigned)fd, __ATOMIC_RELAXED);
+	if (o)
+		race_release(o);
 	/* Pairs with the acquire in fd_obj(). */
 	__atomic_store_n(&fd_table[fd], o, __ATOMIC_RELEASE);
 	if (was)
@@ -185,7 +213,7 @@ void obj_release(struct obj *o)
 bool region_has_device(const struct region *r)
 {
 	for (const struct device *d = devices; d; d = d->next)
-		if (d->window && !d->dead && d->window->region == r)
+		if (d->window && !is_dead(d) && d->window->region == r)
 			return true;
 	return false;
 }

@@ -110,7 +110,7 @@ short device_events(struct device *d, int fd, short events)
 	unsigned sync;
 	short got = 0;
 
-	if (unlikely(d->dead || !device_bound(d, fd) || in_csb_mode(d)))
+	if (unlikely(is_dead(d) || !device_bound(d, fd) || in_csb_mode(d)))
 		return POLLERR;
 	if (want_tx || !(d->flags & NR_NO_TX_POLL)) {
 		for (unsigned i = d->tx_first; i < d->tx_last; i++) {

@@ -464,7 +464,7 @@ POINT(kloop_hostile_indexes)
 		usleep(2000);
 		EQ(__atomic_load_n(&c.ktoa[0].hwcur, __ATOMIC_ACQUIRE), 0);
 	}
-	c.atok[0].head = 0;
+	__atomic_store_n(&c.atok[0].head, 0, __ATOMIC_RELAXED);
 	csb_send(&c, 4);
 	until(&c.ktoa[0].hwcur, 4);
 	await_slots(&b, rxr(&b, 0), 4);
@@ -488,7 +488,7 @@ POINT(kloop_hostile_slots)
 	until(&txr(&c.p, 0)->slot[0].buf_idx, 0);
 	EQ(__atomic_load_n(&c.ktoa[0].hwcur, __ATOMIC_ACQUIRE), 0);
 	txr(&c.p, 0)->slot[0].buf_idx = good;
-	c.atok[0].head = 0;
+	__atomic_store_n(&c.atok[0].head, 0, __ATOMIC_RELAXED);
 	csb_send(&c, 2);
 	until(&c.ktoa[0].hwcur, 2);
 	await_slots(&b, rxr(&b, 0), 2);

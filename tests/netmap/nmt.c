@@ -55,7 +55,8 @@ const char *N(const char *name)
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 	static char names[16][80];
 	static unsigned next, self;
-	char *to = names[next++ % 16];
+	/* Threads ask, too. */
+	char *to = names[__atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % 16];
 	size_t n = 0;
 
 	/* Children use their parent's names, programs their starter's. */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "lib/shm.h"
-#include "netmap/preload/preload.h"
+#include "netmap/preload/lock.h"
 
 enum {
 	SLOTS = 16,
@@ -254,6 +254,9 @@ static void test_owner(void **state)
 		pause();
 		_exit(0);
 	}
+	/* What is asked is asked of numbers of our own namespace only. */
+	thread_id();
+	r->sync->owner_ns = pid_namespace;
 	r->sync->owner = (uint32_t)pid;
 	r->ring->head = r->ring->cur = 1;
 	assert_int_equal(ring_sync(&g->d, NONE, r), SYNC_BUSY);
