@@ -30,9 +30,10 @@
  * rule is done at the first table whose rules all come later.
  *
  * A classifier never changes once it is built. Who wants other rules builds a
- * new one (100,000 rules: some tenths of a second at most), publishes its pointer
- * and frees the old one when nobody looks into it any more. classifier_find.h
- * has the look-up; it writes nothing but its results, any thread may call it.
+ * new one (100,000 rules: some tenths of a second at most), publishes its
+ * pointer and frees the old one when nobody looks into it any more.
+ * classifier_find.h has the look-up; it writes nothing but its results, any
+ * thread may call it.
  *
  * Limits. CLASSIFIER_RULES_MAX rules. A look-up asks as many tables as there
  * are, at worst: some ten with rules like those of firewalls, more if rules
