@@ -109,22 +109,52 @@ static bool offsets_ok(const struct device *d, const struct nring *r,
 	return true;
 }
 
+/* What a look at some slots found. */
+struct found {
+	int64_t sign; /* negative: one names no buffer, or is too long */
+	uint64_t any; /* all of their words or'd: flags */
+};
+
+/* Looks at slots that lie behind each other. Sums in place of comparisons: one
+ * branch for all of them. */
+static inline void look_run(const struct netmap_slot *slot, uint32_t n,
+			    int64_t last, int64_t size, struct found *f)
+{
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t w = slot_load(&slot[i]);
+
+		f->sign |= (last - (int64_t)(slot_buf(w) - 2)) |
+			   (size - slot_len(w));
+		f->any |= w;
+	}
+}
+
+/* Looks at slots [from, to), of which packets have at most size bytes. */
+static inline struct found look_at(const struct device *d,
+				   const struct nring *r, uint32_t from,
+				   uint32_t to, uint32_t size)
+{
+	const int64_t last = (int64_t)d->n_bufs - 3;
+	struct found f = { 0 };
+
+	if (to < from) {
+		look_run(r->ring->slot, to, last, size, &f);
+		to = r->mask + 1;
+	}
+	look_run(&r->ring->slot[from], to - from, last, size, &f);
+	return f;
+}
+
 bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
 {
-	uint32_t size = d->buf_size, flags = 0;
-	bool ok = true;
+	struct found f = look_at(d, r, from, to, d->buf_size);
 
-	for (uint32_t i = from; i != to; i = (i + 1) & r->mask) {
-		uint64_t w = slot_load(&r->ring->slot[i]);
-
-		ok &= (int)buf_ok(d, slot_buf(w)) & (slot_len(w) <= size);
-		flags |= slot_flags(w);
-	}
-	if (unlikely(!ok) ||
+	if (unlikely(f.sign < 0) ||
 	    (unlikely(d->offset_mask) && !offsets_ok(d, r, from, to)))
 		return false;
 	/* Where there are offsets, ptr is no address. */
-	if (unlikely(flags & NS_INDIRECT) && !d->offset_mask)
+	if (unlikely(slot_flags(f.any) & NS_INDIRECT) && !d->offset_mask)
 		take_indirect(d, r, from, to);
 	return true;
 }
@@ -133,12 +163,9 @@ bool slots_take(struct device *d, struct nring *r, uint32_t from, uint32_t to)
 static bool bufs_ok(const struct device *d, const struct nring *r,
 		    uint32_t from, uint32_t to)
 {
-	uint32_t start = from;
-	bool ok = true;
-
-	for (; from != to; from = (from + 1) & r->mask)
-		ok &= buf_ok(d, slot_buf(slot_load(&r->ring->slot[from])));
-	return ok && (likely(!d->offset_mask) || offsets_ok(d, r, start, to));
+	/* Their lengths do not matter. */
+	return look_at(d, r, from, to, UINT32_MAX).sign >= 0 &&
+	       (likely(!d->offset_mask) || offsets_ok(d, r, from, to));
 }
 
 /* The last packet goes as far as it is there. */
