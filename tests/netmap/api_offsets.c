@@ -141,6 +141,101 @@ POINT(offsets_of_later_opens)
 	WORKS(bind_port(&s, "vale%:b", &small));
 }
 
+/* An open that does not speak of offsets shares those that there are. */
+POINT(offsets_without_the_option)
+{
+	struct nm p = up_offsets("vale%:a", offsets(256, 100)),
+		  q = up("vale%:a");
+	struct nm b = up("vale%:b");
+	struct netmap_ring *tx = txr(&q, 0), *rx = rxr(&q, 0);
+
+	EQ(tx->offset_mask, txr(&p, 0)->offset_mask);
+	EQ(tx->slot[0].ptr & tx->offset_mask, 100);
+	frame(at_offset(tx, 0), 255, 1, 60, 7);
+	tx->slot[0].len = 60;
+	tx->head = tx->cur = 1;
+	txsync(&q);
+	rxsync(&b);
+	EQ(frame_number(peek(rxr(&b, 0), NULL)), 7);
+	put_frame(txr(&b, 0), 255, 2, 60, 8);
+	txsync(&b);
+	rxsync(&q);
+	EQ(nm_ring_space(rx), 1);
+	EQ(frame_number(at_offset(rx, 0)), 8);
+	/* And keeps them, when the first one goes. */
+	down(&p);
+	EQ(rx->slot[1].ptr & rx->offset_mask, 100);
+	put_frame(txr(&b, 0), 255, 2, 60, 9);
+	txsync(&b);
+	rxsync(&q);
+	EQ(frame_number(at_offset(rx, 1)), 9);
+}
+
+/* Upstream forgets offsets where headers differ. */
+POINT(offsets_with_vnet_headers)
+{
+	static const uint32_t lens[4] = { 0, 12, 10, 12 };
+	static const char *const names[4] = { "vale%:a", "vale%:b", "vale%:c",
+					      "vale%:d" };
+	struct nm p[4];
+
+	for (uint8_t i = 0; i < 4; i++) {
+		struct nmreq_opt_offsets option = offsets(256, 40 + i);
+		struct nmreq_port_hdr hdr = { .nr_hdr_len = lens[i] };
+
+		p[i] = (struct nm){ .reg = { .nr_mode = NR_REG_ALL_NIC,
+					     .nr_flags = NR_ACCEPT_VNET_HDR } };
+		WORKS(bind_port(&p[i], names[i], &option));
+		map_port(&p[i]);
+		WORKS(ctrl(p[i].fd, NETMAP_REQ_PORT_HDR_SET, names[i], &hdr));
+	}
+	for (uint8_t i = 0; i < 4; i++) {
+		struct netmap_ring *tx = txr(&p[i], 0);
+		char *at = at_offset(tx, 0);
+
+		memset(at, 0, 12);
+		frame(at + lens[i], 255, i, 1000, i);
+		tx->slot[0].len = (uint16_t)(1000 + lens[i]);
+		tx->head = tx->cur = 1;
+		txsync(&p[i]);
+		for (uint8_t k = 0; k < 4; k++) {
+			struct netmap_ring *rx = rxr(&p[k], 0);
+			char want[1000];
+
+			rxsync(&p[k]);
+			if (k == i)
+				continue;
+			EQ(nm_ring_space(rx), 1);
+			EQ(rx->slot[rx->head].len, 1000 + lens[k]);
+			frame(want, 255, i, 1000, i);
+			EQ(rx->slot[rx->head].ptr & rx->offset_mask, 40 + k);
+			CHECK(!memcmp(at_offset(rx, rx->head) + lens[k], want,
+				      1000));
+			drop(rx, 1);
+		}
+	}
+}
+
+/* Copies for a monitor begin where it wants them. */
+POINT(offsets_of_a_monitor)
+{
+	struct nmreq_opt_offsets option = offsets(128, 72);
+	struct nm a = up("vale%:a"), b = up("vale%:b");
+	struct nm m = { .reg = { .nr_mode = NR_REG_ALL_NIC,
+				 .nr_flags = NR_MONITOR_RX } };
+
+	WORKS(bind_port(&m, "vale%:b", &option));
+	EQ(option.nro_opt.nro_status, 0);
+	map_port(&m);
+	put_frame(txr(&a, 0), 255, 1, 500, 6);
+	txsync(&a);
+	await_slots(&m, rxr(&m, 0), 1);
+	EQ(rxr(&m, 0)->slot[0].ptr & rxr(&m, 0)->offset_mask, 72);
+	EQ(frame_number(at_offset(rxr(&m, 0), 0)), 6);
+	rxsync(&b);
+	EQ(frame_number(peek(rxr(&b, 0), NULL)), 6);
+}
+
 POINT(offsets_hostile)
 {
 	static const uint64_t much[] = { UINT64_MAX, 1ULL << 32, 1ULL << 63,

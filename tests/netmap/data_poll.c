@@ -171,6 +171,58 @@ POINT(poll_do_rx_poll)
 	EQ(nm_ring_space(rxr(&c, 0)), 0);
 }
 
+/* All RX rings are synced, also if one has something already. */
+POINT(poll_syncs_all_rx_rings)
+{
+	struct nm b = up_rings("vale%:b", 1, 4), a = up("vale%:a");
+	uint32_t n = 0, before;
+
+	for (uint8_t i = 1; i < 30; i++)
+		put_frame(txr(&a, 0), 255, i, 60, i);
+	txsync(&a);
+	EQ(poll1(b.fd, POLLIN, WAIT_MS), POLLIN);
+	for (unsigned i = 0; i < 4; i++)
+		n += nm_ring_space(rxr(&b, i));
+	EQ(n, 29);
+	before = n;
+	for (uint8_t i = 1; i < 30; i++)
+		put_frame(txr(&a, 0), 255, i, 60, i);
+	txsync(&a);
+	EQ(poll1(b.fd, POLLIN, 0), POLLIN);
+	for (unsigned i = n = 0; i < 4; i++)
+		n += nm_ring_space(rxr(&b, i));
+	EQ(n, 2 * before);
+}
+
+/* Who binds one ring is not told of others'. */
+POINT(poll_of_one_ring)
+{
+	struct nm b = up_rings("vale%:b", 1, 2), a = up("vale%:a");
+	struct nm one[2] = { { .reg.nr_ringid = 0 }, { .reg.nr_ringid = 1 } };
+	uint32_t seen = 0;
+
+	for (int i = 0; i < 2; i++) {
+		WORKS(bind_mode(&one[i], "vale%:b", NR_REG_ONE_NIC,
+				NR_RX_RINGS_ONLY));
+		map_port(&one[i]);
+	}
+	for (uint8_t n = 1; n < 100; n++) {
+		int at;
+
+		put_frame(txr(&a, 0), 255, n, 60, n);
+		txsync(&a);
+		EQ(poll1(b.fd, POLLIN, WAIT_MS), POLLIN);
+		at = nm_ring_space(rxr(&b, 0)) ? 0 : 1;
+		EQ(nm_ring_space(rxr(&b, at)), 1);
+		EQ(poll1(one[at].fd, POLLIN, WAIT_MS), POLLIN);
+		EQ(poll1(one[!at].fd, POLLIN, 0), 0);
+		drop(rxr(&b, at), 1);
+		rxsync(&b);
+		seen |= 1U << at;
+	}
+	EQ(seen, 3);
+}
+
 POINT(poll_cur_is_the_wake_up_point)
 {
 	struct nm a, b;

@@ -400,6 +400,37 @@ POINT(gso_behind_a_tag)
 	segments(12, p, TCPV4, 1400);
 }
 
+/* UFO: fragments of one datagram, whose checksum is right when they are put
+ * together. (Upstream makes datagrams of them, each with a header.) */
+POINT(gso_udp4_becomes_fragments)
+{
+	static char whole[BIG];
+	struct l4 p = udp4;
+	size_t done = 0, len, more = 1;
+	struct vnet v;
+	struct nm a, b;
+
+	p.payload = 9000;
+	v = vnet_of(&p, UFO, 1480);
+	hdr_pair(&a, 12, &b, 0);
+	memcpy(data, &v, 12);
+	len = 12 + make_l4(data + 12, &p);
+	send_big(&a, data, len);
+	for (; (len = next_packet(&b)); done += len - 34) {
+		EQ(fold(sum(got + 14, 20, 0)), 0xffff);
+		EQ(get16(got + 16), len - 14);
+		EQ((get16(got + 20) & 0x1fff) * 8, done);
+		EQ(get16(got + 18), IP_ID);
+		CHECK(more && len <= 1514);
+		more = get16(got + 20) & 0x2000;
+		memcpy(whole + done, got + 34, len - 34);
+	}
+	EQ(more, 0);
+	EQ(done, p.l4 + p.payload);
+	CHECK(!memcmp(whole + 8, data + 12 + 42, p.payload));
+	EQ(fold(sum(whole, done, pseudo(data + 12 + 14, &p, done))), 0xffff);
+}
+
 POINT(gso_stays_whole_for_who_has_a_header)
 {
 	struct l4 p = tcp4;
