@@ -3,8 +3,12 @@
 #include "lib/nm_window.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/error.h"
 
@@ -171,6 +175,16 @@ void nmw_write(const struct nm_window *w, void *base, uint64_t bufs_off,
 			}
 		}
 	}
+}
+
+void nmw_wake(uint32_t *calls)
+{
+	int saved = errno;
+
+	/* Pairs with the sleeper's reading it before it armed its rings. */
+	__atomic_fetch_add(calls, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, calls, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	errno = saved;
 }
 
 void nmw_write_open(const struct nm_window *w, void *base, unsigned open,

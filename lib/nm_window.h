@@ -22,6 +22,13 @@
  *   from page 19    rings: 256 bytes of header, then 16 per slot; not where
  *                   low address bits are those of a packet's begin
  *
+ * A client that sleeps asks to be woken by a new value of appl_need_kick, and
+ * says how with the same value in another word of the line (nmw_need()): by a
+ * byte to its descriptor, or, if it has nothing else to wait for, by a futex:
+ * a word of the first ktoa line of its end (nmw_calls()), that who wakes it
+ * adds 1 to. That needs neither a socket's buffers nor an epoll, and at a pipe
+ * not even glend. Both kinds may sleep at once.
+ *
  * Lines and rings come in the same order: those of end 0, then those of end 1
  * (pipes only), and of an end TX, host TX, RX, host RX: that of netmap_if's
  * ring_ofs[]. What is TX of end 0 is RX of end 1, so are numbers and slots.
@@ -67,10 +74,12 @@ struct nmw_sync {
 			 * that it died, see netmap/preload/lock.h */
 	uint32_t head;	/* published last */
 	uint32_t cur;
-	uint32_t kicked;   /* the last kern_need_kick that was answered */
-	uint32_t arm;	   /* the last appl_need_kick that was not 0 */
-	uint32_t owner_ns; /* pid namespace of the last owner */
-	uint32_t spare[10];
+	uint32_t kicked;    /* the last kern_need_kick that was answered */
+	uint32_t arm;	    /* the last appl_need_kick that was not 0 */
+	uint32_t owner_ns;  /* pid namespace of the last owner */
+	uint32_t called[2]; /* the last value of nmw_need() that was answered;
+			     * pipes only */
+	uint32_t spare[8];
 };
 
 /* What clients keep of an open for each other. Glend never reads it. */
@@ -152,6 +161,37 @@ static inline struct nmw_sync *nmw_sync(void *base, unsigned line)
 {
 	return (struct nmw_sync *)((char *)base + NMW_SYNC_OFF) + line;
 }
+
+/* How who sleeps on a ring wants to be woken. */
+enum nmw_how { NMW_BY_BYTE, NMW_BY_FUTEX };
+
+/* The appl_need_kick of who armed the ring last to be woken so; 0: nobody. */
+static inline uint32_t *nmw_need(struct nm_csb_atok *atok, enum nmw_how how)
+{
+	return &atok->pad[how];
+}
+
+/* The futex of all that sleep on rings of an end. */
+static inline uint32_t *nmw_calls(const struct nm_window *w, void *base,
+				  unsigned end)
+{
+	return &nmw_ktoa(base, nmw_line(w, end, NMW_TX, 0))->pad[0];
+}
+
+/*
+ * For who wakes: what somebody stored who asked to be woken so, and has not
+ * been: called, what was answered last, is another value. 0: nobody.
+ */
+static inline uint32_t nmw_asked(struct nm_csb_atok *atok, enum nmw_how how,
+				 uint32_t called)
+{
+	uint32_t need = __atomic_load_n(nmw_need(atok, how), __ATOMIC_RELAXED);
+
+	return need == called ? 0 : need;
+}
+
+/* Wakes all that sleep on a futex; a system call. */
+void nmw_wake(uint32_t *calls);
 
 /* Where the netmap_if of an open lies, from the window's start. */
 static inline uint32_t nmw_nifp_off(unsigned open)

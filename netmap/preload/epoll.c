@@ -287,7 +287,7 @@ void epoll_arm(struct epoll *e)
 		struct device *d = device_of(m);
 
 		if (d && !m->off)
-			device_arm(d, (short)m->events);
+			device_arm(d, (short)m->events, NMW_BY_BYTE);
 	}
 }
 

@@ -179,7 +179,7 @@ static void arm(struct kloop *k)
 	for (unsigned i = 0; i < k->n; i++)
 		if (outstanding(&k->line[i]) ||
 		    (k->events && !k->line[i].r->tx))
-			ring_arm(k->line[i].r);
+			ring_arm(k->line[i].r, NMW_BY_BYTE);
 	/* Pairs with the fence of whoever moves the rings, and with that of
 	 * the program between storing head and reading kern_need_kick. */
 	shm_full_fence();

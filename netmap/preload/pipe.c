@@ -19,7 +19,8 @@
  * The sender writes three indexes: its own ring's hwcur (what went over) and
  * hwtail, and the RX ring's hwtail. Slots that found no room stay between hwcur
  * and head, and go with a later sync: so a full pipe pushes back and loses
- * nothing. A wake-up is a byte on our H, which glend sends on to the other end.
+ * nothing. A wake-up is one of the other end's futex, or a byte on our H, which
+ * glend sends on to the other end.
  *
  * The other end may be another process and may lie: its indexes are cut to the
  * ring's size, and what buffers its slots name is checked before any use.
@@ -35,16 +36,35 @@ static inline bool buf_ok(const struct device *d, uint32_t buf)
 	return buf - 2 < d->n_bufs - 2;
 }
 
+/* A system call or two. Who is killed in between wakes twice. */
+static __attribute__((noinline)) void call_peer(const struct device *d, int fd,
+						struct nring *r)
+{
+	uint32_t *called = r->sync->called, need;
+
+	need = nmw_asked(r->peer_atok, NMW_BY_FUTEX, called[NMW_BY_FUTEX]);
+	if (need) {
+		nmw_wake(nmw_calls(&d->layout, d->window->base, !d->end));
+		called[NMW_BY_FUTEX] = need;
+	}
+	need = nmw_asked(r->peer_atok, NMW_BY_BYTE, called[NMW_BY_BYTE]);
+	if (need) {
+		device_kick(fd);
+		called[NMW_BY_BYTE] = need;
+	}
+}
+
 /* Wakes the other end if it sleeps on the ring of atok. */
-static inline void wake_peer(int fd, struct nring *r)
+static inline void wake_peer(const struct device *d, int fd, struct nring *r)
 {
 	uint32_t need;
 
 	/* Pairs with the fence between ring_arm() and looking again. */
 	shm_full_fence();
-	need = shm_load32(&r->peer_atok->appl_need_kick);
+	/* And with the release in ring_arm(). */
+	need = shm_load_acquire32(&r->peer_atok->appl_need_kick);
 	if (unlikely(need && need != r->sync->kicked)) {
-		device_kick(fd);
+		call_peer(d, fd, r);
 		r->sync->kicked = need;
 	}
 }
@@ -171,7 +191,8 @@ static struct span span_get(const struct nring *r, uint32_t head)
 }
 
 /* Shows that n slots of a span went over. */
-static void span_done(int fd, struct nring *r, const struct span *s, uint32_t n)
+static void span_done(const struct device *d, int fd, struct nring *r,
+		      const struct span *s, uint32_t n)
 {
 	uint32_t at = (s->at + n) & r->mask;
 
@@ -179,7 +200,7 @@ static void span_done(int fd, struct nring *r, const struct span *s, uint32_t n)
 	shm_store_release32(&r->peer_ktoa->hwtail, (s->to + n) & r->mask);
 	shm_store32(&r->ktoa->hwcur, at);
 	shm_store_release32(&r->ktoa->hwtail, (at - 1) & r->mask);
-	wake_peer(fd, r);
+	wake_peer(d, fd, r);
 }
 
 /* Moves what is queued, has been checked, and finds room. */
@@ -191,7 +212,7 @@ static unsigned move(struct device *d, int fd, struct nring *r, uint32_t head)
 	if (!n)
 		return 0;
 	done = exchange(d, r, s.at, s.to, n);
-	span_done(fd, r, &s, done);
+	span_done(d, fd, r, &s, done);
 	return done == n ? 0 : SYNC_REINIT;
 }
 
@@ -204,7 +225,7 @@ static uint32_t move_plain(struct device *d, int fd, struct nring *r,
 	uint32_t n = s.n ? exchange_plain(d, r, s.at, s.to, s.n) : 0;
 
 	if (n)
-		span_done(fd, r, &s, n);
+		span_done(d, fd, r, &s, n);
 	return n > ((old - s.at) & r->mask) ? (s.at + n) & r->mask : old;
 }
 
@@ -261,7 +282,7 @@ static unsigned pipe_rx(struct device *d, int fd, struct nring *r)
 		shm_store32(&r->sync->head, head);
 		/* (B) */
 		shm_store_release32(&r->atok->head, head);
-		wake_peer(fd, r);
+		wake_peer(d, fd, r);
 	}
 	shm_store32(&r->sync->cur, cur);
 	shm_store32(&r->ring->tail, tail);

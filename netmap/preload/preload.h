@@ -422,7 +422,7 @@ unsigned ring_sync(struct device *d, int fd, struct nring *r);
 /* After ring_sync(): the ring holds what its user waits for. */
 bool ring_ready(const struct nring *r, unsigned sync);
 /* Asks for a wake-up; a full fence is due before looking again. */
-void ring_arm(struct nring *r);
+void ring_arm(struct nring *r, enum nmw_how how);
 /* NIOCTXSYNC and NIOCRXSYNC. */
 int device_txsync(struct device *d, int fd);
 int device_rxsync(struct device *d, int fd);
@@ -474,7 +474,7 @@ int wait_poll(struct pollfd *fds, nfds_t n, uint64_t end_ns,
 /* Syncs as poll() does, and says what it would. */
 short device_events(struct device *d, int fd, short events);
 /* Asks for wake-ups; a full fence is due. */
-void device_arm(struct device *d, short events);
+void device_arm(struct device *d, short events, enum nmw_how how);
 uint64_t mono_ns(void);
 /* Is any of them netmap's? */
 bool any_of_ours(const struct pollfd *fds, nfds_t n);
@@ -503,6 +503,14 @@ void sleeper_drain(const struct sleeper *s);
 int sleeper_sleep(const struct sleeper *s, int timeout_ms,
 		  const sigset_t *mask);
 void sleeper_end(struct sleeper *s);
+/*
+ * Sleeps on the futex of a device that has a window: until somebody called
+ * since device_calls() said seen, which is before rings were armed. 1: that
+ * may be so, 0: time is up, -1 with EINTR. Who sleeps so does not see that
+ * glend hung up, nor that somebody closed the descriptor: not for long.
+ */
+uint32_t device_calls(const struct device *d);
+int device_nap(const struct device *d, uint32_t seen, uint64_t ns);
 /* In the child of a fork. */
 void sleeper_forked(void);
 /* Descriptors of our own, out of the way of the program's: a copy of one, and

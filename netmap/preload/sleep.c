@@ -3,6 +3,7 @@
 #undef _FILE_OFFSET_BITS
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -17,6 +18,10 @@
 #include "netmap/preload/real.h"
 
 /*
+ * Who waits for one device alone first sleeps on a futex in its window, which
+ * takes a system call on either side. All others, and who slept in vain for a
+ * while, need a descriptor:
+ *
  * Glend calls by writing a byte to an open, whose H becomes readable for all
  * processes and threads that have it. If one of them read the byte, the others
  * would sleep on; if nobody did, nobody would sleep again. So each thread has
@@ -258,6 +263,34 @@ int sleeper_sleep(const struct sleeper *s, int timeout_ms, const sigset_t *mask)
 	heed(e, n);
 	errno = saved;
 	return 0;
+}
+
+static uint32_t *calls_of(const struct device *d)
+{
+	return nmw_calls(&d->layout, d->window->base, d->end);
+}
+
+uint32_t device_calls(const struct device *d)
+{
+	/* Pairs with the release in nmw_wake(). */
+	return shm_load_acquire32(calls_of(d));
+}
+
+int device_nap(const struct device *d, uint32_t seen, uint64_t ns)
+{
+	struct timespec t = { (time_t)(ns / 1000000000),
+			      (long)(ns % 1000000000) };
+	int saved = errno;
+	int got = 1;
+
+	/* poll() is a place to end a thread, a system call by number is none.
+	 * With a timeout no signal's handler restarts it. */
+	pthread_testcancel();
+	if (syscall(SYS_futex, calls_of(d), FUTEX_WAIT, seen, &t, NULL, 0L))
+		got = errno == EINTR ? -1 : errno == EAGAIN;
+	if (got >= 0)
+		errno = saved;
+	return got;
 }
 
 void sleeper_nap(int h, uint64_t ns)

@@ -281,14 +281,16 @@ bool ring_ready(const struct nring *r, unsigned sync)
 	return cur != shm_load32(&r->ring->tail);
 }
 
-void ring_arm(struct nring *r)
+void ring_arm(struct nring *r, enum nmw_how how)
 {
 	uint32_t value = __atomic_add_fetch(&r->sync->arm, 1, __ATOMIC_RELAXED);
 
 	/* Never back to 0: somebody else may be asleep, too. */
 	if (!value)
 		value = __atomic_add_fetch(&r->sync->arm, 1, __ATOMIC_RELAXED);
-	shm_store32(&r->atok->appl_need_kick, value);
+	shm_store32(nmw_need(r->atok, how), value);
+	/* Pairs with the acquire of who wakes, before nmw_asked(). */
+	shm_store_release32(&r->atok->appl_need_kick, value);
 }
 
 /*
@@ -337,20 +339,23 @@ static bool spin_taken(const struct nring *r, uint32_t target, uint32_t *before,
 }
 
 /* Sleeps until glend took it all; gives up if it takes nothing for long. */
-static void sleep_taken(const struct device *d, int fd, struct nring *r,
+static void sleep_taken(struct device *d, int fd, struct nring *r,
 			uint32_t target, uint32_t *before)
 {
 	uint64_t progress = mono_ns();
-	uint32_t was = *before;
+	uint32_t was = *before, seen;
 
 	while (!is_dead(d) && mono_ns() - progress < PATIENCE_NS) {
-		ring_arm(r);
+		seen = device_calls(d);
+		ring_arm(r, NMW_BY_FUTEX);
 		/* Pairs with the fence of port/shm between showing what it took
 		 * and looking whether to wake us. */
 		shm_full_fence();
 		if (taken(r, target, before))
 			return;
-		sleeper_nap(fd, NAP_NS);
+		/* A glend that is gone calls nobody, but hangs up. */
+		if (!device_nap(d, seen, NAP_NS))
+			sleeper_nap(fd, 0);
 		if (taken(r, target, before))
 			return;
 		if (*before != was)

@@ -12,8 +12,10 @@
 
 /*
  * A wait is a look, which syncs rings, and if nothing is ready: arm the rings,
- * look again, sleep, look. What else is in the set is polled by the kernel; the
- * devices take part in its sleep through the thread's epoll descriptor.
+ * look again, sleep, look. Who waits for one device alone sleeps on its futex
+ * for a while, and then as all others do. What else is in the set is polled by
+ * the kernel; the devices take part in its sleep through the thread's epoll
+ * descriptor.
  */
 
 enum {
@@ -25,6 +27,8 @@ enum {
 	SPIN_FEW_NS = 4000,   /* with few CPUs somebody else needs this one */
 	SPIN_MAX_NS = 20000,
 	MANY_CPUS = 4,
+	ALONE_NS = 10000000, /* of a sleep that sees one device's calls only */
+	ALONE_ROW = 64,	     /* such sleeps between looks at the descriptor */
 };
 
 /* What a thread learned of spinning. */
@@ -137,7 +141,7 @@ short device_events(struct device *d, int fd, short events)
 	return got;
 }
 
-void device_arm(struct device *d, short events)
+void device_arm(struct device *d, short events, enum nmw_how how)
 {
 	if (!is_bound(d) || d->kind == KIND_NULL)
 		return;
@@ -145,10 +149,10 @@ void device_arm(struct device *d, short events)
 		/* What found no room in a pipe goes when there is some. */
 		if (events & (POLLOUT | POLLWRNORM) ||
 		    (d->kind == KIND_PIPE && tx_queued(d, &d->tx[i])))
-			ring_arm(&d->tx[i]);
+			ring_arm(&d->tx[i], how);
 	if (events & (POLLIN | POLLRDNORM))
 		for (unsigned i = d->rx_first; i < d->rx_last; i++)
-			ring_arm(&d->rx[i]);
+			ring_arm(&d->rx[i], how);
 }
 
 /* Looks at ours. Returns how many have something to say. */
@@ -208,7 +212,8 @@ static void arm(struct set *s)
 		struct obj *o = fd_obj(s->fds[i].fd);
 
 		if (o && o->type == OBJ_DEVICE)
-			device_arm((struct device *)o, s->fds[i].events);
+			device_arm((struct device *)o, s->fds[i].events,
+				   NMW_BY_BYTE);
 		else if (o)
 			epoll_arm((struct epoll *)o);
 	}
@@ -343,17 +348,56 @@ static bool all_true(const struct set *s)
 	return true;
 }
 
+/* The device whose calls are all that a wait is about; NULL: there is more. */
+static struct device *only_one(const struct set *s, const sigset_t *mask)
+{
+	static __thread unsigned row __attribute__((tls_model("initial-exec")));
+	struct device *d = s->n == 1 && !mask ? fd_device(s->fds[0].fd) : NULL;
+
+	if (!d || !is_bound(d) || !d->window || d->kind == KIND_NULL)
+		return NULL;
+	return ++row % ALONE_ROW ? d : NULL;
+}
+
+/*
+ * Waits for one device until end, but not for long. 1: it has something to say,
+ * 0: nothing, -1 with EINTR.
+ */
+static int wait_alone(struct set *s, uint64_t end, const sigset_t *mask)
+{
+	uint64_t now = mono_ns();
+	uint64_t until = end < now + ALONE_NS ? end : now + ALONE_NS;
+	struct device *d;
+	uint32_t seen;
+	int got = 1;
+
+	/* Anew each time: somebody may have closed it meanwhile. */
+	while (got > 0 && now < until && (d = only_one(s, mask))) {
+		seen = device_calls(d);
+		device_arm(d, s->fds[0].events, NMW_BY_FUTEX);
+		/* As in arm(). */
+		shm_full_fence();
+		if (look(s))
+			return 1;
+		got = device_nap(d, seen, until - now);
+		if (got >= 0 && look(s))
+			return 1;
+		now = mono_ns();
+	}
+	return got < 0 ? -1 : 0;
+}
+
 static int wait_set(struct set *s, uint64_t end, const sigset_t *mask)
 {
 	struct sleeper sleeper;
 	int got, n = 0;
 
 	if (!look(s) && end)
-		got = spin_look(s);
+		got = spin_look(s) ?: wait_alone(s, end, mask);
 	else
 		got = 1;
 	if (got)
-		return finish(s);
+		return got < 0 ? -1 : finish(s);
 	sleeper_begin(&sleeper, s->h, s->n_h);
 	while (!(sleeper.known && s->all_h) && !all_true(s)) {
 		sleeper_end(&sleeper);

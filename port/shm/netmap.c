@@ -57,9 +57,25 @@ void netmap_bell_call(struct netmap_bell *bell)
 	pthread_mutex_unlock(&bell->lock);
 }
 
-static void call(struct shm_peer *peer)
+static void call(struct shm_peer *peer, struct nm_csb_atok *atok,
+		 uint32_t called[2])
 {
-	netmap_bell_call(((struct netmap_port *)peer)->rings.bell);
+	struct netmap_port *p = (struct netmap_port *)peer;
+	struct netmap_window *w = p->rings.window;
+	uint32_t need;
+
+	/* Pairs with the release of appl_need_kick in ring_arm(). */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	need = nmw_asked(atok, NMW_BY_FUTEX, shm_load32(&called[NMW_BY_FUTEX]));
+	if (need) {
+		shm_store32(&called[NMW_BY_FUTEX], need);
+		nmw_wake(nmw_calls(&w->layout, w->base, 0));
+	}
+	need = nmw_asked(atok, NMW_BY_BYTE, shm_load32(&called[NMW_BY_BYTE]));
+	if (need) {
+		shm_store32(&called[NMW_BY_BYTE], need);
+		netmap_bell_call(p->rings.bell);
+	}
 }
 
 /* With the lock: reads what a client sent, if it is more than some bytes. */

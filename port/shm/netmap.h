@@ -17,11 +17,12 @@
  *
  * Each open is a connected pair of sockets; H is the client's end (and may be
  * in many processes), P is ours. A byte that the client sends is a kick, one
- * that we send a call. A port's in_fd is an epoll descriptor that has all P's;
- * a byte is an edge for the worker that watches it, read or not. Epoll drops an
- * edge if it finds nothing to read when it hands it out, and what came may have
- * been eaten by then (two ports, rings of a NIC and of the host, may wait for
- * the same bell); so one thing is there always, an eventfd that nobody reads.
+ * that we send a call, unless the client sleeps on a futex (lib/nm_window.h). A
+ * port's in_fd is an epoll descriptor that has all P's; a byte is an edge for
+ * the worker that watches it, read or not. Epoll drops an edge if it finds
+ * nothing to read when it hands it out, and what came may have been eaten by
+ * then (two ports, rings of a NIC and of the host, may wait for the same bell);
+ * so one thing is there always, an eventfd that nobody reads.
  *
  * A client can send descriptors with its bytes: they go to the bell's bin.
  *

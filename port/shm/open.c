@@ -31,11 +31,13 @@ enum {
 _Static_assert(sizeof(struct shm_saved) <= PORT_SAVED_SIZE,
 	       "the state file's record is large enough");
 
-static void call(struct shm_peer *peer)
+static void call(struct shm_peer *peer, struct nm_csb_atok *atok,
+		 uint32_t called[2])
 {
 	struct shm_port *shm = (void *)peer; /* its first member */
 	char old[LAYOUT_PAGE];
 
+	(void)atok, (void)called;
 	if (write(shm->call_fd, "", 1) == 1)
 		return;
 	/*

@@ -6,9 +6,10 @@
 #include "lib/shm.h"
 #include "port/shm/shm.h"
 
-void shm_call(struct shm_peer *peer)
+void shm_call(struct shm_peer *peer, struct nm_csb_atok *atok,
+	      uint32_t called[2])
 {
-	peer->call(peer);
+	peer->call(peer, atok, called);
 }
 
 void shm_woken(struct shm_peer *peer)

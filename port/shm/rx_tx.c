@@ -249,7 +249,7 @@ static __attribute__((noinline)) void call_tx(struct ingress *in,
 {
 	r->kicked = value;
 	count_add(&in->counters->kicks, 1);
-	shm_call(r->peer);
+	shm_call(r->peer, r->atok, r->called);
 }
 
 /* Shows the client which buffers it has instead of those that were taken. */
@@ -404,7 +404,7 @@ static __attribute__((noinline)) void call_rx(struct shm_out *r,
 					      struct tx_ctx *ctx)
 {
 	count_add(&ctx->counters->kicks, 1);
-	shm_call(r->peer);
+	shm_call(r->peer, r->atok, r->called);
 }
 
 static void publish(struct shm_out *r, struct tx_ctx *ctx, uint32_t lease)

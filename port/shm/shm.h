@@ -67,8 +67,10 @@ struct shm_saved {
 
 /* Who is at the other side of a port's rings. */
 struct shm_peer {
-	/* Any worker: wakes the client; a system call. */
-	void (*call)(struct shm_peer *peer);
+	/* Any worker: wakes the client, who armed the ring of atok; a system
+	 * call. called: two words of that ring for the callee. */
+	void (*call)(struct shm_peer *peer, struct nm_csb_atok *atok,
+		     uint32_t called[2]);
 	/* The worker of a ring: eats what woke it. NULL: nothing is eaten. */
 	void (*woken)(struct shm_peer *peer);
 };
@@ -96,6 +98,7 @@ struct shm_in {
 	uint32_t arm_value;    /* last kern_need_kick that was not 0 */
 	uint32_t kicked;       /* last appl_need_kick we answered */
 	uint32_t vain;	       /* times that it was not armed after all */
+	uint32_t called[2];    /* the peer's: what it did for whom */
 	bool discard;	       /* in the middle of a chain too long */
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
@@ -132,6 +135,7 @@ struct shm_out {
 	_Alignas(64) struct lease_queue q; /* its lock guards the rest */
 	uint32_t consumed;
 	uint32_t kicked;
+	uint32_t called[2];		   /* the peer's, without the lock */
 	_Atomic(struct shm_watch *) watch; /* of the ingress; RCU */
 };
 
@@ -190,7 +194,8 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 		  const struct shm_ring *ring);
 
 /* Wakes the client; a system call. */
-void shm_call(struct shm_peer *peer);
+void shm_call(struct shm_peer *peer, struct nm_csb_atok *atok,
+	      uint32_t called[2]);
 /* What woke the port's rings is eaten; the same. */
 void shm_woken(struct shm_peer *peer);
 

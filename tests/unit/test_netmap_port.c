@@ -232,6 +232,42 @@ static void bytes_are_eaten_and_calls_sent(void **state)
 	end_close(a);
 }
 
+/* A packet for b: how often is its futex called, and its descriptor? */
+static void check_calls(struct end *a, struct end *b, uint32_t futex,
+			ssize_t bytes)
+{
+	uint32_t *calls = nmw_calls(&b->window->layout, b->window->base, 0);
+	uint32_t before = *calls;
+	char got[8];
+
+	put(a, b->port, 1);
+	rig_run();
+	assert_int_equal(*calls - before, futex);
+	assert_int_equal(recv(b->h, got, sizeof(got), MSG_DONTWAIT),
+			 bytes ? bytes : -1);
+}
+
+static void who_sleeps_is_called_as_he_asked(void **state)
+{
+	struct end *a = end_open("a", "netmap/1", 0, false, false);
+	struct end *b = end_open("b", "netmap/2", 0, false, false);
+	struct nm_csb_atok *atok = nmw_atok(b->window->base, 2);
+
+	check_calls(a, b, 0, 0);
+	*nmw_need(atok, NMW_BY_FUTEX) = atok->appl_need_kick = 1;
+	check_calls(a, b, 1, 0);
+	check_calls(a, b, 0, 0);
+	*nmw_need(atok, NMW_BY_BYTE) = atok->appl_need_kick = 2;
+	check_calls(a, b, 0, 1);
+	check_calls(a, b, 0, 0);
+	/* Two sleep on the same ring: the last one's value is what counts. */
+	*nmw_need(atok, NMW_BY_BYTE) = 3;
+	*nmw_need(atok, NMW_BY_FUTEX) = atok->appl_need_kick = 4;
+	check_calls(a, b, 1, 1);
+	end_close(a);
+	end_close(b);
+}
+
 static void a_slot_that_lies_breaks_its_port_only(void **state)
 {
 	struct end *a = end_open("a", "netmap/1", 100, false, false);
@@ -269,6 +305,7 @@ int main(void)
 		RIG_TEST(buffers_move_if_both_ask),
 		RIG_TEST(monitors_see_what_passes),
 		RIG_TEST(bytes_are_eaten_and_calls_sent),
+		RIG_TEST(who_sleeps_is_called_as_he_asked),
 		RIG_TEST(a_slot_that_lies_breaks_its_port_only),
 		RIG_TEST(users_cannot_add_one),
 	};

@@ -351,6 +351,35 @@ static void test_pipe_wraps(void **state)
 	rig_free(g);
 }
 
+/* The other end sleeps on its futex. */
+static void test_pipe_calls(void **state)
+{
+	struct rig *g = rig_new(KIND_PIPE);
+	struct nring *tx = &g->d.tx[0], *rx = &g->peer.rx[0];
+	struct window window = { .base = g->base };
+	uint32_t seen;
+
+	g->d.window = g->peer.window = &window;
+	g->peer.end = 1;
+	seen = device_calls(&g->peer);
+	ring_arm(rx, NMW_BY_FUTEX);
+	tx->ring->head = tx->ring->cur = 1;
+	ring_sync(&g->d, NONE, tx);
+	assert_int_equal(device_calls(&g->peer), seen + 1);
+	assert_int_equal(device_nap(&g->peer, seen, 1000000000), 1);
+	assert_int_equal(device_nap(&g->peer, seen + 1, 1), 0);
+	/* Once for each time that it fell asleep. */
+	tx->ring->head = tx->ring->cur = 2;
+	ring_sync(&g->d, NONE, tx);
+	assert_int_equal(device_calls(&g->peer), seen + 1);
+	ring_arm(rx, NMW_BY_FUTEX);
+	tx->ring->head = tx->ring->cur = 3;
+	ring_sync(&g->d, NONE, tx);
+	assert_int_equal(device_calls(&g->peer), seen + 2);
+	assert_int_equal(device_calls(&g->d), 0);
+	rig_free(g);
+}
+
 static void test_pipe_whole_packets(void **state)
 {
 	struct rig *g = rig_new(KIND_PIPE);
@@ -405,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_monitors_do_not_send),
 		cmocka_unit_test(test_pipe),
 		cmocka_unit_test(test_pipe_wraps),
+		cmocka_unit_test(test_pipe_calls),
 		cmocka_unit_test(test_pipe_whole_packets),
 		cmocka_unit_test(test_pipe_liar),
 	};
