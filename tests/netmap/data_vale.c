@@ -128,6 +128,29 @@ POINT(role_destination_override_forbidden)
 		EQ(who_gets(p, 0, 2, 1, (uint16_t)(i << NS_PORT_SHIFT)), 2);
 }
 
+/* Also if one before is refused. */
+POINT(flags_stay_with_their_packets)
+{
+	struct nmreq_vale_list list = { 0 };
+	struct nm p[3];
+	char f[60];
+	uint16_t to;
+
+	three(p);
+	WORKS(ctrl(dev(), NETMAP_REQ_VALE_LIST, "vale%:c", &list));
+	to = (uint16_t)(list.nr_port_idx << NS_PORT_SHIFT);
+	for (uint8_t i = 0; i < 10; i++) {
+		put(txr(&p[0], 0), f, 13, i % 2 ? to : 0);
+		put(txr(&p[0], 0), f, frame(f, 2, 1, 60, 1), to);
+		put(txr(&p[0], 0), f, frame(f, 2, 60, 60, 1), NS_NO_LEARN);
+		put(txr(&p[0], 0), f, frame(f, 2, 1, 60, 1), 0);
+	}
+	txsync(&p[0]);
+	EQ(clear(&p[1]), 20);
+	EQ(clear(&p[2]), 10);
+	EQ(who_gets(p, 1, 60, 2, 0), 5);
+}
+
 POINT(flags_of_a_programs_own_are_harmless)
 {
 	struct nm p[3];

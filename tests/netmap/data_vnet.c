@@ -487,6 +487,31 @@ POINT(vnet_header_passes_as_it_is)
 	}
 }
 
+/* Also if a packet before it is refused. */
+POINT(vnet_header_stays_with_its_packet)
+{
+	struct vnet v = { .gso_type = 77, .gso_size = 100 };
+	struct nm a, b;
+
+	hdr_pair(&a, 12, &b, 12);
+	frame(data + 12, 2, 1, 60, 1);
+	for (uint32_t n = 0; n < 40; n++) {
+		v.gso_type = n % 3 ? 0 : 77;
+		v.num_buffers = (uint16_t)(n + 1);
+		memcpy(data, &v, 12);
+		put(txr(&a, 0), data, 72, 0);
+	}
+	txsync(&a);
+	for (uint32_t n = 0; n < 40; n++) {
+		if (n % 3 == 0)
+			continue;
+		EQ(next_packet(&b), 72);
+		memcpy(&v, got, 12);
+		EQ(v.num_buffers, n + 1);
+	}
+	EQ(next_packet(&b), 0);
+}
+
 /* A header may lie in any slots, and be alone in them. */
 POINT(vnet_header_in_pieces)
 {
