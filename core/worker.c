@@ -17,6 +17,7 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 		.now_ns = w->now_ns,
 		.port_isolated = snap->isolated,
 		.n_ports = snap->n_dest,
+		.src_ring = in->ring,
 	};
 
 	b->hdr_want = snap->hdr_want;

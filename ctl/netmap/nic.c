@@ -11,7 +11,9 @@
  *
  * wire is of driver xdp, or of driver packet where AF_XDP is not to be had, and
  * has its host's side as wire^: what the host sends on the interface comes to
- * the host rings, and what the program sends there goes to the host. As in
+ * the host rings, and what the program sends there goes to the host. Ring i is
+ * queue i, where wire has as many rings as the port: driver xdp has one per
+ * queue. As in
  * netmap the wire stays the host's as long as only host rings are bound: then
  * wire and wire^ are joined in one direction, and the rest is as above.
  *
@@ -195,9 +197,10 @@ static struct port *user(struct nm_port *p)
 /* Where packets go. */
 static json_t *map(const struct nm_nic *nic)
 {
-	return json_pack("{s{ss ss ss ss}}", "map", "wire",
+	return json_pack("{s{ss ss ss ss} ss}", "map", "wire",
 			 nic->to_host ? "wire^" : "rings", "wire^",
-			 "host-rings", "rings", "wire", "host-rings", "wire^");
+			 "host-rings", "rings", "wire", "host-rings", "wire^",
+			 "rings", "keep");
 }
 
 static int make_switch(struct nm_port *p, struct glen_error *error)

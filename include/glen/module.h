@@ -348,6 +348,9 @@ struct glen_lookup {
 			    * over all its rings */
 	const uint8_t *port_isolated; /* by port index: 1 if isolated */
 	uint32_t n_ports;	      /* length of port_isolated */
+	/* Since 1.1. */
+	uint16_t src_ring; /* which of the source port's rings all packets of
+			    * the batch come from */
 };
 
 /* The environment of an instance. */

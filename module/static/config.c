@@ -70,14 +70,21 @@ static int read_map(json_t *map, struct static_options *o,
 static int read_options(json_t *params, struct static_options *o,
 			struct glen_error *error)
 {
-	static const char *const known[] = { "map", "default", NULL };
-	const char *other;
+	static const char *const known[] = { "map", "default", "rings", NULL };
+	const char *other, *rings = NULL;
 	json_t *map;
 	int err = params_check(params, known, error);
 
 	*o = (struct static_options){ 0 };
 	if (!err)
 		err = params_str(params, "default", &other, error);
+	if (!err)
+		err = params_str(params, "rings", &rings, error);
+	o->keep_rings = !err && rings && !strcmp(rings, "keep");
+	if (!err && rings && !o->keep_rings && strcmp(rings, "flow"))
+		err = error_set(error, -EINVAL,
+				"rings must be 'keep' or 'flow', not '%.60s'",
+				rings);
 	if (err)
 		return err;
 	o->drop_other = other && !strcmp(other, "drop");
@@ -123,7 +130,11 @@ static uint32_t verdict_of(const struct static_module *s, unsigned i)
 	const struct static_rule *rule = s->rule_of[i];
 
 	if (rule && rule->to_index != STATIC_NO_PORT)
-		return glen_to_port(rule->to_index);
+		return s->options.keep_rings &&
+				       s->in_rings[i] ==
+					       s->out_rings[rule->to_index] ?
+			       glen_to_ring(rule->to_index, 0) :
+			       glen_to_port(rule->to_index);
 	if (s->ports[i] && !rule && s->options.drop_other)
 		return glen_drop(GLEN_DROP_MODULE);
 	return glen_drop(GLEN_DROP_NO_PORT);
@@ -212,6 +223,8 @@ static json_t *static_show(void *state)
 		json_object_set_new(object, "default",
 				    json_string(o->drop_other ? "drop" :
 								o->other.to));
+	if (o->keep_rings)
+		json_object_set_new(object, "rings", json_string("keep"));
 	return object;
 }
 
@@ -220,6 +233,8 @@ static void static_port_add(void *state, const struct glen_module_port *port)
 	struct static_module *s = state;
 
 	s->ports[port->index] = port->name;
+	s->in_rings[port->index] = port->in_rings;
+	s->out_rings[port->index] = port->out_rings;
 	s->rule_of[port->index] = find_rule(&s->options, port->name);
 	point_rules(&s->options, port->name, port->index);
 	publish(s);
@@ -242,7 +257,11 @@ const struct module_builtin module_static = {
 	.version = "1.0",
 	.summary = "each port's packets go to one other port, by name",
 	.options = "map={\"a\": \"b\", ...}  packets of port a go to port b\n"
-		   "default=PORT|drop     where those of other ports go (drop)",
+		   "default=PORT|drop     where those of other ports go (drop)\n"
+		   "rings=flow|keep       to a ring by their flow, or to the "
+		   "one with\n"
+		   "                      the number of theirs, if there are "
+		   "as many (flow)",
 	.hdr_want = HDR_MIN,
 	.create = static_create,
 	.destroy = static_destroy,

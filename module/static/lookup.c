@@ -17,6 +17,8 @@ void HOT(static_lookup)(void *state, const struct glen_lookup *ctx,
 	if (ctx->src_isolated && (v & GLEN_VERDICT_KIND) == GLEN_VERDICT_PORT &&
 	    port != ctx->src && port < ctx->n_ports && ctx->port_isolated[port])
 		v = glen_drop(GLEN_DROP_ISOLATED);
+	if (v == glen_to_ring(port, 0))
+		v = glen_to_ring(port, ctx->src_ring);
 	for (unsigned i = 0, n = b->n; i < n; i++)
 		verdict[i] = v;
 }

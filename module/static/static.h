@@ -19,6 +19,9 @@
  *   not in the map, no default                   drop in_no_port
  *   any of these, both ports are isolated        drop in_isolated
  *
+ * With rings=keep the packets of ring i go to ring i of a destination that has
+ * as many rings; the word says so by naming ring 0. Else flows choose rings.
+ *
  * Limits: as many rules as a switch may have ports.
  */
 #include <jansson.h>
@@ -46,6 +49,7 @@ struct static_options {
 	unsigned n_rules;
 	struct static_rule other; /* default; to is "" if it is no port */
 	bool drop_other;	  /* default is "drop" */
+	bool keep_rings;
 };
 
 struct static_module {
@@ -55,6 +59,7 @@ struct static_module {
 	const struct glen_module_env *env;
 	struct static_options options;
 	const char *ports[STATIC_PORTS]; /* names by index; NULL: no port */
+	uint16_t in_rings[STATIC_PORTS], out_rings[STATIC_PORTS];
 	/* The rule of each port; NULL: none. Into options. */
 	const struct static_rule *rule_of[STATIC_PORTS];
 };

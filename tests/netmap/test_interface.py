@@ -167,6 +167,24 @@ def test_rings_are_the_queues(glend):
         gone(glend, cable)
 
 
+def test_ring_i_is_queue_i(glend):
+    """What leaves queue i at one end of a veth pair comes in queue i."""
+    n = 4
+    with Cable(queues=n) as cable, Open(glend.socket) as far, \
+            nic(glend, cable) as near:
+        far.register("far", ALL_NIC, interface=True, netns=inode(cable.far))
+        for a, b in ((far, near), (near, far)):
+            assert a.info["n_tx"] == b.info["n_rx"] == n
+            for i in [i % n for i in range(40)]:
+                # All are of one flow.
+                one = frame(9, 1, b"queue %d" % i)
+                a.tx(i).send(one)
+                assert taken(b.rx(i)) == one
+                for j in range(n):
+                    assert b.rx(j).take() is None
+    wait_until(lambda: not glend.rpc("port.list"), what="ports closed")
+
+
 def info_of(glend, cable, **params):
     with glen.Rpc(glend.socket) as rpc:
         return rpc.call("netmap.info", dict(

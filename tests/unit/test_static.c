@@ -48,6 +48,8 @@ static void *made(const char *options)
 	return state;
 }
 
+static uint16_t source_ring;
+
 /* The verdict of a batch from port src; it must be the same for all, for
  * every instruction set that runs here. */
 static uint32_t ask(void *state, uint16_t src)
@@ -57,6 +59,7 @@ static uint32_t ask(void *state, uint16_t src)
 		.src_isolated = src < N_PORTS && isolated[src],
 		.port_isolated = isolated,
 		.n_ports = N_PORTS,
+		.src_ring = source_ring,
 	};
 	uint32_t v = 0;
 
@@ -82,6 +85,32 @@ static void maps_port_to_port(void **state)
 	assert_int_equal(ask(s, 3), NO_PORT);
 	assert_int_equal(ask(s, 4000), NO_PORT);
 	assert_int_equal(ask(s, 65535), NO_PORT);
+	ops->destroy(s);
+}
+
+/* Ports with several rings, of which one has other numbers. */
+static void keeps_rings(void **state)
+{
+	struct glen_module_port rings[3] = {
+		{ .index = 0, .in_rings = 4, .out_rings = 4, .name = "a" },
+		{ .index = 1, .in_rings = 4, .out_rings = 4, .name = "b" },
+		{ .index = 2, .in_rings = 4, .out_rings = 3, .name = "c" },
+	};
+	void *s;
+
+	assert_int_equal(make("{\"map\": {\"a\": \"b\", \"b\": \"c\", \"c\": "
+			      "\"a\"}, \"rings\": \"keep\"}",
+			      &s, NULL),
+			 0);
+	for (unsigned i = 0; i < 3; i++)
+		ops->port_add(s, &rings[i]);
+	for (source_ring = 0; source_ring < 4; source_ring++) {
+		assert_int_equal(ask(s, 0), glen_to_ring(1, source_ring));
+		assert_int_equal(ask(s, 1), to(2));
+		assert_int_equal(ask(s, 2), glen_to_ring(0, source_ring));
+		assert_int_equal(ask(s, 3), NO_PORT);
+	}
+	source_ring = 0;
 	ops->destroy(s);
 }
 
@@ -219,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(maps_port_to_port),
+		cmocka_unit_test(keeps_rings),
 		cmocka_unit_test(default_takes_the_others),
 		cmocka_unit_test(follows_ports),
 		cmocka_unit_test(set_changes_the_map),
