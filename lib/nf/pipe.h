@@ -50,25 +50,26 @@
  *
  * Every buffer has one holder. Say that a slot of a pipe or an entry of a
  * thread's spare array "names" a buffer. At first the broker fills every slot
- * and entry with a buffer of its own from the free pool, so each buffer is named
- * once or is free. The only thing that anyone does later is to exchange the
- * contents of two places of which both are his: an output slot of his with an
- * input slot or a spare entry of his. An exchange keeps the multiset of what is
- * named; so the invariant holds as long as exchanges are whole. They are two
+ * and entry with a buffer of its own from the free pool, so each buffer is
+ * named once or is free. The only thing that anyone does later is to exchange
+ * the contents of two places of which both are his: an output slot of his with
+ * an input slot or a spare entry of his. An exchange keeps the multiset of what
+ * is named; so the invariant holds as long as exchanges are whole. They are two
  * stores. Who is killed between them leaves one buffer named twice, by two of
  * his own places, and one by nobody: the broker, once it has everything that he
- * had, marks in a bitmap over the region what is named, renames the second place
- * of the buffer named twice to the one that is missing, and the invariant holds
- * again. Both places are the dead one's, but for a slot that he had published
- * already: that is not in the middle of an exchange, because a slot is published
- * after both stores. When a pipe ends, all that its slots name becomes free.
+ * had, marks in a bitmap over the region what is named, renames the second
+ * place of the buffer named twice to the one that is missing, and the invariant
+ * holds again. Both places are the dead one's, but for a slot that he had
+ * published already: that is not in the middle of an exchange, because a slot
+ * is published after both stores. When a pipe ends, all that its slots name
+ * becomes free.
  *
  * Death of an end: the broker has the window. If the producer died, the
  * consumer takes what lies between tail and head, as ever; then the pipe is
- * freed. If the consumer died, the producer gets a route table without the pipe,
- * acknowledges, and what lies between tail and head is counted as lost, by name
- * ("lost_at_death"). The pipe is freed when the living end has acknowledged that
- * it does not have it any more.
+ * freed. If the consumer died, the producer gets a route table without the
+ * pipe, acknowledges, and what lies between tail and head is counted as lost,
+ * by name ("lost_at_death"). The pipe is freed when the living end has
+ * acknowledged that it does not have it any more.
  */
 #include <stdbool.h>
 #include <stddef.h>
