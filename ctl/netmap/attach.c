@@ -270,15 +270,20 @@ int nm_vale_polling(struct nm *nm, struct nm_call *call,
 		       req.mode != NETMAP_POLLING_MODE_MULTI_CPU))
 		return error_set(error, -EINVAL, "polling mode %u: 1 or 2",
 				 req.mode);
-	if (enable && req.mode == NETMAP_POLLING_MODE_MULTI_CPU && !n)
-		return error_set(error, -EINVAL,
-				 "num_polling_cpus must not be 0");
 	struct nm_attached *a = *find(nm, req.name);
 
 	if (enable == a->polling)
-		return error_set(error, enable ? -EBUSY : -EINVAL,
-				 "port %s is %sbeing polled", req.name,
-				 enable ? "" : "not ");
+		return error_set(error, -EFAULT, "port %s is %sbeing polled",
+				 req.name, enable ? "" : "not ");
+	/* With MULTI_CPU processor i polls ring i. */
+	if (enable && (req.mode == NETMAP_POLLING_MODE_MULTI_CPU ?
+			       !n || first + n > port->n_in :
+			       n != 1))
+		return error_set(error, -EINVAL,
+				 "port %s has %u rings: num_polling_cpus must "
+				 "be 1, or in mode MULTI_CPU as many as there "
+				 "are rings from first_cpu_id on",
+				 req.name, port->n_in);
 	a->polling = enable;
 	call->result = json_object();
 	return 0;

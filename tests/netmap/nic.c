@@ -13,6 +13,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 
 enum { WIRE = 2, HOST = 1, PORT = 7777 };
 
@@ -553,4 +554,202 @@ POINT(nic_interfaces_rings_only_once_exclusive)
 	/* The host's rings are others. */
 	WORKS(bind_mode(&(struct nm){ 0 }, "nm0", NR_REG_SW, NR_EXCLUSIVE));
 	txsync(&p);
+}
+
+/* What a program with a CSB over all rings of the interface has. */
+struct nic_csb {
+	struct nm_csb_atok atok[32] __attribute__((aligned(64)));
+	struct nm_csb_ktoa ktoa[32] __attribute__((aligned(64)));
+	struct nm p;
+	unsigned n_tx, n_rx; /* lines, host rings last */
+};
+
+static void csb_up(struct nic_csb *c)
+{
+	struct nmreq_opt_csb option = {
+		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_CSB },
+		.csb_atok = (uintptr_t)c->atok,
+		.csb_ktoa = (uintptr_t)c->ktoa,
+	};
+
+	c->p.reg.nr_mode = NR_REG_NIC_SW;
+	c->p.reg.nr_flags = NR_EXCLUSIVE;
+	WORKS(bind_port(&c->p, "nm0", &option));
+	map_port(&c->p);
+	c->n_tx = c->p.reg.nr_tx_rings + c->p.reg.nr_host_tx_rings;
+	c->n_rx = c->p.reg.nr_rx_rings + c->p.reg.nr_host_rx_rings;
+	CHECK(c->n_tx + c->n_rx <= 32);
+}
+
+static void *nic_loop(void *arg)
+{
+	struct nic_csb *c = arg;
+	struct nmreq_sync_kloop_start body = { .sleep_us = 20 };
+
+	WORKS(ctrl(c->p.fd, NETMAP_REQ_SYNC_KLOOP_START, "", &body));
+	return NULL;
+}
+
+/* Sends one frame on a TX line, and waits until the loop has taken it. */
+static void csb_send(struct nic_csb *c, unsigned line, const void *data,
+		     size_t len)
+{
+	struct netmap_ring *ring = txr(&c->p, line);
+	uint32_t head = c->atok[line].head;
+	struct netmap_slot *slot = &ring->slot[head];
+
+	memcpy(NETMAP_BUF(ring, slot->buf_idx), data, len);
+	slot->len = (uint16_t)len;
+	slot->flags = 0;
+	head = nm_ring_next(ring, head);
+	__atomic_store_n(&c->atok[line].cur, head, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->atok[line].head, head, __ATOMIC_RELEASE);
+	for (int ms = 0;
+	     __atomic_load_n(&c->ktoa[line].hwcur, __ATOMIC_ACQUIRE) != head;
+	     ms++) {
+		if (ms > WAIT_MS)
+			FAIL("TX line %u is not taken", line);
+		usleep(1000);
+	}
+}
+
+/* Waits for a packet that has text at an offset on RX lines [from, to), and
+ * gives back all that comes. */
+static void csb_expect(struct nic_csb *c, unsigned from, unsigned to,
+		       const char *text, size_t offset)
+{
+	for (int ms = 0; ms < WAIT_MS; ms++) {
+		for (unsigned i = from; i < to; i++) {
+			struct netmap_ring *ring = rxr(&c->p, i);
+			unsigned line = c->n_tx + i;
+			uint32_t head = c->atok[line].head;
+			const char *data = NETMAP_BUF(ring,
+						      ring->slot[head].buf_idx);
+			bool found;
+
+			if (__atomic_load_n(&c->ktoa[line].hwtail,
+					    __ATOMIC_ACQUIRE) == head)
+				continue;
+			found = !memcmp(data + offset, text, strlen(text));
+			head = nm_ring_next(ring, head);
+			__atomic_store_n(&c->atok[line].cur, head,
+					 __ATOMIC_RELEASE);
+			__atomic_store_n(&c->atok[line].head, head,
+					 __ATOMIC_RELEASE);
+			if (found)
+				return;
+		}
+		usleep(1000);
+	}
+	FAIL("'%s' did not come on RX lines %u to %u", text, from, to - 1);
+}
+
+/* A loop syncs rings of the wire and of the host as those of switches. */
+POINT(nic_kloop)
+{
+	static struct nic_csb c;
+	int udp = udp_socket(), raw = raw_socket("nm1", ETH_P_IP);
+	unsigned nic_tx, nic_rx;
+	char f[200], got[2000], text[20];
+	pthread_t thread;
+	size_t len;
+
+	csb_up(&c);
+	nic_tx = c.p.reg.nr_tx_rings;
+	nic_rx = c.p.reg.nr_rx_rings;
+	EQ(pthread_create(&thread, NULL, nic_loop, &c), 0);
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(text, sizeof(text), "number %u;", i);
+		len = udp_frame(f, text);
+		csb_send(&c, i % nic_tx, f, len);
+		do
+			wire_receive(raw, got, sizeof(got));
+		while (memcmp(got + 42, text, strlen(text)));
+		EQ(send(raw, f, len, 0), len);
+		csb_expect(&c, 0, nic_rx, text, 42);
+		csb_send(&c, nic_tx, f, len);
+		udp_expect(udp, text);
+		udp_send(udp, text);
+		csb_expect(&c, nic_rx, c.n_rx, text, 42);
+	}
+	WORKS(ctrl(c.p.fd, NETMAP_REQ_SYNC_KLOOP_STOP, "", NULL));
+	pthread_join(thread, NULL);
+}
+
+/* One host ring of a kind, or as many as the first open asks for. */
+POINT(host_rings_as_many_as_wanted)
+{
+	struct nmreq_port_info_get info = { 0 };
+	struct nm p = { .reg = { .nr_host_tx_rings = 2,
+				 .nr_host_rx_rings = 3 } },
+		  q = { .reg.nr_host_tx_rings = 5 };
+
+	WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "nm0", &info));
+	EQ(info.nr_host_tx_rings, 1);
+	EQ(info.nr_host_rx_rings, 1);
+	EQ(info.nr_tx_rings, 2);
+	EQ(info.nr_rx_rings, 2);
+	WORKS(bind_mode(&p, "nm0", NR_REG_NIC_SW, 0));
+	EQ(p.reg.nr_host_tx_rings, 2);
+	EQ(p.reg.nr_host_rx_rings, 3);
+	map_port(&p);
+	EQ(p.nifp->ni_host_tx_rings, 2);
+	EQ(p.nifp->ni_host_rx_rings, 3);
+	for (int i = 0; i < 2 + 2 + 2 + 3; i++)
+		CHECK(p.nifp->ring_ofs[i] != 0);
+	EQ(rxr(&p, 4)->ringid, 4);
+	WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "nm0", &info));
+	EQ(info.nr_host_tx_rings, 2);
+	EQ(info.nr_host_rx_rings, 3);
+	/* It is there, and keeps its numbers. */
+	WORKS(bind_mode(&q, "nm0", NR_REG_SW, 0));
+	EQ(q.reg.nr_host_tx_rings, 2);
+	EQ(q.reg.nr_host_rx_rings, 3);
+	down(&p);
+	close(q.fd);
+	info = (struct nmreq_port_info_get){ 0 };
+	WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, "nm0", &info));
+	EQ(info.nr_host_tx_rings, 1);
+	EQ(info.nr_host_rx_rings, 1);
+}
+
+static int poll_rings(int type, uint32_t mode, uint32_t first, uint32_t n)
+{
+	struct nmreq_vale_polling polling = {
+		.nr_mode = mode,
+		.nr_first_cpu_id = first,
+		.nr_num_polling_cpus = n,
+	};
+
+	return ctrl(dev(), type, "vale%:nm0", &polling);
+}
+
+/* Two RX rings. */
+POINT(nic_polling_errors)
+{
+	enum {
+		ON = NETMAP_REQ_VALE_POLLING_ENABLE,
+		OFF = NETMAP_REQ_VALE_POLLING_DISABLE,
+		SINGLE = NETMAP_POLLING_MODE_SINGLE_CPU,
+		MULTI = NETMAP_POLLING_MODE_MULTI_CPU
+	};
+
+	FAILS(ENXIO, poll_rings(ON, SINGLE, 0, 1));
+	WORKS(attach(NR_REG_ALL_NIC));
+	FAILS(EFAULT, poll_rings(OFF, SINGLE, 0, 1));
+	FAILS(EINVAL, poll_rings(ON, 0, 0, 1));
+	FAILS(EINVAL, poll_rings(ON, 3, 0, 1));
+	FAILS(EINVAL, poll_rings(ON, SINGLE, 0, 0));
+	FAILS(EINVAL, poll_rings(ON, SINGLE, 0, 2));
+	FAILS(EINVAL, poll_rings(ON, MULTI, 0, 0));
+	FAILS(EINVAL, poll_rings(ON, MULTI, 2, 1));
+	FAILS(EINVAL, poll_rings(ON, MULTI, UINT32_MAX, 2));
+	for (int i = 0; i < 2; i++) {
+		WORKS(poll_rings(ON, i ? MULTI : SINGLE, i, 1));
+		FAILS(EFAULT, poll_rings(ON, SINGLE, 0, 1));
+		FAILS(EBUSY, detach());
+		WORKS(poll_rings(OFF, SINGLE, 0, 1));
+		FAILS(EFAULT, poll_rings(OFF, SINGLE, 0, 1));
+	}
+	WORKS(detach());
 }
