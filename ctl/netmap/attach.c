@@ -149,6 +149,9 @@ int nm_vale_attach(struct nm *nm, struct nm_call *call,
 	    control_port(nm->control, req.name, &none))
 		return error_set(error, -EBUSY, "port %s exists already",
 				 req.name);
+	err = nm_switch_room(nm, parts.sw, error);
+	if (err)
+		return err;
 	p = nm_port_find(nm, parts.port);
 	if (p && p->persistent)
 		return p->uid == req.uid ?

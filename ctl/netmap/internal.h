@@ -222,6 +222,8 @@ void nm_port_put(struct nm_port *p);
 /* The port that a request means, made if there is none. -ENXIO: no name. */
 int nm_port_get(struct nm *nm, const struct nm_req *req, struct nm_port **port,
 		struct glen_error *error);
+/* Could netmap add one more port to a switch, should it be there? -ENOMEM. */
+int nm_switch_room(struct nm *nm, const char *name, struct glen_error *error);
 /* "valeX:name" and no more. */
 bool nm_is_vale(const char *name);
 /* 0: what there is by default; what is too much becomes the most. */

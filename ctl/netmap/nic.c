@@ -31,6 +31,7 @@
 #include <sys/socket.h>
 
 #include "core/engine.h"
+#include "ctl/log.h"
 #include "ctl/netmap/internal.h"
 #include "lib/error.h"
 #include "port/netdev.h"
@@ -246,6 +247,7 @@ static int open_wire(struct nm_port *p, const char *driver,
 
 static int take_interface(struct nm_port *p, struct glen_error *error)
 {
+	static struct log_limit limit;
 	struct port *other = user(p);
 	char full[GLEN_NAME_MAX + 1];
 	struct glen_error first;
@@ -265,6 +267,10 @@ static int take_interface(struct nm_port *p, struct glen_error *error)
 			return 0;
 	}
 	*error = first;
+	/* Programs say no more than the errno. */
+	log_limited(&limit, LOG_LEVEL_WARNING,
+		    "interface %s for a netmap program: %s", p->nic->ifname,
+		    first.text);
 	return first.code == -ENODEV ? -ENXIO : first.code;
 }
 

@@ -130,12 +130,23 @@ static int glen_name(struct nm *nm, const char *name, char *full,
 	return 0;
 }
 
+int nm_switch_room(struct nm *nm, const char *name, struct glen_error *error)
+{
+	const struct vswitch *sw = switch_find(nm->control->engine, name);
+
+	if (!sw || sw->n_ports < NM_VALE_PORTS)
+		return 0;
+	return error_set(error, -ENOMEM,
+			 "switch %s has %u ports; netmap programs can tell no "
+			 "more apart",
+			 name, sw->n_ports);
+}
+
 static int name_taken(struct nm *nm, const char *full, struct glen_error *error)
 {
 	struct glen_error none;
 	struct port *port = control_port(nm->control, full, &none);
 	struct control_name parts;
-	struct vswitch *sw;
 
 	if (port)
 		return error_set(error, -EBUSY,
@@ -143,13 +154,7 @@ static int name_taken(struct nm *nm, const char *full, struct glen_error *error)
 				 port->ops->name);
 	if (control_split(full, &parts, error))
 		return -EINVAL;
-	sw = switch_find(nm->control->engine, parts.sw);
-	if (sw && sw->n_ports >= NM_VALE_PORTS)
-		return error_set(error, -ENOMEM,
-				 "switch %s has %u ports; netmap programs can "
-				 "tell no more apart",
-				 parts.sw, sw->n_ports);
-	return 0;
+	return nm_switch_room(nm, parts.sw, error);
 }
 
 /* What is behind the colon is the name of a port by itself, of NEWIF or of

@@ -85,6 +85,38 @@ POINT(register_netmap_if)
 	}
 }
 
+/* A port without host rings counts one, which is none's: ring_ofs[] has a
+ * place for it. How many are asked for is nothing to it. */
+POINT(register_host_rings_are_fakes)
+{
+	static const char *const all[] = { "vale%:a", "p%{1", "p%" };
+	struct nmreq_vale_newif made = { 0 };
+
+	WORKS(ctrl(dev(), NETMAP_REQ_VALE_NEWIF, "p%", &made));
+	for (int i = 0; i < 3; i++) {
+		struct nmreq_port_info_get info = { .nr_host_tx_rings = 4 };
+		struct nm p = { .reg = { .nr_host_tx_rings = 3,
+					 .nr_host_rx_rings = 2 } };
+
+		WORKS(ctrl(dev(), NETMAP_REQ_PORT_INFO_GET, all[i], &info));
+		EQ(info.nr_host_tx_rings, 1);
+		EQ(info.nr_host_rx_rings, 1);
+		WORKS(bind_mode(&p, all[i], NR_REG_ALL_NIC, 0));
+		EQ(p.reg.nr_host_tx_rings, 1);
+		EQ(p.reg.nr_host_rx_rings, 1);
+		map_port(&p);
+		EQ(p.nifp->ni_host_tx_rings, 1);
+		EQ(p.nifp->ni_host_rx_rings, 1);
+		EQ(p.nifp->ring_ofs[1], 0);
+		FAILS(EINVAL,
+		      bind_mode(&(struct nm){ 0 }, all[i], NR_REG_SW, 0));
+		FAILS(EINVAL,
+		      bind_mode(&(struct nm){ 0 }, all[i], NR_REG_ONE_SW, 0));
+		down(&p);
+	}
+	WORKS(ctrl(dev(), NETMAP_REQ_VALE_DELIF, "p%", NULL));
+}
+
 POINT(register_twice)
 {
 	struct nm p = up("vale%:a");

@@ -227,6 +227,32 @@ def test_ports_of_switches_are_busy(glend, cable):
     gone(glend, cable)
 
 
+def test_without_privileges(netns):
+    """glend may not take interfaces: it says so, and what would help."""
+    reason = glen.why_missing("setpriv")
+    if reason:
+        pytest.skip(reason)
+    ns = netns()
+    ns.run("ip link add eth0 type veth peer name far")
+    ns.run("ip link set eth0 up")
+    daemon = Glend(start=False, prefix=ns.argv([
+        "setpriv", "--reuid", "65534", "--regid", "65534",
+        "--clear-groups"]))
+    os.chmod(daemon.dir, 0o777)
+    with daemon:
+        daemon.start()
+        with Open(daemon.socket) as op:
+            for mode in (ALL_NIC, SW):
+                with pytest.raises(RpcError, match="CAP_") as e:
+                    op.register("eth0", mode, interface=True)
+                assert -e.value.code == errno.EPERM
+                assert e.value.message in daemon.log_text()
+            assert daemon.rpc("port.list") == []
+            assert daemon.rpc("switch.list") == []
+            # Ports of switches need none.
+            op.register("vale0:a")
+
+
 def test_names_are_of_the_caller_s_namespace(glend, cable):
     with Cable() as other:
         with nic(glend, cable) as a, nic(glend, other) as b:

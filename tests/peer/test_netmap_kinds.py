@@ -120,6 +120,28 @@ def test_a_switch_has_252_ports(glend):
                 opens.append(Open(glend.socket))
                 opens[-1].register(f"vale0:p{i}", tx_slots=64, rx_slots=64)
         assert -e.value.code == errno.ENOMEM and len(opens) == 253
+        ask(glend, "vale_newif", name="pp")
+        fails(errno.ENOMEM, glend, "vale_attach", name="vale0:pp", mode=1)
+        ask(glend, "vale_delif", name="pp")
+        # One that is there can be opened once more.
+        opens[252].register("vale0:p7")
+        # glend's own have no such limit, and work with the others.
+        for i in range(8):
+            glend.rpc("port.add", port=f"vale0:own{i}", driver="dummy")
+            assert ask(glend, "vale_list",
+                       name=f"vale0:own{i}")["port_idx"] == 252 + i
+        n, at = 0, {"bridge_idx": 0, "port_idx": 0}
+        with pytest.raises(RpcError) as e:
+            while True:
+                got = ask(glend, "vale_list", **at)
+                n, at["bridge_idx"] = n + 1, got["bridge_idx"]
+                at["port_idx"] = got["port_idx"] + 1
+        assert -e.value.code == errno.ENOENT and n == 260
+        opens[3].tx().send(frame(0xff, 1))
+        wait_for(lambda: opens[3].tx().hwcur == 1)
+        assert wait_for(opens[251].rx().take)
+        for i in range(8):
+            glend.rpc("port.del", port=f"vale0:own{i}")
     finally:
         for o in opens:
             o.close()
