@@ -246,8 +246,11 @@ static void learn_tick(void *state, uint32_t now_s)
 	vlan_tick(l);
 	if (l->mirrors)
 		mirror_update(l);
-	table_sweep(t, &l->sweep_at, n > SWEEP_MIN ? n : SWEEP_MIN, now_s,
-		    l->options.ageing_s);
+	n = n > SWEEP_MIN ? n : SWEEP_MIN;
+	table_sweep(t, &l->sweep_at, n, now_s, l->options.ageing_s);
+	if (table_fit(t))
+		rcu_wait();
+	table_settle(t, n);
 }
 
 const struct module_builtin module_learn = {

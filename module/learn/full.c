@@ -290,16 +290,16 @@ static void hashes(struct full *f)
 						   key_of(f, i, which));
 
 			f->hash[i][which] = hash;
-			__builtin_prefetch(table_first(f->table, hash));
+			__builtin_prefetch(table_near(f->table, hash));
 		}
 }
 
 /* The value of key, 0 if it is not in the table. */
 static uint64_t find(const struct table *t, uint64_t key, uint64_t hash)
 {
-	uint64_t val = bucket_find(table_first(t, hash), key, hash);
+	uint64_t val = bucket_find(table_near(t, hash), key, hash);
 
-	return val ? val : bucket_find(table_second(t, key), key, hash);
+	return val ? val : table_find_far(t, key, hash);
 }
 
 /* Learns a source address; NONE: the packet may go on. */

@@ -48,7 +48,8 @@ struct keys {
 /* What is the same for the whole batch. */
 struct look {
 	struct table *table;
-	uint64_t fresh; /* value bits of a source that needs no write */
+	uint64_t near_mask; /* the window */
+	uint64_t fresh;	    /* value bits of a source that needs no write */
 	/* The lowest value less its tag that is alive, and how many follow;
 	 * see alive_window(). */
 	uint64_t alive, n_alive;
@@ -148,7 +149,7 @@ static inline void find_buckets(const struct look *look, struct keys *k,
 				size_t n)
 {
 	const struct table *t = look->table;
-	const __m256i offs = _mm256_set1_epi64x((long long)t->off_mask);
+	const __m256i offs = _mm256_set1_epi64x((long long)look->near_mask);
 	const __m256i tag = _mm256_set1_epi64x((long long)VAL_TAG);
 	const __m256i base = _mm256_set1_epi64x((long long)t->buckets);
 	const __m256i rest = _mm256_setr_epi64x((long long)look->alive,
@@ -200,8 +201,10 @@ static inline void find_buckets(const struct look *look, struct keys *k,
 		uint64_t dst = table_hash(t, k->key[i][DST]);
 		uint64_t src = table_hash(t, k->key[i][SRC]);
 
-		k->bucket[i][DST] = (uintptr_t)table_first(t, dst);
-		k->bucket[i][SRC] = (uintptr_t)table_first(t, src);
+		k->bucket[i][DST] = (uintptr_t)table_at(t,
+							dst & look->near_mask);
+		k->bucket[i][SRC] = (uintptr_t)table_at(t,
+							src & look->near_mask);
 		k->want[i][DST] = (dst & VAL_TAG) | look->alive;
 		k->want[i][SRC] = (src & VAL_TAG) | look->fresh;
 	}
@@ -296,7 +299,7 @@ static void learn_sources(struct learn *state, const struct glen_lookup *ctx,
 }
 
 /*
- * Verdicts from the first buckets; lists the destinations that are not alive
+ * Verdicts from the near buckets; lists the destinations that are not alive
  * there. Nearly all are, which is one comparison with look's window; a wrong
  * tag makes it fail as well.
  */
@@ -327,9 +330,9 @@ static __attribute__((noinline)) unsigned compare_destinations(
 	return n;
 }
 
-/* Leaves in the list whose entry is not in the first bucket, or has aged. */
-static unsigned first_buckets(const struct look *look, struct keys *k,
-			      uint8_t *list, unsigned n)
+/* Leaves in the list whose entry is not in the near bucket, or has aged. */
+static unsigned near_buckets(const struct look *look, struct keys *k,
+			     uint8_t *list, unsigned n)
 {
 	const struct table *t = look->table;
 	unsigned left = 0;
@@ -337,21 +340,25 @@ static unsigned first_buckets(const struct look *look, struct keys *k,
 	for (unsigned j = 0; j < n; j++) {
 		unsigned i = list[j];
 		uint64_t val = k->more[i] + look->alive; /* less the tag */
+		uint64_t key;
 
 		if (k->more[i] != NOT_THERE &&
 		    val >> VAL_AGE_SHIFT >> AGE_BITS == 1 &&
 		    table_alive(val, look->now_s, look->age_limit))
 			continue;
-		k->bucket[i][DST] = (uintptr_t)table_second(t, k->key[i][DST]);
-		__builtin_prefetch(bucket_of(k, i, DST));
+		key = k->key[i][DST];
+		if (!(key & KEY_GROUP))
+			table_prefetch_far(t, key, table_hash(t, key));
 		list[left++] = i;
 	}
 	return left;
 }
 
-static void second_buckets(const struct look *look, const struct keys *k,
-			   uint32_t *verdict, const uint8_t *list, unsigned n)
+static void far_buckets(const struct look *look, const struct keys *k,
+			uint32_t *verdict, const uint8_t *list, unsigned n)
 {
+	const struct table *t = look->table;
+
 	for (unsigned j = 0; j < n; j++) {
 		unsigned i = list[j];
 		uint64_t key = k->key[i][DST], val;
@@ -359,7 +366,7 @@ static void second_buckets(const struct look *look, const struct keys *k,
 		verdict[i] = look->flood;
 		if (key & KEY_GROUP)
 			continue;
-		val = bucket_find(bucket_of(k, i, DST), key, k->want[i][DST]);
+		val = table_find_far(t, key, table_hash(t, key));
 		if (val && table_alive(val, look->now_s, look->age_limit))
 			verdict[i] = glen_to_port(val & VAL_PORT);
 	}
@@ -400,8 +407,8 @@ static unsigned group(struct learn *state, const struct glen_lookup *ctx,
 	n_list = compare_sources(&k, list);
 	learn_sources(state, ctx, look, &k, list, n_list);
 	n_list = compare_destinations(look, &k, verdict, list);
-	n_list = first_buckets(look, &k, list, n_list);
-	second_buckets(look, &k, verdict, list, n_list);
+	n_list = near_buckets(look, &k, list, n_list);
+	far_buckets(look, &k, verdict, list, n_list);
 	for (unsigned i = k.n[DST]; i < n; i++)
 		verdict[i] = verdict[0];
 	return n_list;
@@ -447,6 +454,7 @@ void HOT(learn_lookup)(void *state, const struct glen_lookup *ctx,
 		learn_full(l, ctx, b);
 		return;
 	}
+	look.near_mask = table_window(look.table);
 	look.prefetch = atomic_load_explicit(&look.table->used,
 					     memory_order_relaxed) >=
 			PREFETCH_FROM;

@@ -8,25 +8,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "module/learn/slots.h"
+
 enum { HUGE_PAGE = 2 << 20 };
-
-/* The locks of up to three buckets, each taken once. */
-struct lock_set {
-	_Atomic uint32_t *held[3];
-	unsigned n;
-};
-
-/* Where an address may live, and its tag. */
-struct home {
-	struct bucket *bucket[2];
-	uint64_t tag; /* where values have it */
-};
-
-/* A slot of the table. */
-struct slot {
-	struct bucket *bucket;
-	unsigned i;
-};
 
 /*
  * Zeroed memory for buckets, or NULL. Addresses lie anywhere in it, so with
@@ -83,6 +67,7 @@ int table_create(uint32_t capacity, bool vlan, struct table **table)
 	t->mask = rounded / (BUCKET_SLOTS / 2) - 1;
 	t->map_size = (t->mask + 1) * sizeof(struct bucket);
 	t->off_mask = t->map_size - sizeof(struct bucket);
+	table_init_window(t, 0);
 	t->buckets = map_buckets(t->map_size);
 	if (!t->buckets) {
 		err = -ENOMEM;
@@ -104,99 +89,6 @@ void table_destroy(struct table *t)
 	free(t);
 }
 
-static struct home home_of(const struct table *t, uint64_t key)
-{
-	uint64_t hash = table_hash(t, key);
-
-	return (struct home){ { table_first(t, hash), table_second(t, key) },
-			      hash & VAL_TAG };
-}
-
-static _Atomic uint32_t *lock_of(struct table *t, const struct bucket *b)
-{
-	return &t->locks[(b - t->buckets) & (TABLE_LOCKS - 1)];
-}
-
-/* acquire: pairs with unlock() */
-static bool try_lock(_Atomic uint32_t *lock)
-{
-	return !atomic_load_explicit(lock, memory_order_relaxed) &&
-	       !atomic_exchange_explicit(lock, 1, memory_order_acquire);
-}
-
-/* release: pairs with try_lock() */
-static void unlock(_Atomic uint32_t *lock)
-{
-	atomic_store_explicit(lock, 0, memory_order_release);
-}
-
-/* Adds the bucket's lock to the set; false if somebody else has it. */
-static bool lock_bucket(struct lock_set *set, struct table *t,
-			const struct bucket *b)
-{
-	_Atomic uint32_t *lock = lock_of(t, b);
-
-	for (unsigned i = 0; i < set->n; i++)
-		if (set->held[i] == lock)
-			return true;
-	if (!try_lock(lock))
-		return false;
-	set->held[set->n++] = lock;
-	return true;
-}
-
-static void unlock_all(struct lock_set *set)
-{
-	while (set->n)
-		unlock(set->held[--set->n]);
-}
-
-/* Both buckets of a home, or none. */
-static bool lock_both(struct lock_set *set, struct table *t,
-		      const struct home *home)
-{
-	set->n = 0;
-	if (lock_bucket(set, t, home->bucket[0]) &&
-	    lock_bucket(set, t, home->bucket[1]))
-		return true;
-	unlock_all(set);
-	return false;
-}
-
-/* Control only: workers hold locks for some hundred instructions. */
-static void lock_both_wait(struct lock_set *set, struct table *t,
-			   const struct home *home)
-{
-	while (!lock_both(set, t, home))
-		sched_yield();
-}
-
-static uint64_t slot_val(struct slot s)
-{
-	return atomic_load_explicit(&s.bucket->val[s.i], memory_order_relaxed);
-}
-
-static _Atomic uint32_t *n_of(struct table *t, uint64_t val)
-{
-	return &t->n_of[(val & VAL_PORT) % TABLE_PORTS];
-}
-
-/* A value (0: none) came into the table. */
-static void count_in(struct table *t, uint64_t val)
-{
-	if (val)
-		atomic_fetch_add_explicit(n_of(t, val), 1,
-					  memory_order_relaxed);
-}
-
-/* A value (0: none) is gone. */
-static void count_out(struct table *t, uint64_t val)
-{
-	if (val)
-		atomic_fetch_sub_explicit(n_of(t, val), 1,
-					  memory_order_relaxed);
-}
-
 /* Counts one more entry of a port, unless there are limit (0: any) already. */
 static bool reserve_of(struct table *t, uint16_t port, uint32_t limit)
 {
@@ -212,56 +104,9 @@ static bool reserve_of(struct table *t, uint16_t port, uint32_t limit)
 	return true;
 }
 
-/* Lock held: frees the slot; true if it was in use. */
-static bool slot_free(struct table *t, struct slot s)
-{
-	uint64_t val = atomic_exchange_explicit(&s.bucket->val[s.i], 0,
-						memory_order_relaxed);
-
-	count_out(t, val);
-	atomic_store_explicit(&s.bucket->key[s.i], 0, memory_order_release);
-	return val != 0;
-}
-
-/* Lock held: the slot now belongs to key. The caller has counted val. */
-static void slot_take(struct table *t, struct slot s, uint64_t key,
-		      uint64_t val)
-{
-	uint64_t old = atomic_exchange_explicit(&s.bucket->val[s.i], 0,
-						memory_order_relaxed);
-
-	count_out(t, old);
-	/* release: pairs with bucket_match(), which then sees 0 or val */
-	atomic_store_explicit(&s.bucket->key[s.i], key, memory_order_release);
-	atomic_store_explicit(&s.bucket->val[s.i], val, memory_order_release);
-}
-
-static bool bucket_slot(struct bucket *b, uint64_t key, struct slot *s)
-{
-	unsigned match = bucket_match(b, key);
-
-	if (!match)
-		return false;
-	*s = (struct slot){ b, __builtin_ctz(match) };
-	return true;
-}
-
-/* The slot of key; only a hint unless the locks are held. */
-static bool find_slot(const struct home *home, uint64_t key, struct slot *s)
-{
-	return bucket_slot(home->bucket[0], key, s) ||
-	       bucket_slot(home->bucket[1], key, s);
-}
-
-/* Locks held: a slot without an entry. */
-static bool find_free(const struct home *home, struct slot *s)
-{
-	return find_slot(home, 0, s);
-}
-
 /*
- * Finds the entry of both buckets that was not heard of for longest, of those
- * that have aged (any: of all) and are not static.
+ * Finds the entry of a home's buckets that was not heard of for longest, of
+ * those that have aged (any: of all) and are not static.
  */
 static bool find_oldest(const struct home *home, uint32_t now_s,
 			uint32_t ageing_s, bool any, struct slot *oldest)
@@ -269,7 +114,7 @@ static bool find_oldest(const struct home *home, uint32_t now_s,
 	uint64_t limit = table_age_limit(ageing_s), best = 0;
 	bool found = false;
 
-	for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
+	for (unsigned i = 0; i < home->n_new * BUCKET_SLOTS; i++) {
 		struct slot s = { home->bucket[i / BUCKET_SLOTS],
 				  i % BUCKET_SLOTS };
 		uint64_t val = slot_val(s);
@@ -320,63 +165,43 @@ static bool is_full(const struct table *t)
 	       t->capacity;
 }
 
-/*
- * Locks of both its buckets held: moves the entry in slot from to slot to. A
- * worker may refresh or move the address meanwhile, in either copy; what it
- * wrote into the new one may be lost, which the next packet sets right.
- */
-static void relocate(struct table *t, struct slot from, struct slot to,
-		     uint64_t key)
+/* Lock of the entry's bucket held: moves it to another one, not of avoid. */
+static bool move_away(struct table *t, struct lock_set *set, struct slot from,
+		      const struct home *avoid)
 {
-	uint64_t val = slot_val(from), old;
+	uint64_t key = atomic_load_explicit(&from.bucket->key[from.i],
+					    memory_order_relaxed);
+	struct home home = home_of(t, key);
 
-	count_in(t, val);
-	slot_take(t, to, key, val);
-	while (!atomic_compare_exchange_strong_explicit(
-		&from.bucket->val[from.i], &val, 0, memory_order_relaxed,
-		memory_order_relaxed)) {
-		count_in(t, val);
-		old = atomic_exchange_explicit(&to.bucket->val[to.i], val,
-					       memory_order_acq_rel);
-		count_out(t, old);
-	}
-	count_out(t, val);
-	atomic_store_explicit(&from.bucket->key[from.i], 0,
-			      memory_order_release);
-}
-
-/*
- * Locks of home's buckets held, all slots taken: moves one entry to its other
- * bucket and returns the slot that became free.
- */
-static bool make_room(struct table *t, struct lock_set *set,
-		      const struct home *home, struct slot *room)
-{
-	struct bucket *const *both = home->bucket;
-
-	/* Seen set if the walk began before we took our locks. */
-	if (atomic_load_explicit(&t->walking, memory_order_relaxed))
-		return false;
-	for (unsigned i = 0; i < 2 * BUCKET_SLOTS; i++) {
-		struct slot s = { both[i / BUCKET_SLOTS], i % BUCKET_SLOTS };
-		uint64_t key = atomic_load_explicit(&s.bucket->key[s.i],
-						    memory_order_relaxed);
-		struct bucket *other = table_first(t, table_hash(t, key));
+	for (unsigned i = 0; i < home.n_new; i++) {
+		struct bucket *other = home.bucket[i];
 		unsigned held = set->n;
 		struct slot to;
 
-		if (other == s.bucket)
-			other = table_second(t, key);
-		if (other == both[0] || other == both[1] ||
-		    !bucket_match(other, 0) || !lock_bucket(set, t, other))
+		if (may_come(avoid, other) || !bucket_match(other, 0) ||
+		    !lock_bucket(set, t, other))
 			continue;
 		if (bucket_slot(other, 0, &to)) {
-			relocate(t, s, to, key);
-			*room = s;
+			relocate(t, from, to, key);
 			return true;
 		}
 		if (set->n > held)
 			unlock(set->held[--set->n]);
+	}
+	return false;
+}
+
+bool table_make_room(struct table *t, struct lock_set *set,
+		     const struct home *home, struct slot *room)
+{
+	/* Seen set if the walk began before we took our locks. */
+	if (atomic_load_explicit(&t->walking, memory_order_relaxed))
+		return false;
+	for (unsigned i = 0; i < home->n_new * BUCKET_SLOTS; i++) {
+		*room = (struct slot){ home->bucket[i / BUCKET_SLOTS],
+				       i % BUCKET_SLOTS };
+		if (move_away(t, set, *room, home))
+			return true;
 	}
 	return false;
 }
@@ -387,7 +212,7 @@ static bool get_slot(struct table *t, struct lock_set *set,
 		     bool any, struct slot *s)
 {
 	if (reserve_entry(t)) {
-		if (find_free(home, s) || make_room(t, set, home, s))
+		if (find_free(home, s) || table_make_room(t, set, home, s))
 			return true;
 		release_entries(t, 1);
 	}
@@ -397,9 +222,25 @@ static bool get_slot(struct table *t, struct lock_set *set,
 /* Of a port without a rule. */
 static const struct table_rule no_rule;
 
-static enum learnt learn_new(struct table *t, uint64_t key,
-			     const struct home *home, uint64_t val,
-			     uint32_t now_s, uint32_t ageing_s,
+/*
+ * The locks of home's buckets, false if somebody has one. They are those of the
+ * window as it is now: home may change. Seen anew if somebody who had one of
+ * the locks before has seen it.
+ */
+static bool lock_now(struct lock_set *set, struct table *t, struct home *home,
+		     uint64_t key)
+{
+	while (lock_home(set, t, home)) {
+		if (home->window == table_window(t))
+			return true;
+		unlock_all(set);
+		*home = home_of(t, key);
+	}
+	return false;
+}
+
+static enum learnt learn_new(struct table *t, uint64_t key, struct home *home,
+			     uint64_t val, uint32_t now_s, uint32_t ageing_s,
 			     const struct table_rule *rule)
 {
 	enum learnt done = LEARNT_NO_ROOM;
@@ -411,7 +252,7 @@ static enum learnt learn_new(struct table *t, uint64_t key,
 		return LEARNT_NO_ROOM;
 	if (!reserve_of(t, val & VAL_PORT, rule->limit))
 		return LEARNT_LIMIT;
-	if (!lock_both(&set, t, home)) {
+	if (!lock_now(&set, t, home, key)) {
 		count_out(t, val);
 		return LEARNT_NOTHING;
 	}
@@ -424,7 +265,31 @@ static enum learnt learn_new(struct table *t, uint64_t key,
 	unlock_all(&set);
 	if (done != LEARNT_NEW)
 		count_out(t, val);
+	else
+		table_widen(t);
 	return done;
+}
+
+/*
+ * The address in slot s lives far from its near bucket, which has room: moves
+ * it there, unless somebody else is about.
+ */
+static void come_near(struct table *t, uint64_t key, struct home *home,
+		      struct slot *s)
+{
+	struct lock_set set;
+	struct slot to;
+
+	if (!lock_now(&set, t, home, key))
+		return;
+	/* As in table_make_room(). */
+	if (!atomic_load_explicit(&t->walking, memory_order_relaxed) &&
+	    find_slot(home, key, s) && s->bucket != home->bucket[0] &&
+	    bucket_slot(home->bucket[0], 0, &to)) {
+		relocate(t, *s, to, key);
+		*s = to;
+	}
+	unlock_all(&set);
 }
 
 /* Another value for the address in a slot, at another port if moved. */
@@ -460,6 +325,8 @@ enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
 		next = make_val(home.tag, port, 0) | VAL_STATIC;
 	if (!find_slot(&home, key, &s))
 		return learn_new(t, key, &home, next, now_s, ageing_s, rule);
+	if (s.bucket != home.bucket[0] && bucket_match(home.bucket[0], 0))
+		come_near(t, key, &home, &s);
 	val = atomic_load_explicit(&s.bucket->val[s.i], memory_order_acquire);
 	if (!(val & VAL_VALID) || (val ^ home.tag) & VAL_TAG)
 		return LEARNT_NOTHING; /* in change just now */
@@ -481,7 +348,7 @@ int table_add_static(struct table *t, uint64_t key, uint16_t port)
 	struct slot s;
 	int err = 0;
 
-	lock_both_wait(&set, t, &home);
+	lock_home_wait(&set, t, &home);
 	count_in(t, val);
 	if (find_slot(&home, key, &s)) {
 		count_out(t, atomic_exchange_explicit(&s.bucket->val[s.i], val,
@@ -493,6 +360,7 @@ int table_add_static(struct table *t, uint64_t key, uint16_t port)
 		err = -ENOSPC;
 	}
 	unlock_all(&set);
+	table_widen(t);
 	return err;
 }
 
@@ -505,7 +373,7 @@ static int delete (struct table *t, uint64_t key, bool fixed, uint16_t port)
 	struct slot s;
 	int err = -ENOENT;
 
-	lock_both_wait(&set, t, &home);
+	lock_home_wait(&set, t, &home);
 	if (find_slot(&home, key, &s)) {
 		val = slot_val(s);
 		if (fixed && (!(val & VAL_STATIC) || (val & VAL_PORT) != port))
@@ -681,14 +549,20 @@ static void copy_entries(struct table *to, const struct table *from,
 	}
 }
 
-void table_copy(struct table *to, const struct table *from,
+void table_copy(struct table *to, struct table *from,
 		bool (*keep)(const struct table_entry *entry))
 {
+	uint32_t n = atomic_load_explicit(&from->used, memory_order_relaxed);
+
+	if (!atomic_load_explicit(&to->used, memory_order_relaxed))
+		table_init_window(to, n);
+	table_walk_begin(from);
 	copy_entries(to, from, keep, true);
 	copy_entries(to, from, keep, false);
+	table_walk_end(from);
 }
 
-uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
+uint32_t table_each(struct table *t, uint32_t now_s, uint32_t ageing_s,
 		    bool (*visit)(void *arg, const struct table_entry *entry),
 		    void *arg)
 {
@@ -696,6 +570,7 @@ uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
 	uint32_t n = 0;
 	bool more = true;
 
+	table_walk_begin(t);
 	for (uint64_t i = 0; i <= t->mask; i++) {
 		for (unsigned j = 0; j < BUCKET_SLOTS; j++) {
 			struct table_entry entry;
@@ -709,5 +584,6 @@ uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
 			more = more && visit(arg, &entry);
 		}
 	}
+	table_walk_end(t);
 	return n;
 }

@@ -6,9 +6,18 @@
  * Theory of operation
  *
  * A table maps (VLAN id, MAC) to a port. It is made of buckets, each one cache
- * line: four keys and four values. An address lives in its first bucket, or in
- * its second if that was full when it came; there is room for twice as many
- * entries as the user may have, so the second is rarely needed.
+ * line: four keys and four values. There is room for twice as many entries as
+ * the user may have. An address lives in one of three buckets, in this order of
+ * preference, depending on what was full when it came:
+ *
+ *   near    in the window, which are the table's first buckets
+ *   first   by the same hash anywhere in the table; near, if that is all window
+ *   second  by another hash, anywhere
+ *
+ * The window is as large as the number of entries asks for, so a few addresses
+ * have few cache lines and pages, however many the user may have. Most live in
+ * their near bucket. A burst of new ones finds room in the other buckets, so it
+ * loses nothing but time; the section on windows says how they change.
  *
  *   key  0 vvv mmmmmmmmmmmm   VLAN id, MAC in the order of the wire from the
  *                             lowest byte; 0: the slot is free
@@ -24,16 +33,33 @@
  *
  * What changes an entry's value only (a refresh of the age, a move to another
  * port) is a compare-and-swap of the value; the tag keeps it from hitting a
- * successor in the slot. What gives or takes a slot holds the locks of both
+ * successor in the slot. What gives or takes a slot holds the locks of all
  * buckets of the address (locks are striped over the buckets), so an address
  * is never twice in the table. Workers only try the locks and leave the
  * learning to a later packet if one is taken; control waits.
  *
- * If both buckets are full an entry of theirs is moved to its other bucket. It
+ * If all its buckets are full an entry of theirs is moved to another bucket. It
  * is copied first and removed then, and a reader that looks into the buckets
- * in the wrong order at that moment floods one packet. Walks that must not miss
- * an entry (flush) forbid such moves for their time; table_walk_begin() says
- * how.
+ * in the wrong order at that moment floods one packet. Walks, which must not
+ * miss an entry, forbid such moves for their time; table_walk_begin() says how.
+ *
+ * Windows. There are WINDOW_MIN buckets at first. Who takes a slot and finds
+ * half of the window's slots used makes all of the table the window: it writes
+ * near_mask. From then on nothing new comes to the window being left
+ * (left_mask), but what is in there stays, and who does not find an address in
+ * its near bucket looks there as well. Control chooses a window between the two
+ * once a second, with a quarter of its slots used at most, also a smaller one
+ * after a while. It waits until all workers have passed a quiet point, so that
+ * nobody is left who would write to the old window, moves what is there
+ * elsewhere, and then makes left_mask near_mask. Before that there is no other
+ * window. A worker that finds a source far from its near bucket, where there is
+ * room again, moves it as well. No packet is flooded for these moves;
+ * table_find_far() says how.
+ *
+ * While one worker knows of the new window and another one does not, both may
+ * have the same new address: who has locked its buckets looks whether near_mask
+ * is still what it was. If the other one has put the address in a new near
+ * bucket, it held one of the same locks before.
  *
  * The hashes are keyed by random numbers of the instance, so nobody outside can
  * choose addresses that fall into one bucket. The first bucket comes from a
@@ -49,7 +75,7 @@
  *
  * Limits: capacity entries. If there are that many, or no slot is to be had
  * (that happened to one address in one of 200 tables of a million, just full),
- * an aged entry of the two buckets is replaced; if there is none, the address
+ * an aged entry of its buckets is replaced; if there is none, the address
  * is not learnt. Fresh entries are never pushed out by learning, so that a
  * storm of made-up addresses cannot turn the switch into a hub for others.
  */
@@ -75,6 +101,8 @@ enum {
 	TABLE_PORTS = 4096, /* port indexes are below */
 	TABLE_CAPACITY_MIN = 16,
 	TABLE_CAPACITY_MAX = 1 << 20,
+	WINDOW_MIN = 1024, /* buckets, if the table has so many */
+	WINDOW_STEP = 4,   /* a window is so many times the next smaller */
 	AGE_BITS = 30,
 	AGE_SLACK = 16,
 	AGE_MAX = 1 << 28, /* longest ageing time */
@@ -103,16 +131,24 @@ struct table {
 	struct bucket *buckets; /* const: own mapping */
 	uint64_t mask;		/* const: number of buckets - 1 */
 	uint64_t off_mask;	/* const: the same in bytes, from the start */
-	uint64_t seed;		/* const: random, for the first bucket */
-	uint64_t seed2[2];	/* const: random, for the second; [1] odd */
-	size_t map_size;	/* const: bytes at buckets */
-	uint32_t capacity;	/* const: entries allowed */
-	bool vlan;		/* const: keys carry the VLAN id */
+	/* As off_mask: the window, and the one being left, if it is another. */
+	_Atomic uint64_t
+		near_mask; /* control writes, workers if it is left_mask */
+	_Atomic uint64_t left_mask; /* control writes */
+	uint64_t seed;		    /* const: random, for the first bucket */
+	uint64_t seed2[2];	    /* const: random, for the second; [1] odd */
+	size_t map_size;	    /* const: bytes at buckets */
+	uint32_t capacity;	    /* const: entries allowed */
+	bool vlan;		    /* const: keys carry the VLAN id */
 	/* Written when a slot is given or taken, by whoever does it. */
 	_Alignas(64) _Atomic uint32_t used;
 	/* Entries of each port: changed by whoever changes a value, by what was
 	 * there before and after; so they are exact. */
 	_Atomic uint32_t n_of[TABLE_PORTS];
+	/* Control only, of table_settle(). */
+	uint64_t settle_at; /* next bucket of the window being left */
+	bool settling;	    /* all workers know of the new window */
+	bool strays;	    /* some could not be moved, on its way */
 	/* Control: a walk goes on, entries stay in their buckets. */
 	_Alignas(64) _Atomic uint32_t walking;
 	_Atomic uint32_t locks[TABLE_LOCKS]; /* 1: taken */
@@ -177,22 +213,33 @@ uint32_t table_flush(struct table *t, int port, bool fixed);
  */
 void table_sweep(struct table *t, uint64_t *at, uint64_t n, uint32_t now_s,
 		 uint32_t ageing_s);
+/*
+ * Control: chooses the window by the number of entries. True if there is one
+ * being left since now: before anything else the caller waits until all workers
+ * have passed a quiet point.
+ */
+bool table_fit(struct table *t);
+/* The same, but a window of so many buckets, a power of two. Only if there is
+ * none being left. */
+bool table_set_window(struct table *t, uint64_t n_buckets);
+/* Control: moves entries from the next n buckets of the window being left. */
+void table_settle(struct table *t, uint64_t n);
 /* Control: entries of from that fit are copied to the empty table to, static
  * ones first; those for which keep() is false are left out. NULL: all. */
-void table_copy(struct table *to, const struct table *from,
+void table_copy(struct table *to, struct table *from,
 		bool (*keep)(const struct table_entry *entry));
 /*
  * Control: calls visit() for each entry that has not aged, until it returns
  * false. Returns how many entries there were in all.
  */
-uint32_t table_each(const struct table *t, uint32_t now_s, uint32_t ageing_s,
+uint32_t table_each(struct table *t, uint32_t now_s, uint32_t ageing_s,
 		    bool (*visit)(void *arg, const struct table_entry *entry),
 		    void *arg);
 
 /* Spreads what 32 bits differ in over all of them: odd, bits without order. */
 #define TABLE_MIX 0x9e3779b1U
 
-/* Which bucket is the first, and the tag. lookup.c has it in vectors. */
+/* Which buckets are near and first, and the tag. lookup.c has it in vectors. */
 static inline uint64_t table_hash(const struct table *t, uint64_t key)
 {
 	uint32_t low = (uint32_t)key + (uint32_t)t->seed;
@@ -213,6 +260,17 @@ static inline struct bucket *table_at(const struct table *t, uint64_t hash)
 static inline struct bucket *table_first(const struct table *t, uint64_t hash)
 {
 	return table_at(t, hash);
+}
+
+/* acquire: pairs with table_set_window(), left_mask is not older */
+static inline uint64_t table_window(const struct table *t)
+{
+	return atomic_load_explicit(&t->near_mask, memory_order_acquire);
+}
+
+static inline struct bucket *table_near(const struct table *t, uint64_t hash)
+{
+	return table_at(t, hash & table_window(t));
 }
 
 /* Multiplies and folds the halves of the product into one. */
@@ -283,6 +341,37 @@ static inline uint64_t bucket_find(const struct bucket *b, uint64_t key,
 		return 0;
 	val = bucket_val(b, match);
 	return val_belongs(val, hash) ? val : 0;
+}
+
+/* What is to be looked at when key is not in its near bucket. */
+static inline void table_prefetch_far(const struct table *t, uint64_t key,
+				      uint64_t hash)
+{
+	if (table_window(t) != t->off_mask)
+		__builtin_prefetch(table_first(t, hash));
+	__builtin_prefetch(table_second(t, key));
+}
+
+/*
+ * The value of key, which was not in its near bucket; 0: nor anywhere else. In
+ * this order: an entry that control moves from one of these buckets comes into
+ * one that is looked at later. acquire: pairs with table_settle(), nothing is
+ * in the window being left any more.
+ */
+static inline uint64_t table_find_far(const struct table *t, uint64_t key,
+				      uint64_t hash)
+{
+	uint64_t near = table_window(t), val = 0;
+	uint64_t left = atomic_load_explicit(&t->left_mask,
+					     memory_order_acquire);
+
+	if (left != near)
+		val = bucket_find(table_at(t, hash & left), key, hash);
+	if (!val && near != t->off_mask)
+		val = bucket_find(table_first(t, hash), key, hash);
+	if (!val)
+		val = bucket_find(table_second(t, key), key, hash);
+	return val ? val : bucket_find(table_at(t, hash & near), key, hash);
 }
 
 /* What table_alive() compares ages with. */

@@ -4,7 +4,7 @@
  * The model is an array of all addresses there are: at which port, since when,
  * static or not (one port keeps what it learns). Every packet's verdict is
  * compared, and from time to time what the table says of its size, also by
- * ports, of which some have a limit.
+ * ports, of which some have a limit. The table's window changes all the time.
  * LEARN_SEED=N in the environment repeats a run.
  */
 #include "unit.h"
@@ -210,6 +210,16 @@ static void resize(void)
 	json_decref(o);
 }
 
+/* Another one, or some buckets more of the one being left. */
+static void window(void)
+{
+	struct table *t = atomic_load(&l->table);
+
+	if (pick(2))
+		table_set_window(t, 1ULL << pick(__builtin_ctzll(t->mask + 1)));
+	table_settle(t, 1 + pick(512));
+}
+
 static void step(void)
 {
 	unsigned what = pick(1000);
@@ -226,8 +236,10 @@ static void step(void)
 		flush();
 	else if (what < 980)
 		port_goes();
-	else if (what < 985)
+	else if (what < 982)
 		resize();
+	else if (what < 990)
+		window();
 	else
 		sizes_agree();
 }

@@ -7,7 +7,9 @@
  * replaced and moved between their buckets all the time. Of the ports with
  * settings one is in VLANs and changes its mode, one is another one's mirror
  * now and then, so the switch becomes aware of VLANs and forgets about them.
- * Afterwards the table's counts must add up to what is in it.
+ * Afterwards the table's counts must add up to what is in it. Where the window
+ * changes there are known addresses, which must not be flooded for a moment,
+ * and new ones, which both workers learn.
  */
 #include "unit.h"
 
@@ -22,6 +24,8 @@ enum {
 	FEW = 512,   /* addresses, while settings change */
 	ROUNDS = 96, /* of control */
 	SETTINGS_ROUNDS = 400,
+	WINDOW_ROUNDS = 300,
+	KNOWN = 1024,
 };
 
 static const struct glen_module *const ops = &module_learn.ops;
@@ -265,11 +269,77 @@ static void settings_change_under_traffic(void **state)
 	free(port);
 }
 
+/* Of the known ones none is flooded. */
+static void window_batch(struct race_worker *w, struct batch *b)
+{
+	uint32_t dst[BATCH_MAX];
+
+	learn_batch(w, b, dst, ADDRESSES);
+	for (unsigned i = 0; i < b->n; i++) {
+		if (b->verdict[i] == home_of(dst[i]))
+			w->there++;
+		else if (b->verdict[i] == (VERDICT_FLOOD | FLOOD_ALL) &&
+			 dst[i] >= KNOWN)
+			w->elsewhere++;
+		else
+			w->wrong++;
+	}
+}
+
+static void teach(struct table *t, uint32_t n)
+{
+	uint64_t key = 0;
+
+	put_mac((uint8_t *)&key, n);
+	assert_int_equal(table_learn(t, key, n % PORTS, 1000, 0, NULL),
+			 LEARNT_NEW);
+}
+
+/* A window, and some addresses that are new again. */
+static void window_control(struct table *t, uint64_t *seed)
+{
+	uint64_t key = 0;
+
+	if (table_set_window(t, 1ULL << race_draw(seed, 14)))
+		rcu_wait();
+	atomic_fetch_add(&race_now_s, race_draw(seed, 2));
+	for (unsigned i = 0; i < 64; i++) {
+		put_mac((uint8_t *)&key,
+			KNOWN + race_draw(seed, ADDRESSES - KNOWN));
+		table_del(t, key);
+	}
+	table_settle(t, race_draw(seed, 8192));
+}
+
+static void the_window_changes_under_traffic(void **state)
+{
+	struct learn *l = made(16384, 0);
+	struct table *t = atomic_load(&l->table);
+	struct seen seen = { 0 };
+	uint64_t seed = 815;
+
+	for (uint32_t n = 0; n < KNOWN; n++)
+		teach(t, n);
+	race_start(l, window_batch);
+	for (unsigned i = 0; i < WINDOW_ROUNDS; i++) {
+		window_control(t, &seed);
+		race_wait(2);
+	}
+	race_end();
+	table_each(t, 0, 0, see, &seen);
+	assert_int_equal(atomic_load(&t->used), seen.n);
+	for (unsigned i = 0; i < PORTS; i++)
+		seen.n -= table_n_of(t, i);
+	assert_int_equal(seen.n, 0);
+	ops->destroy(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(workers_and_control_agree),
 		cmocka_unit_test(settings_change_under_traffic),
+		cmocka_unit_test(the_window_changes_under_traffic),
 	};
 
 	return cmocka_run_group_tests_name("learn_race", tests, NULL, NULL);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// test_learn_window.c - the learning bridge's table: where addresses live.
+#include "unit.h"
+
+#include "learn_bridge.h"
+
+enum {
+	ENTRIES = 65536, /* that a table may have, of all here */
+	BUCKETS = ENTRIES / 2,
+	FEW = 1000,
+	STAY = 800,
+	AGEING_S = 300,
+};
+
+static struct learn *l;
+static struct table *t;
+
+static void make(void)
+{
+	l = made(json_pack("{s:i, s:i}", "entries", ENTRIES, "ageing_s",
+			   AGEING_S));
+	t = atomic_load(&l->table);
+}
+
+/* Station n is at port 1 + n % 4. */
+static void learn_all(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i += BATCH_MAX) {
+		for (unsigned port = 0; port < 4; port++) {
+			unsigned k = 0;
+
+			for (uint32_t at = i + port;
+			     at < n && at < i + BATCH_MAX; at += 4)
+				put_packet(k++, 0xffffffff, at);
+			run(l, 1 + port, k);
+		}
+	}
+}
+
+/* How many of n stations nothing is known of; the others are where they are. */
+static unsigned unknown(uint32_t n)
+{
+	unsigned flooded = 0;
+
+	for (uint32_t i = 0; i < n; i += BATCH_MAX) {
+		unsigned k = 0;
+
+		for (uint32_t at = i; at < n && at < i + BATCH_MAX; at++)
+			put_packet(k++, at, 0);
+		for (unsigned j = 0; j < k; j++)
+			memset(batch->hdr[j] + 6, 0, 6);
+		run(l, 7, k);
+		for (unsigned j = 0; j < k; j++) {
+			if (batch->verdict[j] == UNKNOWN)
+				flooded++;
+			else
+				assert_int_equal(batch->verdict[j],
+						 to(1 + (i + j) % 4));
+		}
+	}
+	return flooded;
+}
+
+static uint64_t window(void)
+{
+	return table_window(t) / sizeof(struct bucket) + 1;
+}
+
+/* Of the first n stations, those in their near bucket. */
+static unsigned n_near(uint32_t n)
+{
+	unsigned found = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t key = 0;
+
+		put_mac((uint8_t *)&key, i);
+		found += bucket_match(table_near(t, table_hash(t, key)), key) !=
+			 0;
+	}
+	return found;
+}
+
+static void ticks(unsigned n)
+{
+	while (n--)
+		ops->tick(l, now_s);
+}
+
+static void few_addresses_are_close_together(void **state)
+{
+	unsigned used = 0;
+
+	make();
+	learn_all(FEW);
+	assert_int_equal(window(), WINDOW_MIN);
+	for (unsigned i = 0; i < WINDOW_MIN * BUCKET_SLOTS; i++)
+		used += t->buckets[i / BUCKET_SLOTS].key[i % BUCKET_SLOTS] != 0;
+	/* Four in a bucket is the exception. */
+	assert_in_range(used, FEW - FEW / 20, FEW);
+	assert_int_equal(unknown(FEW), 0);
+	ops->destroy(l);
+}
+
+static void a_burst_loses_nothing(void **state)
+{
+	unsigned lost;
+
+	make();
+	/* Control has no turn until there are as many as may be. */
+	learn_all(ENTRIES);
+	lost = count(l, "not_learnt");
+	assert_in_range(lost, 0, 1);
+	assert_int_equal(count(l, "used"), ENTRIES - lost);
+	assert_int_equal(unknown(ENTRIES), lost);
+	assert_int_equal(window(), BUCKETS);
+	for (unsigned i = 0; i < 10; i++) {
+		ticks(1);
+		assert_int_equal(unknown(ENTRIES), lost);
+	}
+	assert_int_equal(count(l, "used"), ENTRIES - lost);
+	assert_int_equal(t->left_mask, t->near_mask);
+	ops->destroy(l);
+}
+
+static void a_burst_in_a_window_chosen_before(void **state)
+{
+	make();
+	learn_all(FEW + 500);
+	ticks(1);
+	assert_int_equal(window(), 4 * WINDOW_MIN);
+	learn_all(ENTRIES / 2);
+	assert_int_equal(window(), BUCKETS);
+	assert_int_equal(count(l, "used"), ENTRIES / 2);
+	assert_int_equal(unknown(ENTRIES / 2), 0);
+	ops->destroy(l);
+}
+
+static void the_window_follows_the_number(void **state)
+{
+	make();
+	learn_all(FEW);
+	ticks(1);
+	assert_int_equal(window(), WINDOW_MIN);
+	learn_all(WINDOW_MIN + 1);
+	ticks(1);
+	assert_int_equal(window(), 4 * WINDOW_MIN);
+	learn_all(ENTRIES / 2);
+	ticks(10);
+	assert_int_equal(window(), BUCKETS);
+	assert_in_range(n_near(ENTRIES / 2), ENTRIES / 2 * 0.97, ENTRIES / 2);
+	/* Most age, one after the other is swept. */
+	now_s += AGEING_S - 1;
+	learn_all(STAY);
+	now_s++;
+	ticks(32);
+	assert_int_equal(count(l, "used"), STAY);
+	assert_int_equal(window(), WINDOW_MIN);
+	assert_int_equal(t->left_mask, t->near_mask);
+	assert_in_range(n_near(STAY), STAY - STAY / 20, STAY);
+	assert_int_equal(unknown(STAY), 0);
+	assert_int_equal(unknown(2 * STAY), STAY);
+	ops->destroy(l);
+}
+
+/* Not to and fro where the number is about that which makes it grow. */
+static void a_few_more_or_less_change_nothing(void **state)
+{
+	make();
+	learn_all(WINDOW_MIN + 1);
+	ticks(1);
+	assert_int_equal(window(), 4 * WINDOW_MIN);
+	for (uint32_t i = 0; i < 100; i++) {
+		uint64_t key = 0;
+
+		put_mac((uint8_t *)&key, i);
+		assert_int_equal(table_del(t, key), 0);
+	}
+	ticks(10);
+	assert_int_equal(window(), 4 * WINDOW_MIN);
+	ops->destroy(l);
+}
+
+/* Without control, as where a program has a switch of its own. */
+static void packets_bring_their_sources_near(void **state)
+{
+	make();
+	learn_all(ENTRIES / 2);
+	assert_int_equal(window(), BUCKETS);
+	assert_in_range(n_near(2 * WINDOW_MIN), 0, WINDOW_MIN);
+	assert_int_equal(unknown(ENTRIES / 2), 0);
+	learn_all(ENTRIES / 2);
+	assert_in_range(n_near(2 * WINDOW_MIN), 2 * WINDOW_MIN * 0.97,
+			2 * WINDOW_MIN);
+	assert_int_equal(unknown(ENTRIES / 2), 0);
+	assert_int_equal(count(l, "used"), ENTRIES / 2);
+	assert_int_equal(count(l, "moves"), 0);
+	ops->destroy(l);
+}
+
+/* What an entry is but for where it lives: by station. */
+static struct table_entry known[2][2 * FEW];
+
+static bool note(void *arg, const struct table_entry *e)
+{
+	struct table_entry *all = arg;
+	uint32_t n = __builtin_bswap64(e->key) >> 16 & 0xffffffff;
+
+	assert_in_range(n, 0, 2 * FEW - 1);
+	assert_int_equal(all[n].key, 0);
+	all[n] = *e;
+	return true;
+}
+
+static void note_all(unsigned which)
+{
+	memset(known[which], 0, sizeof(known[which]));
+	assert_int_equal(table_each(t, now_s, AGEING_S, note, known[which]),
+			 2 * FEW);
+}
+
+static void entries_stay_what_they_are(void **state)
+{
+	static const unsigned windows[] = { 16384, 256, 32768, 64, 2048, 1 };
+
+	make();
+	for (uint32_t i = 0; i < 2 * FEW; i++) {
+		uint64_t key = 0;
+
+		put_mac((uint8_t *)&key, i);
+		if (i % 5 == 0)
+			table_add_static(t, key, 1 + i % 4);
+		else
+			table_learn(t, key, 1 + i % 4, now_s - i % 100,
+				    AGEING_S, NULL);
+	}
+	note_all(0);
+	for (unsigned i = 0; i < sizeof(windows) / sizeof(*windows); i++) {
+		assert_true(table_set_window(t, windows[i]));
+		while (t->settling) {
+			/* Nor is anything lost in between, or counted twice. */
+			table_settle(t, 977);
+			note_all(1);
+			assert_memory_equal(known[0], known[1],
+					    sizeof(known[0]));
+			assert_int_equal(unknown(2 * FEW), 0);
+			for (unsigned p = 1; p <= 4; p++)
+				assert_int_equal(table_n_of(t, p), FEW / 2);
+		}
+		assert_int_equal(t->left_mask, t->near_mask);
+	}
+	assert_int_equal(count(l, "used"), 2 * FEW);
+	ops->destroy(l);
+}
+
+/* Nothing is left behind where it would not be looked for. */
+static void a_window_without_room_is_left_later(void **state)
+{
+	unsigned n = 0;
+
+	l = made(json_pack("{s:i}", "entries", 4096));
+	t = atomic_load(&l->table);
+	learn_all(4096);
+	assert_int_equal(count(l, "used") + count(l, "not_learnt"), 4096);
+	while (t->left_mask != t->near_mask)
+		ticks(1);
+	n = unknown(4096);
+	for (unsigned i = 0; i < 12; i++) {
+		if (!table_set_window(t, 1ULL << i))
+			continue;
+		for (unsigned k = 0; k < 8; k++)
+			table_settle(t, BUCKETS);
+		assert_int_equal(unknown(4096), n);
+	}
+	ops->destroy(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(few_addresses_are_close_together),
+		cmocka_unit_test(a_burst_loses_nothing),
+		cmocka_unit_test(a_burst_in_a_window_chosen_before),
+		cmocka_unit_test(the_window_follows_the_number),
+		cmocka_unit_test(a_few_more_or_less_change_nothing),
+		cmocka_unit_test(packets_bring_their_sources_near),
+		cmocka_unit_test(entries_stay_what_they_are),
+		cmocka_unit_test(a_window_without_room_is_left_later),
+	};
+	int failed;
+
+	batch = aligned_alloc(64, sizeof(*batch));
+	failed = cmocka_run_group_tests_name("learn_window", tests, NULL, NULL);
+	free(batch);
+	return failed;
+}
