@@ -9,12 +9,13 @@
  * Works in rounds of GROUP packets, in passes that each keep what they need in
  * registers. First the addresses are taken out of the headers. Neighbours
  * mostly share their source, and often the destination: if all of a group do,
- * it is one look-up. Then where the first buckets are, and what a value there
+ * it is one look-up. Then where the near buckets are, and what a value there
  * must have besides port and age, both addresses of two packets at a time if
  * there is AVX2. If there are more addresses than caches hold all buckets are
  * prefetched before the first is read, so a large table costs bandwidth, not
- * latency. What is not found in its first bucket just as mostly everything is
- * goes on a list and is looked at more closely in a second pass.
+ * latency. Values come out of their buckets four at a time, with AVX2. What is
+ * not just as mostly everything is goes on a list and is looked at more closely
+ * in a second pass.
  */
 enum { GROUP = 64 };
 enum { DST, SRC }; /* as in the header */
@@ -27,9 +28,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
  * load of them takes less time than another pass. */
 enum { PREFETCH_FROM = 4096 };
 
-/* The bucket has no such key. As a difference of values it would take port
- * 0xffff, which there is not. */
-#define NOT_THERE (~0ULL)
+#if defined(__AVX2__) && !defined(TABLE_ATOMIC_LOADS)
+#define VECTORS 1
+#endif
 
 /* The addresses of a group. Arrays have room for an even number. */
 struct keys {
@@ -40,9 +41,9 @@ struct keys {
 	/* What the value should be: of a source all of it, of a destination
 	 * the lowest with its tag that is alive. */
 	_Alignas(32) uint64_t want[GROUP][2];
-	/* Where it is something else: the value less what it should be, or
-	 * NOT_THERE. */
-	uint64_t more[GROUP];
+	/* Where it is something else: the value (0: there is none) less what
+	 * it should be. */
+	_Alignas(32) uint64_t more[GROUP];
 };
 
 /* What is the same for the whole batch. */
@@ -103,34 +104,49 @@ static inline __m256i both(const uint8_t *a, const uint8_t *b)
 		low, _mm_loadu_si128((const __m128i *)(const void *)b), 1);
 }
 
-/* The keys of n packets, and whether there are several; true: there are
- * tags. */
+/* In some header of n. */
+static __attribute__((noinline)) bool has_tags(const uint8_t *h, size_t stride,
+					       unsigned n)
+{
+	bool tags = false;
+
+	for (unsigned i = 0; i < n; i++, h += stride)
+		tags |= has_tag(h);
+	return tags;
+}
+
+/*
+ * The keys of n packets, and whether there are several; true: there are tags.
+ * What differs from the first header tells all of that, but for tags where the
+ * types are not the same.
+ */
 static inline bool extract(const uint8_t *h, size_t stride, unsigned n,
 			   struct keys *k)
 {
 	const __m256i order = _mm256_broadcastsi128_si256(
 		_mm_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8, 9, 10, 11, -1,
 			      -1));
-	const __m256i vlan = _mm256_set1_epi16(TPID_VLAN);
-	const __m256i service = _mm256_set1_epi16((short)TPID_SERVICE);
-	const __m256i first = _mm256_shuffle_epi8(both(h, h), order);
-	__m256i differ = _mm256_setzero_si256(), tags = differ;
+	const __m256i first = both(h, h);
+	const uint8_t *at = h;
+	__m256i differ = _mm256_setzero_si256();
 	uint64_t lanes[4];
 
-	for (size_t i = 0; i < n; i += 2, h += 2 * stride) {
-		__m256i heads = both(h, i + 1 < n ? h + stride : h);
-		__m256i keys = _mm256_shuffle_epi8(heads, order);
+	for (size_t i = 0; i < n; i += 2, at += 2 * stride) {
+		__m256i heads = both(at, i + 1 < n ? at + stride : at);
 
-		_mm256_store_si256((__m256i *)(void *)k->key[i], keys);
-		differ = _mm256_or_si256(differ, _mm256_xor_si256(keys, first));
-		tags = _mm256_or_si256(tags, _mm256_cmpeq_epi16(heads, vlan));
-		tags = _mm256_or_si256(tags,
-				       _mm256_cmpeq_epi16(heads, service));
+		_mm256_store_si256((__m256i *)(void *)k->key[i],
+				   _mm256_shuffle_epi8(heads, order));
+		differ = _mm256_or_si256(differ,
+					 _mm256_xor_si256(heads, first));
 	}
 	_mm256_storeu_si256((__m256i *)(void *)lanes, differ);
-	k->n[DST] = lanes[0] | lanes[2] ? n : 1;
-	k->n[SRC] = lanes[1] | lanes[3] ? n : 1;
-	return _mm256_movemask_epi8(tags) & 0x10001000;
+	lanes[0] |= lanes[2];
+	lanes[1] |= lanes[3];
+	k->n[DST] = lanes[0] & KEY_MAC_MASK ? n : 1;
+	k->n[SRC] = lanes[0] >> 48 || lanes[1] & 0xffffffff ? n : 1;
+	if (lanes[1] & 0xffff00000000)
+		return has_tags(h, stride, n);
+	return has_tag(h);
 }
 
 /* The same as table_hash(), of four keys. */
@@ -150,7 +166,6 @@ static inline void find_buckets(const struct look *look, struct keys *k,
 {
 	const struct table *t = look->table;
 	const __m256i offs = _mm256_set1_epi64x((long long)look->near_mask);
-	const __m256i tag = _mm256_set1_epi64x((long long)VAL_TAG);
 	const __m256i base = _mm256_set1_epi64x((long long)t->buckets);
 	const __m256i rest = _mm256_setr_epi64x((long long)look->alive,
 						(long long)look->fresh,
@@ -165,7 +180,8 @@ static inline void find_buckets(const struct look *look, struct keys *k,
 		_mm256_store_si256(
 			(__m256i *)(void *)k->bucket[i],
 			_mm256_add_epi64(_mm256_and_si256(hash, offs), base));
-		hash = _mm256_or_si256(_mm256_and_si256(hash, tag), rest);
+		/* The tag: the highest 16 of 64 bits. */
+		hash = _mm256_blend_epi16(rest, hash, 0x88);
 		_mm256_store_si256((__m256i *)(void *)k->want[i], hash);
 	}
 }
@@ -254,28 +270,158 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 	}
 }
 
+/* The value that a packet's near bucket has, 0 if none. */
+static inline uint64_t value_of(const struct keys *k, size_t i, unsigned which)
+{
+	const struct bucket *b = bucket_of(k, i, which);
+	unsigned match = bucket_match(b, k->key[i][which]);
+
+	return __builtin_expect(match != 0, 1) ? bucket_val(b, match) : 0;
+}
+
+#if defined(VECTORS)
+
 /*
- * Lists the sources that are not known just as they are now. One way through
- * the loop, and little to be kept in registers: what is listed is the next
- * pass's.
+ * One of four lanes has the value, the others are 0. The keys are loaded first,
+ * as in bucket_match(). No lane is ever torn: processors with AVX load aligned
+ * 16 bytes at once.
+ */
+static inline __m256i value_lanes(const struct keys *k, size_t i,
+				  unsigned which)
+{
+	const struct bucket *b = bucket_of(k, i, which);
+	__m256i keys = _mm256_load_si256((const __m256i *)(const void *)b->key);
+	__m256i key = _mm256_set1_epi64x((long long)k->key[i][which]);
+
+	atomic_signal_fence(memory_order_acquire);
+	return _mm256_and_si256(_mm256_cmpeq_epi64(keys, key),
+				_mm256_load_si256(
+					(const __m256i *)(const void *)b->val));
+}
+
+static inline __m256i or_lanes(__m256i a, __m256i b)
+{
+	return _mm256_or_si256(_mm256_unpacklo_epi64(a, b),
+			       _mm256_unpackhi_epi64(a, b));
+}
+
+/* The values of packets i, i + 2, i + 1 and i + 3, in this order. */
+static inline __m256i four_values(const struct keys *k, size_t i,
+				  unsigned which)
+{
+	__m256i even = or_lanes(value_lanes(k, i, which),
+				value_lanes(k, i + 2, which));
+	__m256i odd = or_lanes(value_lanes(k, i + 1, which),
+			       value_lanes(k, i + 3, which));
+
+	return _mm256_or_si256(_mm256_permute2x128_si256(even, odd, 0x20),
+			       _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
+/* What they should be, in the same order. */
+static inline __m256i four_wants(const struct keys *k, size_t i, unsigned which)
+{
+	__m256i a = _mm256_load_si256(
+		(const __m256i *)(const void *)k->want[i]);
+	__m256i b = _mm256_load_si256(
+		(const __m256i *)(const void *)k->want[i + 2]);
+
+	return which == DST ? _mm256_unpacklo_epi64(a, b) :
+			      _mm256_unpackhi_epi64(a, b);
+}
+
+/* Lists those of four packets that are not good; returns how many are now. */
+static __attribute__((noinline)) unsigned list_four(struct keys *k, size_t i,
+						    __m256i more, __m256i good,
+						    uint8_t *list, unsigned n)
+{
+	int bits = _mm256_movemask_pd(
+		_mm256_castsi256_pd(_mm256_permute4x64_epi64(good, 0xd8)));
+
+	_mm256_store_si256((__m256i *)(void *)&k->more[i],
+			   _mm256_permute4x64_epi64(more, 0xd8));
+	for (unsigned j = 0; j < 4; j++)
+		if (!(bits >> j & 1))
+			list[n++] = i + j;
+	return n;
+}
+
+/* As compare_sources(), of the first packets, as many as four go into. */
+static inline unsigned four_sources(struct keys *k, uint8_t *list, unsigned *n)
+{
+	size_t i = 0;
+
+	for (; i + 4 <= k->n[SRC]; i += 4) {
+		__m256i more = _mm256_sub_epi64(four_values(k, i, SRC),
+						four_wants(k, i, SRC));
+		__m256i good = _mm256_cmpeq_epi64(more, _mm256_setzero_si256());
+
+		if (__builtin_expect(_mm256_movemask_epi8(good) != -1, 0))
+			*n = list_four(k, i, more, good, list, *n);
+	}
+	return i;
+}
+
+/* As compare_destinations(), the same. */
+static inline unsigned four_destinations(const struct look *look,
+					 struct keys *k, uint32_t *verdict,
+					 uint8_t *list, unsigned *n)
+{
+	/* There is no comparison without sign. */
+	const __m256i sign = _mm256_set1_epi64x((long long)(1ULL << 63));
+	const __m256i n_alive = _mm256_xor_si256(
+		_mm256_set1_epi64x((long long)look->n_alive), sign);
+	const __m256i order = _mm256_setr_epi32(0, 4, 2, 6, 0, 4, 2, 6);
+	const __m128i port = _mm_set1_epi32(VAL_PORT);
+	const __m128i to_port = _mm_set1_epi32((int)glen_to_port(0));
+	size_t i = 0;
+
+	for (; i + 4 <= k->n[DST]; i += 4) {
+		__m256i val = four_values(k, i, DST);
+		__m256i more = _mm256_sub_epi64(val, four_wants(k, i, DST));
+		__m256i good = _mm256_cmpgt_epi64(n_alive,
+						  _mm256_xor_si256(more, sign));
+		__m128i low = _mm256_castsi256_si128(
+			_mm256_permutevar8x32_epi32(val, order));
+
+		_mm_storeu_si128((__m128i *)(void *)&verdict[i],
+				 _mm_or_si128(_mm_and_si128(low, port),
+					      to_port));
+		if (__builtin_expect(_mm256_movemask_epi8(good) != -1, 0))
+			*n = list_four(k, i, more, good, list, *n);
+	}
+	return i;
+}
+
+#else
+
+static inline unsigned four_sources(struct keys *k, uint8_t *list, unsigned *n)
+{
+	return 0;
+}
+
+static inline unsigned four_destinations(const struct look *look,
+					 struct keys *k, uint32_t *verdict,
+					 uint8_t *list, unsigned *n)
+{
+	return 0;
+}
+
+#endif
+
+/*
+ * Lists the sources that are not known just as they are now. Little to be kept
+ * in registers: what is listed is the next pass's.
  */
 static __attribute__((noinline)) unsigned compare_sources(struct keys *k,
 							  uint8_t *list)
 {
-	size_t n = 0, n_keys = k->n[SRC];
+	unsigned n = 0, n_keys = k->n[SRC];
 
-	for (size_t i = 0; i < n_keys; i++) {
-		const struct bucket *b = bucket_of(k, i, SRC);
-		unsigned match = bucket_match(b, k->key[i][SRC]);
-		uint64_t more = NOT_THERE;
-
-		if (__builtin_expect(match != 0, 1)) {
-			more = bucket_val(b, match) - k->want[i][SRC];
-			if (__builtin_expect(!more, 1))
-				continue;
-		}
-		k->more[i] = more;
-		list[n++] = i;
+	for (size_t i = four_sources(k, list, &n); i < n_keys; i++) {
+		k->more[i] = value_of(k, i, SRC) - k->want[i][SRC];
+		if (__builtin_expect(k->more[i] != 0, 0))
+			list[n++] = i;
 	}
 	return n;
 }
@@ -290,8 +436,7 @@ static void learn_sources(struct learn *state, const struct glen_lookup *ctx,
 		uint64_t val = k->more[i] + want;
 
 		/* Static at this port: its age does not matter. */
-		if (k->more[i] != NOT_THERE &&
-		    ((val ^ want) & ~VAL_AGE) == VAL_STATIC)
+		if (((val ^ want) & ~VAL_AGE) == VAL_STATIC)
 			continue;
 		if (may_learn(key))
 			learn(state, ctx, look, key);
@@ -307,26 +452,17 @@ static __attribute__((noinline)) unsigned compare_destinations(
 	const struct look *look, struct keys *k, uint32_t *verdict,
 	uint8_t *list)
 {
-	uint64_t n_alive = look->n_alive;
-	size_t n = 0, n_keys = k->n[DST];
+	unsigned n = 0, n_keys = k->n[DST];
+	size_t i = four_destinations(look, k, verdict, list, &n);
 
-	for (size_t i = 0; i < n_keys; i++) {
-		const struct bucket *b = bucket_of(k, i, DST);
-		unsigned match = bucket_match(b, k->key[i][DST]);
-		uint64_t more = NOT_THERE;
+	for (; i < n_keys; i++) {
+		uint64_t val = value_of(k, i, DST);
 
-		if (__builtin_expect(match != 0, 1)) {
-			more = bucket_val(b, match);
-			verdict[i] = (uint32_t)more;
-			more -= k->want[i][DST];
-			if (__builtin_expect(more < n_alive, 1))
-				continue;
-		}
-		k->more[i] = more;
-		list[n++] = i;
+		verdict[i] = glen_to_port(val & VAL_PORT);
+		k->more[i] = val - k->want[i][DST];
+		if (__builtin_expect(k->more[i] >= look->n_alive, 0))
+			list[n++] = i;
 	}
-	for (size_t i = 0; i < n_keys; i++)
-		verdict[i] = glen_to_port(verdict[i] & VAL_PORT);
 	return n;
 }
 
@@ -342,8 +478,7 @@ static unsigned near_buckets(const struct look *look, struct keys *k,
 		uint64_t val = k->more[i] + look->alive; /* less the tag */
 		uint64_t key;
 
-		if (k->more[i] != NOT_THERE &&
-		    val >> VAL_AGE_SHIFT >> AGE_BITS == 1 &&
+		if (val >> VAL_AGE_SHIFT >> AGE_BITS == 1 &&
 		    table_alive(val, look->now_s, look->age_limit))
 			continue;
 		key = k->key[i][DST];
