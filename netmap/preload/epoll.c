@@ -14,8 +14,12 @@
  * A device is never a member of the program's epoll descriptor in the kernel,
  * but of a list here. A wait looks at the list, asks the kernel for the others,
  * and sleeps on the program's descriptor and the thread's own at once. So an
- * epoll descriptor that leaves the process takes no devices with it, and one
- * that is a member of another is not seen through.
+ * epoll descriptor that leaves the process takes no devices with it.
+ *
+ * One that has devices may be a member of another, which the kernel knows as
+ * well, for the sake of its other members. Then the outer one has it in its
+ * list, too: when the first device comes, the kernel is asked who has it
+ * (epoll_outer.c).
  *
  * The list is changed with the lock and read without: an entry is never given
  * back, and is skipped while it has no device.
@@ -26,9 +30,9 @@ enum {
 };
 
 struct member {
-	struct device *device; /* NULL: free; a reference */
-	int fd;		       /* by which it was added */
-	int h;		       /* a number that stands for it */
+	struct obj *obj; /* NULL: free; a reference */
+	int fd;		 /* by which it was added */
+	int h;		 /* a number that stands for it */
 	uint32_t events;
 	epoll_data_t data;
 	bool off;	   /* EPOLLONESHOT has fired */
@@ -55,10 +59,38 @@ static struct epoll *epolls, *free_epolls;
 	     c = __atomic_load_n(&c->next, __ATOMIC_ACQUIRE)) \
 		for (struct member *m = c->members; m < c->members + CHUNK; m++)
 
+static inline struct obj *obj_of(struct member *m)
+{
+	/* Pairs with the release in enter(). */
+	struct obj *o = __atomic_load_n(&m->obj, __ATOMIC_ACQUIRE);
+
+	if (o)
+		race_acquire(&m->obj);
+	return o;
+}
+
 static inline struct device *device_of(struct member *m)
 {
-	/* Pairs with the release in fill(). */
-	return __atomic_load_n(&m->device, __ATOMIC_ACQUIRE);
+	struct obj *o = obj_of(m);
+
+	return o && o->type == OBJ_DEVICE ? (struct device *)o : NULL;
+}
+
+static inline struct epoll *inner_of(struct member *m)
+{
+	struct obj *o = obj_of(m);
+
+	return o && o->type == OBJ_EPOLL ? (struct epoll *)o : NULL;
+}
+
+/* With the lock. */
+static void leave(struct member *m)
+{
+	struct obj *o = m->obj;
+
+	__atomic_store_n(&m->obj, NULL, __ATOMIC_RELEASE);
+	if (o)
+		obj_put(o);
 }
 
 void epoll_free(struct obj *o)
@@ -66,13 +98,7 @@ void epoll_free(struct obj *o)
 	struct epoll *e = (struct epoll *)o;
 
 	FOR_MEMBERS(e, c, m)
-	{
-		struct device *d = m->device;
-
-		__atomic_store_n(&m->device, NULL, __ATOMIC_RELEASE);
-		if (d)
-			obj_put(&d->obj);
-	}
+	leave(m);
 	for (struct epoll **p = &epolls; *p; p = &(*p)->next) {
 		if (*p == e) {
 			*p = e->next;
@@ -83,11 +109,11 @@ void epoll_free(struct obj *o)
 	free_epolls = e;
 }
 
-/* Another number that stands for the device; -1: none. */
-static int other_number(const struct device *d, int not )
+/* Another number that stands for it; -1: none. */
+static int other_number(const struct obj *o, int not )
 {
 	for (unsigned fd = 0; fd <= fd_highest(); fd++)
-		if ((int)fd != not &&fd_table[fd] == &d->obj)
+		if ((int)fd != not &&fd_table[fd] == o)
 			return (int)fd;
 	return -1;
 }
@@ -96,21 +122,17 @@ void epoll_closed(int fd)
 {
 	struct obj *o = fd_table[fd];
 
-	if (!o || o->type != OBJ_DEVICE)
+	if (!o)
 		return;
 	for (struct epoll *e = epolls; e; e = e->next) {
 		FOR_MEMBERS(e, c, m)
 		{
-			struct device *d = m->device;
-
-			if (!d || &d->obj != o || m->h != fd)
+			if (m->obj != o || m->h != fd)
 				continue;
 			/* As in the kernel, copies keep it a member. */
-			m->h = other_number(d, fd);
-			if (m->h >= 0)
-				continue;
-			__atomic_store_n(&m->device, NULL, __ATOMIC_RELEASE);
-			obj_put(&d->obj);
+			m->h = other_number(o, fd);
+			if (m->h < 0)
+				leave(m);
 		}
 	}
 }
@@ -135,13 +157,14 @@ static struct epoll *epoll_get(int epfd)
 	e->next = epolls;
 	epolls = e;
 	fd_enter(epfd, &e->obj);
+	epoll_outer_find(epfd);
 	return e;
 }
 
-static struct member *find(struct epoll *e, int fd, const struct device *d)
+static struct member *find(struct epoll *e, int fd, const struct obj *o)
 {
 	FOR_MEMBERS(e, c, m)
-	if (m->device == d && m->fd == fd)
+	if (m->obj == o && m->fd == fd)
 		return m;
 	return NULL;
 }
@@ -152,7 +175,7 @@ static struct member *find_free(struct epoll *e)
 
 	FOR_MEMBERS(e, c, m)
 	{
-		if (!m->device)
+		if (!m->obj)
 			return m;
 		last = c;
 	}
@@ -173,32 +196,59 @@ static void set(struct member *m, const struct epoll_event *event)
 }
 
 /* With the lock. 0 or -errno. */
-static int change(struct epoll *e, int op, int fd, struct device *d,
+static int enter(struct epoll *e, int fd, struct obj *o,
+		 const struct epoll_event *event)
+{
+	struct member *m = find_free(e);
+
+	if (!m)
+		return -ENOMEM;
+	set(m, event);
+	m->fd = m->h = fd;
+	obj_get(o);
+	race_release(&m->obj);
+	/* Pairs with the acquire in obj_of(). */
+	__atomic_store_n(&m->obj, o, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int change(struct epoll *e, int op, int fd, struct obj *o,
 		  const struct epoll_event *event)
 {
-	struct member *m = find(e, fd, d);
+	struct member *m = find(e, fd, o);
 
-	if (op == EPOLL_CTL_ADD) {
-		if (m)
-			return -EEXIST;
-		m = find_free(e);
-		if (!m)
-			return -ENOMEM;
-		set(m, event);
-		m->fd = m->h = fd;
-		obj_get(&d->obj);
-		/* Pairs with the acquire in device_of(). */
-		__atomic_store_n(&m->device, d, __ATOMIC_RELEASE);
-		return 0;
-	}
+	if (op == EPOLL_CTL_ADD)
+		return m ? -EEXIST : enter(e, fd, o, event);
 	if (!m)
 		return -ENOENT;
-	if (op == EPOLL_CTL_MOD) {
+	if (op == EPOLL_CTL_MOD)
 		set(m, event);
-		return 0;
-	}
-	__atomic_store_n(&m->device, NULL, __ATOMIC_RELEASE);
-	obj_put(&d->obj);
+	else
+		leave(m);
+	return 0;
+}
+
+void epoll_outer_has(int outer, int epfd, const struct epoll_event *event)
+{
+	struct obj *o = fd_table[epfd];
+	struct epoll *e = epoll_get(outer);
+
+	if (e && o && !find(e, epfd, o))
+		enter(e, epfd, o, event);
+}
+
+/* What the kernel said yes to goes into our list, too. */
+static int change_inner(int epfd, int op, int fd, struct obj *o,
+			const struct epoll_event *event)
+{
+	struct lock_state state;
+	struct epoll *e;
+
+	tables_lock(&state);
+	e = epoll_get(epfd);
+	if (!e || change(e, op, fd, o, event) == -ENOMEM)
+		say("no memory for an epoll descriptor in another");
+	tables_unlock(&state);
 	return 0;
 }
 
@@ -206,13 +256,17 @@ HALVES(int, epoll_ctl, epoll_ctl,
        (int epfd, int op, int fd, struct epoll_event *event),
        (epfd, op, fd, event))
 {
-	struct device *d = fd_device(fd);
 	struct epoll_event none = { 0 };
+	struct obj *o = fd_obj(fd);
 	struct lock_state state;
 	struct epoll *e;
 	int err;
 
-	if (likely(!d) || !fd_is_device(fd, d))
+	if (o && o->type == OBJ_EPOLL) {
+		err = REAL(epoll_ctl)(epfd, op, fd, event);
+		return err ?: change_inner(epfd, op, fd, o, event);
+	}
+	if (likely(!o) || !fd_is_device(fd, (struct device *)o))
 		return REAL(epoll_ctl)(epfd, op, fd, event);
 	/* Is it an epoll descriptor at all? The kernel must say ENOENT. */
 	if (!REAL(epoll_ctl)(epfd, EPOLL_CTL_DEL, fd, &none))
@@ -229,7 +283,7 @@ HALVES(int, epoll_ctl, epoll_ctl,
 	}
 	tables_lock(&state);
 	e = epoll_get(epfd);
-	err = e ? change(e, op, fd, d, event) : -ENOMEM;
+	err = e ? change(e, op, fd, o, event) : -ENOMEM;
 	tables_unlock(&state);
 	if (!err)
 		return 0;
@@ -251,32 +305,56 @@ static uint32_t state_of(const struct device *d)
 	return sum & INT32_MAX;
 }
 
-static uint32_t member_events(struct member *m, struct device *d)
+/* The same of all that an epoll descriptor has. */
+static uint32_t state_of_all(struct epoll *e)
 {
-	uint32_t got;
+	uint32_t sum = 0;
+
+	FOR_MEMBERS(e, c, m)
+	{
+		struct device *d = device_of(m);
+		struct epoll *inner = d ? NULL : inner_of(m);
+
+		sum *= 31;
+		if (d)
+			sum += state_of(d);
+		else if (inner)
+			sum += state_of_all(inner);
+	}
+	return sum & INT32_MAX;
+}
+
+static uint32_t member_state(struct member *m)
+{
+	struct device *d = device_of(m);
+	struct epoll *inner = d ? NULL : inner_of(m);
+
+	return d ? state_of(d) : inner ? state_of_all(inner) : 0;
+}
+
+static uint32_t member_events(struct member *m)
+{
+	struct device *d = device_of(m);
+	struct epoll *inner = d ? NULL : inner_of(m);
+	uint32_t got = 0;
 
 	if (m->off)
 		return 0;
-	got = (uint32_t)(unsigned short)device_events(d, m->h,
-						      (short)m->events);
-	if (got && m->events & EPOLLET) {
-		uint32_t now = state_of(d);
-
-		if (now == m->reported)
-			return 0;
-	}
+	if (d)
+		got = (uint32_t)(unsigned short)device_events(d, m->h,
+							      (short)m->events);
+	else if (inner && epoll_ready(inner))
+		got = m->events & (EPOLLIN | EPOLLRDNORM);
+	if (got && m->events & EPOLLET && member_state(m) == m->reported)
+		return 0;
 	return got;
 }
 
 bool epoll_ready(struct epoll *e)
 {
 	FOR_MEMBERS(e, c, m)
-	{
-		struct device *d = device_of(m);
-
-		if (d && member_events(m, d))
-			return true;
-	}
+	if (member_events(m))
+		return true;
 	return false;
 }
 
@@ -285,9 +363,14 @@ void epoll_arm(struct epoll *e)
 	FOR_MEMBERS(e, c, m)
 	{
 		struct device *d = device_of(m);
+		struct epoll *inner = d ? NULL : inner_of(m);
 
-		if (d && !m->off)
+		if (m->off)
+			continue;
+		if (d)
 			device_arm(d, (short)m->events, NMW_BY_BYTE);
+		else if (inner)
+			epoll_arm(inner);
 	}
 }
 
@@ -296,28 +379,49 @@ unsigned epoll_members(struct epoll *e, int *h, unsigned max)
 	unsigned n = 0;
 
 	FOR_MEMBERS(e, c, m)
-	if (device_of(m) && n < max)
-		h[n++] = m->h;
+	{
+		struct epoll *inner = inner_of(m);
+
+		if (inner)
+			n += epoll_members(inner, h + n, max - n);
+		else if (obj_of(m) && n < max)
+			h[n++] = m->h;
+	}
 	return n;
 }
 
-/* Reports members that are ready. */
-static int collect(struct epoll *e, struct epoll_event *out, int max)
+/* The kernel has reported this member: it is an epoll descriptor, which has
+ * others than devices. */
+static bool is_reported(const struct member *m, const struct epoll_event *out,
+			int n)
 {
-	int n = 0;
+	for (int i = 0; i < n; i++)
+		if (out[i].data.u64 == m->data.u64)
+			return true;
+	return false;
+}
+
+/* Reports members of a type that are ready, behind n others. Returns how many
+ * there are then. */
+static int collect(struct epoll *e, enum obj_type type, struct epoll_event *out,
+		   int n, int max)
+{
+	const int others = n;
 
 	FOR_MEMBERS(e, c, m)
 	{
-		struct device *d = device_of(m);
+		struct obj *o = obj_of(m);
 		uint32_t got;
 
-		if (!d || n == max)
+		if (!o || o->type != type || n == max)
 			continue;
-		got = member_events(m, d);
+		if (type == OBJ_EPOLL && is_reported(m, out, others))
+			continue;
+		got = member_events(m);
 		if (!got)
 			continue;
 		if (m->events & EPOLLET)
-			m->reported = state_of(d);
+			m->reported = member_state(m);
 		if (m->events & EPOLLONESHOT)
 			m->off = true;
 		out[n++] = (struct epoll_event){ .events = got,
@@ -331,16 +435,16 @@ static int collect_all(struct epoll *e, int epfd, struct epoll_event *out,
 		       int max)
 {
 	const bool ours_first = e->turn++ & 1;
-	int n = ours_first ? collect(e, out, max) : 0, k = 0;
+	int n = ours_first ? collect(e, OBJ_DEVICE, out, 0, max) : 0, k = 0;
 
 	if (n < max)
 		k = REAL(epoll_wait)(epfd, out + n, max - n, 0);
 	if (k < 0)
 		return n ? n : -1;
 	n += k;
-	if (!ours_first && n < max)
-		n += collect(e, out + n, max - n);
-	return n;
+	if (!ours_first)
+		n = collect(e, OBJ_DEVICE, out, n, max);
+	return collect(e, OBJ_EPOLL, out, n, max);
 }
 
 static int sleep_once(struct epoll *e, int epfd, struct sleeper *s, bool blind,

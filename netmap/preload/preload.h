@@ -546,8 +546,13 @@ bool epoll_ready(struct epoll *e);
 void epoll_arm(struct epoll *e);
 /* Their H's, at most max; returns how many. */
 unsigned epoll_members(struct epoll *e, int *h, unsigned max);
-/* With the lock: the number fd, of a device, is being closed. */
+/* With the lock: the number fd is being closed. */
 void epoll_closed(int fd);
+/* With the lock: the epoll descriptor outer has epfd as a member. */
+struct epoll_event;
+void epoll_outer_has(int outer, int epfd, const struct epoll_event *event);
+/* ---- epoll_outer.c. With the lock: calls it for all that have epfd. */
+void epoll_outer_find(int epfd);
 /* With the lock: its last number was closed. */
 void epoll_free(struct obj *o);
 

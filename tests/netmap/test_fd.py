@@ -330,3 +330,71 @@ assert os.waitpid(child, 0)[1] == 0
 assert os.waitpid(sender, 0)[1] == 0
 """)
     no_ports(daemon)
+
+
+@pytest.mark.parametrize("order", ["device first", "device last"])
+@pytest.mark.parametrize("way", ["epoll", "edge", "poll", "deeper"])
+def test_epoll_in_epoll(daemon, way, order):
+    """An epoll descriptor with a port in it is itself waited for."""
+    program(daemon, f"way, order = '{way}', '{order}'" + """
+a, b = Port(device(), 'vale0:a'), Port(device(), 'vale0:b')
+r, w = os.pipe()
+inner, outer = select.epoll(), select.epoll()
+if order == 'device first':
+    inner.register(b.fd, select.EPOLLIN)
+more = select.EPOLLET if way == 'edge' else 0
+inner.register(r, select.EPOLLIN)
+outer.register(inner.fileno(), select.EPOLLIN | more)
+top = outer
+if way == 'deeper':
+    top = select.epoll()
+    top.register(outer.fileno(), select.EPOLLIN)
+if way == 'poll':
+    top = select.poll()
+    top.register(outer.fileno(), select.POLLIN)
+if order == 'device last':
+    inner.register(b.fd, select.EPOLLIN)
+member = inner.fileno() if top is outer else outer.fileno()
+ms = 1 if way == 'poll' else 0.001    # of a millisecond
+
+def ready(wait=10000):
+    got = top.poll(wait * ms)
+    assert all(events == select.EPOLLIN for fd, events in got), got
+    assert len(got) < 2, got
+    return [fd for fd, events in got]
+
+assert ready(0) == []
+assert ready(20) == []
+a.send(FRAME)
+assert ready() == [member]
+assert inner.poll(0) == [(b.fd, select.EPOLLIN)]
+if way == 'edge':
+    assert ready(0) == []
+else:
+    assert ready(0) == [member]
+assert b.recv() == FRAME
+assert ready(0) == []
+os.write(w, b'x')
+assert ready() == [member]
+assert inner.poll(0) == [(r, select.EPOLLIN)]
+a.send(FRAME)
+if way != 'edge':
+    assert ready() == [member]
+    assert {fd for fd, _ in inner.poll(10)} == {b.fd, r}
+os.read(r, 1)
+assert b.recv() == FRAME
+assert ready(0) == []
+pid = os.fork()
+if not pid:
+    a.send(FRAME)
+    os._exit(0)
+assert ready() == [member]    # it slept
+os.waitpid(pid, 0)
+assert b.recv() == FRAME
+outer.unregister(inner.fileno())
+a.send(FRAME)
+assert ready(20) == []
+assert inner.poll(0) == [(b.fd, select.EPOLLIN)]
+inner.close()
+""")
+    no_ports(daemon)
