@@ -6,6 +6,7 @@
  * calls of libglen in place of those, so that a comparison shows what
  * /dev/netmap costs and nothing else.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glen/glen.h>
@@ -15,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "bench/frame.h"
 #include "bench/party.h"
@@ -356,35 +358,105 @@ void getppid_open(struct party_side *side)
 	program_new(side, step_getppid, true);
 }
 
+/* The functions that a program calls: those that it would get, or the C
+ * library's own, whatever is preloaded. */
+struct functions {
+	ssize_t (*read)(int fd, void *buf, size_t n);
+	ssize_t (*write)(int fd, const void *buf, size_t n);
+	int (*poll)(struct pollfd *fds, nfds_t n, int timeout);
+	int (*ioctl)(int fd, unsigned long request, ...);
+	int (*epoll_wait)(int fd, struct epoll_event *events, int max,
+			  int timeout);
+	int (*fcntl)(int fd, int command, ...);
+	ssize_t (*recvmsg)(int fd, struct msghdr *msg, int flags);
+	int (*dup)(int fd);
+	int (*close)(int fd);
+	int (*open)(const char *path, int flags, ...);
+	int (*fstat)(int fd, struct stat *st);
+};
+
 /* A program that makes system calls and nothing else, those that the library
  * stands in front of among them. */
 struct calls {
+	struct functions f;
 	int pipe[2], socket[2], epfd;
 };
+
+static void *function(void *library, const char *name)
+{
+	void *found = dlsym(library, name);
+
+	if (!found)
+		party_die("no %s() in the C library", name);
+	return found;
+}
+
+static void find_functions(struct functions *f, bool real)
+{
+	void *from = real ? dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD) :
+			    RTLD_DEFAULT;
+
+	if (real && !from)
+		party_die("no libc.so.6 is loaded");
+	f->read = function(from, "read");
+	f->write = function(from, "write");
+	f->poll = function(from, "poll");
+	f->ioctl = function(from, "ioctl");
+	f->epoll_wait = function(from, "epoll_wait");
+	f->fcntl = function(from, "fcntl");
+	f->recvmsg = function(from, "recvmsg");
+	f->dup = function(from, "dup");
+	f->close = function(from, "close");
+	f->open = function(from, "open");
+	f->fstat = function(from, "fstat");
+	if (!real &&
+	    (void *)f->read == function(dlopen("libc.so.6", RTLD_LAZY), "read"))
+		party_die("nothing is preloaded: run it under glen-run");
+}
 
 static void calls_round(struct calls *c)
 {
 	struct pollfd pfd = { .fd = c->pipe[0], .events = POLLIN };
+	const struct functions *f = &c->f;
 	struct epoll_event event;
 	struct iovec iov;
 	char byte = 0;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct stat st;
 	int n = 0, fd;
 
 	iov = (struct iovec){ &byte, 1 };
-	if (write(c->pipe[1], &byte, 1) != 1 || poll(&pfd, 1, -1) != 1 ||
-	    ioctl(c->pipe[0], FIONREAD, &n) || n != 1 ||
-	    epoll_wait(c->epfd, &event, 1, -1) != 1 ||
-	    read(c->pipe[0], &byte, 1) != 1 || fcntl(c->epfd, F_GETFD) < 0 ||
-	    write(c->socket[0], &byte, 1) != 1 ||
-	    recvmsg(c->socket[1], &msg, 0) != 1)
+	if (f->write(c->pipe[1], &byte, 1) != 1 || f->poll(&pfd, 1, -1) != 1 ||
+	    f->ioctl(c->pipe[0], FIONREAD, &n) || n != 1 ||
+	    f->epoll_wait(c->epfd, &event, 1, -1) != 1 ||
+	    f->read(c->pipe[0], &byte, 1) != 1 ||
+	    f->fcntl(c->epfd, F_GETFD) < 0 || f->fstat(c->pipe[0], &st) ||
+	    f->write(c->socket[0], &byte, 1) != 1 ||
+	    f->recvmsg(c->socket[1], &msg, 0) != 1)
 		party_die("a system call failed: %s", strerror(errno));
-	fd = dup(c->epfd);
-	if (fd < 0 || close(fd))
+	fd = f->dup(c->epfd);
+	if (fd < 0 || f->close(fd))
 		party_die("cannot dup: %s", strerror(errno));
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || close(fd))
+	fd = f->open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || f->close(fd))
 		party_die("cannot open /dev/null: %s", strerror(errno));
+}
+
+/* A byte to a pipe and back: the cheapest calls that move anything. */
+static void bytes_round(struct calls *c)
+{
+	char byte = 0;
+
+	if (c->f.write(c->pipe[1], &byte, 1) != 1 ||
+	    c->f.read(c->pipe[0], &byte, 1) != 1)
+		party_die("a pipe failed: %s", strerror(errno));
+}
+
+static unsigned step_bytes(void *state)
+{
+	for (unsigned i = 0; i < CALLS * CALLS; i++)
+		bytes_round(state);
+	return CALLS * CALLS;
 }
 
 static unsigned step_calls(void *state)
@@ -405,6 +477,7 @@ void calls_open(struct party_side *side)
 	c->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_ctl(c->epfd, EPOLL_CTL_ADD, c->pipe[0], &event))
 		party_die("cannot epoll: %s", strerror(errno));
-	program_new(side, step_calls, true);
+	find_functions(&c->f, side->opts.lib);
+	program_new(side, side->opts.poll ? step_bytes : step_calls, true);
 	side->state = c;
 }

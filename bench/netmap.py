@@ -231,14 +231,20 @@ def pipe_1core(options):
 
 @scene("preload-cost")
 def preload_cost(options):
-    """Twelve system calls per round, and no netmap."""
+    """
+    System calls and no netmap, in one process under glen-run and one thread:
+    by the functions that the program gets, and by the C library's own.
+    """
     with contextlib.ExitStack() as stack:
         sides = Sides(options, stack)
         glend = sides.glend()
-        for run in (True, False):
-            sides.start({**os.environ, **glend.env},
-                        f"{sides.add()}:calls,cpu=0", run=run)
+        specs = [f"{sides.add()}:calls,cpu=0,lib={lib},poll={poll}"
+                 for poll in (0, 1) for lib in (0, 1)]
+        sides.start({**os.environ, **glend.env}, *specs, run=True)
         slices = sides.run(options.pairs)
-    yield Result("preload-cost", compare(slices, 0, 1),
-                 "a program of system calls under glen-run", "without",
-                 0.99, unit="ns/round")
+    for i, suffix, what in ((0, "", "a program of system calls"),
+                            (2, "-bytes", "a byte to a pipe and back")):
+        yield Result(f"preload-cost{suffix}", compare(slices, i, i + 1),
+                     f"{what} under glen-run, no netmap",
+                     "the same by the C library's own functions", 0.99,
+                     unit="ns/round")
