@@ -376,20 +376,23 @@ static __attribute__((noinline)) void wait_taken(struct device *d, int fd,
 {
 	uint32_t before = r->mask, max = woken ? WAKE_MAX_NS : SPIN_MAX_NS;
 	struct spin_guess *guess = &d->spin[woken];
-	uint32_t ns = guess->ns;
+	uint32_t ns = shm_load32(&guess->ns), was;
 
-	if (!ns && ++guess->skipped >= SPIN_RETRY) {
-		guess->skipped = 0;
-		ns = max;
+	/* Threads that guess at once may forget one another's guess. */
+	if (!ns) {
+		was = shm_load32(&guess->skipped) + 1;
+		shm_store32(&guess->skipped, was < SPIN_RETRY ? was : 0);
+		ns = was < SPIN_RETRY ? 0 : max;
 	}
 	/* A sleep costs many times what is saved by spinning less: only a row
 	 * of failures is a reason to. */
 	if (spin_taken(r, target, &before, ns)) {
-		guess->ns = max;
+		shm_store32(&guess->ns, max);
 		return;
 	}
 	ns = ns / 8 + SPIN_STEP_NS;
-	guess->ns = guess->ns > ns ? guess->ns - ns : 0;
+	was = shm_load32(&guess->ns);
+	shm_store32(&guess->ns, was > ns ? was - ns : 0);
 	sleep_taken(d, fd, r, target, &before);
 }
 
