@@ -84,6 +84,8 @@ struct netmap_slot {
 #define NS_MOREFRAG 0x0020
 /* Seen on a TX ring (set by copy monitors). */
 #define NS_TXMON 0x0040
+/* On TX: if not 0, the port of the switch that the packet goes to, as VALE_LIST
+ * numbers them, whatever its address. */
 #define NS_PORT_SHIFT 8
 #define NS_PORT_MASK (0xff << NS_PORT_SHIFT)
 /* On RX: how many slots the packet has. */
