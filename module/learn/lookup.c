@@ -492,18 +492,21 @@ static unsigned near_buckets(const struct look *look, struct keys *k,
 static void far_buckets(const struct look *look, const struct keys *k,
 			uint32_t *verdict, const uint8_t *list, unsigned n)
 {
-	const struct table *t = look->table;
+	struct table *t = look->table;
 
 	for (unsigned j = 0; j < n; j++) {
 		unsigned i = list[j];
-		uint64_t key = k->key[i][DST], val;
+		uint64_t key = k->key[i][DST], hash, val;
 
 		verdict[i] = look->flood;
 		if (key & KEY_GROUP)
 			continue;
-		val = table_find_far(t, key, table_hash(t, key));
+		hash = table_hash(t, key);
+		val = table_find_far(t, key, hash);
 		if (val && table_alive(val, look->now_s, look->age_limit))
 			verdict[i] = glen_to_port(val & VAL_PORT);
+		if (val && bucket_match(table_near(t, hash), 0))
+			table_come_near(t, key);
 	}
 }
 

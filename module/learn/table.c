@@ -340,6 +340,14 @@ enum learnt table_learn(struct table *t, uint64_t key, uint16_t port,
 	return learn_again(t, s, val, next, moved, rule);
 }
 
+void table_come_near(struct table *t, uint64_t key)
+{
+	struct home home = home_of(t, key);
+	struct slot s;
+
+	come_near(t, key, &home, &s);
+}
+
 int table_add_static(struct table *t, uint64_t key, uint16_t port)
 {
 	struct home home = home_of(t, key);

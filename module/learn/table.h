@@ -52,8 +52,8 @@
  * after a while. It waits until all workers have passed a quiet point, so that
  * nobody is left who would write to the old window, moves what is there
  * elsewhere, and then makes left_mask near_mask. Before that there is no other
- * window. A worker that finds a source far from its near bucket, where there is
- * room again, moves it as well. No packet is flooded for these moves;
+ * window. A worker that finds an address far from its near bucket, where there
+ * is room again, moves it as well. No packet is flooded for these moves;
  * table_find_far() says how.
  *
  * While one worker knows of the new window and another one does not, both may
@@ -198,6 +198,11 @@ static inline uint32_t table_n_of(const struct table *t, uint16_t port)
 				    memory_order_relaxed);
 }
 
+/*
+ * Worker: key was found far from its near bucket, which has room; moves it
+ * there, unless somebody else is about.
+ */
+void table_come_near(struct table *t, uint64_t key);
 /* Control: a static entry; replaces what was known. -ENOSPC. */
 int table_add_static(struct table *t, uint64_t key, uint16_t port);
 /* Control: -ENOENT if there is none. */
