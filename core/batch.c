@@ -17,7 +17,7 @@ _Static_assert(HDR_SIZE <= UINT8_MAX && HDR_SIZE % 64 == 0,
 
 void batch_init(struct batch *b)
 {
-	b->offloads = b->asks = false;
+	b->offloads = b->asks = b->marks = false;
 	b->vnet_len = 0;
 	b->view = (struct glen_batch){
 		.hdr_stride = HDR_SIZE,
@@ -30,6 +30,7 @@ void batch_init(struct batch *b)
 		.copy = b->copy,
 		.copies_max = BATCH_COPIES,
 		.ask = b->ask,
+		.mark = b->mark,
 	};
 }
 

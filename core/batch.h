@@ -8,7 +8,8 @@
  * A batch belongs to one worker and describes up to BATCH_MAX packets that
  * came from one ingress ring:
  *
- *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[], ask[], buf[]
+ *   driver's rx()     fills seg[], seg0[], n_seg[], len[], off[], ask[],
+ *                     mark[], buf[]
  *   gather()          copies each packet's first hdr_want bytes to hdr[] and
  *                     cuts them off the segments; fills hdr_len[]
  *   module's lookup() reads hdr[], len[]; fills verdict[]
@@ -111,6 +112,7 @@ struct batch {
 	bool multi_seg; /* some n_seg[] is not 1 */
 	bool offloads;	/* some off[] is not zero */
 	bool asks;	/* some ask[] is not zero */
+	bool marks;	/* mark[] holds something */
 	bool identity;	/* all seg0[i] are i and all n_seg[i] are 1: who writes
 			 * others clears it */
 	bool took;	/* tx() took some of those, and left others */
@@ -128,6 +130,7 @@ struct batch {
 	uint8_t hdr_len[BATCH_MAX];
 	struct offload off[BATCH_MAX]; /* valid only if offloads */
 	uint32_t ask[BATCH_MAX];       /* GLEN_ASK_*; valid only if asks */
+	uint64_t mark[BATCH_MAX];      /* GLEN_MARK_*; valid only if marks */
 	/* Virtio-net headers as their sender wrote them; off[] is what they
 	 * mean. A module that edits a batch makes them untrue. */
 	uint8_t vnet[BATCH_MAX][BATCH_VNET_MAX];
@@ -156,6 +159,7 @@ static inline struct glen_batch *batch_view(struct batch *b)
 	b->view.n = b->n;
 	b->view.offloads = b->offloads;
 	b->view.asks = b->asks;
+	b->view.marks = b->marks;
 	b->view.edited = false;
 	b->view.n_copies = 0;
 	return &b->view;

@@ -71,9 +71,13 @@ static void send_segmented(struct worker *w, struct egress *e,
 			break;
 		}
 		out->most = 0;
-		for (unsigned k = 0; k < out->n; k++)
+		out->marks = b->marks;
+		for (unsigned k = 0; k < out->n; k++) {
 			if (out->len[k] > out->most)
 				out->most = out->len[k];
+			if (b->marks)
+				out->mark[k] = b->mark[i];
+		}
 		e->hot->tx(e, &part, out, identity, out->n);
 	}
 	for (unsigned r = 0; r < DROP_N; r++)
@@ -331,6 +335,8 @@ static bool edit_take(struct batch *to, const struct batch *b, unsigned i)
 	to->len[k] = b->len[i];
 	if (b->offloads)
 		to->off[k] = b->off[i];
+	if (b->marks)
+		to->mark[k] = b->mark[i];
 	to->seg0[k] = to->n_segs;
 	to->n_seg[k] = n_seg;
 	for (unsigned s = 0; s < n_seg; s++)
@@ -365,6 +371,7 @@ static void edit_begin(struct batch *to, const struct batch *b)
 	to->identity = false;
 	to->multi_seg = b->multi_seg;
 	to->offloads = to->view.offloads = b->offloads;
+	to->marks = b->marks;
 }
 
 /* Sends a group whose packets, or whose port, have edits. */

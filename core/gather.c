@@ -92,6 +92,8 @@ static __attribute__((noinline)) void gather_refuse(struct ingress *in,
 				b->off[n] = b->off[i];
 			if (b->asks)
 				b->ask[n] = b->ask[i];
+			if (b->marks)
+				b->mark[n] = b->mark[i];
 			if (b->vnet_len)
 				memcpy(b->vnet[n], b->vnet[i], BATCH_VNET_MAX);
 		}

@@ -32,6 +32,7 @@ static void forward(struct worker *w, struct ingress *in, struct batch *b)
 	if (__builtin_expect(mirrors != NULL, 0))
 		HOT(mirror_in)(w, snap, in, b);
 	snap->lookup(snap->module_state, &ctx, batch_view(b));
+	b->marks = b->view.marks;
 	if (__builtin_expect(b->view.edited, 0))
 		batch_settle(b);
 	HOT(deliver)(w, snap, in, b);
@@ -46,7 +47,7 @@ unsigned HOT(run_ring)(struct worker *w, struct ingress *in)
 		return 0;
 	b->n = b->n_segs = 0;
 	b->overread = b->multi_seg = b->offloads = false;
-	b->took = b->asks = false;
+	b->took = b->asks = b->marks = false;
 	b->from = NULL;
 	b->slots = 0;
 	b->vnet_len = 0;

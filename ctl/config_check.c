@@ -128,11 +128,10 @@ static int check_common(struct check *c, const char *key, json_t *value)
 int config_check_reserved(json_t *params, struct glen_error *error)
 {
 	static const char *const known[] = {
-		"mtu",	    "mac",	    "isolated",
-		"workers",  "rings",	    "slots",
-		"buf_size", "extra_bufs",   "vnet_hdr_len",
-		"region",   "region_token", "region_bufs",
-		"swap",	    "offsets",	    NULL
+		"mtu",		"mac",	   "isolated",	   "workers",
+		"rings",	"slots",   "buf_size",	   "extra_bufs",
+		"vnet_hdr_len", "region",  "region_token", "region_bufs",
+		"swap",		"offsets", "marks",	   NULL
 	};
 	struct region_wish wish = { 0 };
 	bool swap;
@@ -175,6 +174,7 @@ int config_check_reserved(json_t *params, struct glen_error *error)
 	wish.buf_size = err ? 0 : buf_size;
 	err = err ?: region_swap_read(params, &wish, false, vnet, &swap, error);
 	err = err ?: params_bool(params, "offsets", false, &swap, error);
+	err = err ?: params_bool(params, "marks", false, &swap, error);
 	if (!err && wish.name)
 		err = region_wish_check(&wish, error);
 	return err   ?:

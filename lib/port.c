@@ -182,6 +182,8 @@ void port_region_params(json_t *params, const struct glen_port_config *c)
 		json_object_set_new(params, "swap", json_true());
 	if (c->offsets)
 		json_object_set_new(params, "offsets", json_true());
+	if (c->marks)
+		json_object_set_new(params, "marks", json_true());
 }
 
 void port_region_result(struct glen_port *port, json_t *result)

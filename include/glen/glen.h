@@ -108,6 +108,9 @@ struct glen_port_config {
 	bool offsets; /* packets may begin anywhere in their buffers: at byte
 		       * slot->ptr & ring->offset_mask. What a NIC received in
 		       * the region does, and is copied to ports without this */
+	bool marks;   /* the upper 48 bits of slot->ptr go with the packet, to
+		       * the switch's module and to other ports with this: what
+		       * network functions know of it (glen/module.h) */
 };
 
 /* Counters of a port, added up over its rings. "in": into the switch. */

@@ -75,7 +75,7 @@ extern "C" {
 #endif
 
 #define GLEN_MODULE_ABI_MAJOR 1
-#define GLEN_MODULE_ABI_MINOR 1
+#define GLEN_MODULE_ABI_MINOR 2
 
 enum {
 	GLEN_BATCH_MAX = 256,	  /* packets of a batch */
@@ -179,6 +179,20 @@ enum {
 				      * address */
 };
 
+/*
+ * A mark: what goes with a packet of a group of network functions, in the upper
+ * 48 bits of its slot's ptr. It comes from and goes to shared-memory ports with
+ * the option marks; other ports' packets have none, and at other ports it ends.
+ * Whoever has such a port can write any mark. Since 1.2.
+ */
+enum {
+	GLEN_MARK_HASH = 0,   /* bit: 16 bits, of the packet's flow, not 0 */
+	GLEN_MARK_CHAIN = 16, /* 16 bits: 0xffff: none */
+	GLEN_MARK_INDEX = 32, /* 8 bits: of the service in the chain */
+	GLEN_MARK_HOPS = 40,  /* 8 bits: that the packet took */
+	GLEN_MARK_BITS = 48
+};
+
 /* A copy of a packet to somewhere besides its verdict. */
 struct glen_copy {
 	uint32_t packet; /* index in the batch */
@@ -208,6 +222,11 @@ struct glen_batch {
 	bool asks;	     /* some ask[i] is not zero; if false, ask[] holds
 			      * nothing */
 	const uint32_t *ask; /* GLEN_ASK_* of each packet */
+	/* Since 1.2. */
+	bool marks;	/* the packets have marks: those of the source port
+			 * came with them. lookup() may write mark[] of all
+			 * packets and set this, or clear it */
+	uint64_t *mark; /* GLEN_MARK_*; holds nothing if not marks */
 };
 
 /*

@@ -144,6 +144,7 @@ static void save(struct shm_port *shm)
 	region_save(&shm->member, &s->region);
 	s->swap = shm->swap;
 	s->offsets = shm->layout.offsets;
+	s->marks = shm->marks;
 	while (getrandom(s->token, sizeof(s->token), 0) !=
 	       (ssize_t)sizeof(s->token))
 		;
@@ -409,6 +410,7 @@ static void init_rings(struct shm_port *shm, unsigned i)
 		.buf_size = l->buf_size,
 		.vnet_hdr_len = shm->vnet_hdr_len,
 		.swap = shm->swap,
+		.marks = shm->marks,
 		.hdr_filled = VNET_HDR_LEN_BUFFERS,
 		.offsets = l->offsets,
 		.offset_max = l->offsets ? l->buf_size - 1 : 0,
@@ -450,9 +452,11 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 		   struct region_wish *wish, struct glen_error *error)
 {
 	static const char *const known[] = {
-		"rings",	"slots", "buf_size", "extra_bufs",
-		"vnet_hdr_len", "token", "region",   "region_token",
-		"region_bufs",	"swap",	 "offsets",  NULL
+		"rings",      "slots",	      "buf_size",
+		"extra_bufs", "vnet_hdr_len", "token",
+		"region",     "region_token", "region_bufs",
+		"swap",	      "offsets",      "marks",
+		NULL
 	};
 	const struct shm_saved *s = shm->saved;
 	long rings, slots, buf_size, extra, vnet = 0;
@@ -485,6 +489,7 @@ static int options(struct shm_port *shm, json_t *params, const char **token,
 	err = err   ?:
 		      params_bool(params, "offsets", s->offsets, &offsets,
 				  error);
+	err = err ?: params_bool(params, "marks", s->marks, &shm->marks, error);
 	err = err   ?:
 		      layout_init(&shm->layout, rings, slots, buf_size, extra,
 				  error);
@@ -592,6 +597,8 @@ static void shm_show(struct port *port, json_t *o)
 	json_object_set_new(o, "vnet_hdr_len", json_integer(shm->vnet_hdr_len));
 	if (shm->layout.offsets)
 		json_object_set_new(o, "offsets", json_true());
+	if (shm->marks)
+		json_object_set_new(o, "marks", json_true());
 	if (!shm->member.region)
 		return;
 	json_object_set_new(o, "region", json_string(shm->member.region->name));
@@ -652,7 +659,8 @@ const struct port_ops shm_port_ops = {
 		   "region_token=TEXT (32 hex digits), region_bufs=N\n"
 		   "swap=true|false (packets move by reference in it)\n"
 		   "offsets=true|false (packets may begin anywhere in "
-		   "buffers)\n",
+		   "buffers)\n"
+		   "marks=true|false (slots carry packets' marks, for NFs)\n",
 	.open = shm_open_port,
 	.close = shm_close,
 	.show = shm_show,

@@ -35,6 +35,7 @@ void shm_in_init(struct shm_in *r, const struct shm_common *c,
 	r->offsets = c->offsets;
 	r->offset_mask = c->offset_mask;
 	r->asks = c->asks;
+	r->marks = c->marks;
 	r->hdr_as_sent = c->hdr_as_sent;
 	r->odd = slot_word(0, 0, NS_MOREFRAG);
 	if (c->asks)
@@ -72,6 +73,7 @@ void shm_out_init(struct shm_out *r, const struct shm_common *c,
 	r->swap = c->swap && !c->offset_gap;
 	r->offsets = c->offsets;
 	r->placed = c->placed;
+	r->marks = c->marks;
 	r->hdr_filled = c->hdr_filled;
 	r->hdr_as_sent = c->hdr_as_sent;
 	r->offset_max = c->offset_max;

@@ -4,6 +4,7 @@
 #include "core/rcu.h"
 #include "core/vnet_hdr.h"
 #include "lib/shm.h"
+#include "port/shm/marks.h"
 #include "port/shm/shm.h"
 
 enum {
@@ -54,6 +55,7 @@ struct chain {
 	uint32_t segs;	/* of them not empty */
 	uint32_t len;
 	uint16_t flags; /* of the first */
+	uint32_t first; /* where that is */
 	bool complete;
 };
 
@@ -91,8 +93,10 @@ static bool read_chain(struct ingress *in, struct shm_in *r, struct batch *b,
 				0
 			};
 		c->len += len;
-		if (!c->slots++)
+		if (!c->slots++) {
 			c->flags = slot_flags(w);
+			c->first = at;
+		}
 		c->complete = !(slot_flags(w) & NS_MOREFRAG);
 	}
 	return true;
@@ -124,6 +128,8 @@ static void add_chain(struct ingress *in, const struct shm_in *r,
 	}
 	b->ask[b->n] = r->asks ? asked(c->flags) : 0;
 	b->asks |= b->ask[b->n] != 0;
+	if (r->marks)
+		b->mark[b->n] = mark_of(&r->slots[c->first]);
 	b->multi_seg |= c->segs > 1 || b->n_segs != b->n;
 	b->n_segs += c->segs;
 	b->n++;
@@ -235,6 +241,8 @@ static unsigned shm_rx(struct ingress *in, struct batch *b)
 		return 0;
 	if (__builtin_expect(!hdr_len && !r->discard, 1))
 		used = rx_any(r, b, n < BATCH_MAX ? n : BATCH_MAX);
+	if (__builtin_expect(r->marks, 0))
+		take_marks(r, b, used);
 	if (!used)
 		used = rx_slow(in, r, b, n < BATCH_SEGS ? n : BATCH_SEGS,
 			       hdr_len);
@@ -754,6 +762,8 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 			tx_drop(ctx, list[k], DROP_OUT_GONE);
 		return;
 	}
+	if (__builtin_expect(r->marks, 0))
+		put_marks(r, b, list, fit, hdr_len, start);
 	count_add(&ctx->counters->packets, fit);
 	count_add(&ctx->counters->bytes, bytes);
 	publish(r, ctx, lease);

@@ -62,7 +62,7 @@ struct shm_saved {
 	uint64_t dev[4], ino[4]; /* window, buffers */
 	struct shm_saved_ring ring[GLEN_RINGS_MAX];
 	struct region_saved region;
-	uint32_t swap, offsets;
+	uint32_t swap, offsets, marks;
 };
 
 /* Who is at the other side of a port's rings. */
@@ -103,6 +103,7 @@ struct shm_in {
 	bool swap;	       /* packets may leave with their buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
 	bool asks;	       /* slots' flags have GLEN_ASK_*'s, too */
+	bool marks;	       /* slot->ptr has GLEN_MARK_*'s, too */
 	bool hdr_as_sent;      /* vnet headers go as they came to egress rings
 				* of that kind, if their lengths are the same */
 	uint64_t odd;	       /* flags, where they are in a slot's word, that
@@ -128,6 +129,7 @@ struct shm_out {
 	bool swap;	       /* takes packets' buffers */
 	bool offsets;	       /* slot->ptr says where they begin */
 	bool placed;	       /* the client says where they shall */
+	bool marks;	       /* as of the ingress */
 	uint32_t offset_max;   /* how far behind a buffer's start */
 	uint64_t offset_mask;  /* as of the ingress */
 	uint16_t member;       /* number in region */
@@ -146,7 +148,7 @@ struct shm_common {
 	struct region *region; /* NULL: nobody else's buffers come into rings */
 	uint8_t *bufs;
 	uint32_t n_bufs, buf_size, vnet_hdr_len;
-	bool swap, offsets, asks, hdr_as_sent;
+	bool swap, offsets, asks, hdr_as_sent, marks;
 	bool placed; /* of offsets: packets are put where slots say */
 	uint32_t hdr_filled;
 	uint32_t offset_max, offset_gap;
@@ -172,7 +174,7 @@ struct shm_port {
 	uint8_t *window; /* = base */
 	uint8_t *bufs;	 /* in it, or the shared region's */
 	struct region_member member;
-	bool swap;
+	bool swap, marks;
 	int window_fd, bufs_fd;	 /* until the client has them; else -1 */
 	int kick_fd;		 /* eventfd: the client writes, epoll sees */
 	int call_fd;		 /* pipe, our end */

@@ -21,9 +21,9 @@ BROKEN = {
     "undefined": ({"UNDEFINED": 1}, "undefined symbol: "
                                     "there_is_no_such_function"),
     "newmajor": ({"MAJOR": 2}, "the module was built for ABI 2.1, and this is "
-                               "1.1; build it anew"),
+                               "1.2; build it anew"),
     "newminor": ({"MINOR": 9}, "the module was built for ABI 1.9, and this is "
-                               "only 1.1; install a newer glen"),
+                               "only 1.2; install a newer glen"),
     "size": ({"SIZE": 8}, "its struct glen_module has 8 bytes"),
     "nocreate": ({"CREATE": "NULL"}, "module nocreate has no create"),
     "nodestroy": ({"DESTROY": "NULL"}, "module nodestroy has no destroy"),
@@ -114,14 +114,14 @@ def test_list_says_where_from_and_who_uses(loaded, folder):
     assert set(found) == {"learn", "static", "tuple3", "bridge", "probe"}
     assert sorted(found["bridge"].pop("switches")) == ["one", "two"]
     assert found["bridge"] == {
-        "module": "bridge", "version": "1.0", "abi": "1.1",
+        "module": "bridge", "version": "1.0", "abi": "1.2",
         "path": f"{folder}/bridge.so", "options": "",
         "summary": "sends packets where their destination was seen last"}
     assert found["static"]["switches"] == ["three"]
     assert "path" not in found["static"]
     text = loaded.ctl("module", "list").stdout
-    assert f"version 2.3, ABI 1.1, from {folder}/probe.so" in text
-    assert "version 1.0, ABI 1.1, built in" in text
+    assert f"version 2.3, ABI 1.2, from {folder}/probe.so" in text
+    assert "version 1.0, ABI 1.2, built in" in text
     assert "used by three\n" in text
     assert "used by no switch\n" in text
 

@@ -69,7 +69,7 @@ static void wrong_modules_are_refused(void **state)
 	for (unsigned i = 0; i <= GLEN_DROPS_MAX; i++)
 		many[i].name = "in_test_many";
 	m.abi_major++;
-	refused(&m, -EINVAL, "built for ABI 2.1, and this is 1.1");
+	refused(&m, -EINVAL, "built for ABI 2.2, and this is 1.2");
 	m.abi_minor++;
 	refused(&m, -EINVAL, "install a newer glen");
 	m.size--;
