@@ -164,19 +164,22 @@ static inline void send_one(struct fe *from, uint8_t number)
 
 static struct fe_packet packet;
 
-/* The next frame, or false after a while. */
+/* The next frame in whichever queue the flow has been given, or false after a
+ * while. */
 static inline bool receive(struct fe *fe, int wait_ms)
 {
 	int64_t end = now_ms() + wait_ms;
-	int n;
 
 	do {
-		n = fe_receive(fe_rx(fe, 0), &packet);
-		if (n < 0)
-			fail_msg("%s", fe->error);
-		if (n) {
-			fe_fill(fe_rx(fe, 0));
-			return true;
+		for (unsigned i = 0; i < fe->config.pairs; i++) {
+			int n = fe_receive(fe_rx(fe, i), &packet);
+
+			if (n < 0)
+				fail_msg("%s", fe->error);
+			if (n) {
+				fe_fill(fe_rx(fe, i));
+				return true;
+			}
 		}
 		nanosleep(&(struct timespec){ 0, 100000 }, NULL);
 	} while (now_ms() < end);
