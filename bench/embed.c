@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <jansson.h>
+
 #include <glen/switch.h>
 
 #include "bench/flows.h"
@@ -160,6 +162,44 @@ static void flows_make(struct embed *e, const struct party_opts *o)
 		party_die("cannot claim: %s", error.text);
 }
 
+/* Rule i of module steer, to port 1: every fourth looks at what flows differ
+ * in, the others at networks and ranges of ports as well. */
+static json_t *rule_make(unsigned i)
+{
+	uint32_t r = (i + 1) * 2654435761U;
+	char dst[32], ports[16];
+	const char *protocol = r >> 20 & 1 ? "tcp" : "udp";
+
+	snprintf(dst, sizeof(dst), "10.%u.%u.%u/%u", i % 4 == 3 ? 0 : r >> 24,
+		 r >> 16 & 255, r >> 8 & 255, 16 + r % 17);
+	snprintf(ports, sizeof(ports), "%u-%u", 1 + i % 60000,
+		 1 + i % 60000 + (i % 4 == 2 ? r >> 8 & 1023 : 0));
+	if (i % 4 == 0)
+		return json_pack("{ss ss ss}", "protocol", protocol, "dport",
+				 ports, "port", "p1");
+	return json_pack("{ss ss ss ss}", "protocol", protocol, "dst", dst,
+			 "dport", ports, "port", "p1");
+}
+
+static void rules_make(struct embed *e, unsigned n)
+{
+	json_t *rules = json_array(), *params;
+	struct glen_error error = { 0 };
+	char *text, *result;
+
+	for (unsigned i = 0; i < n; i++)
+		json_array_append_new(rules, rule_make(i));
+	params = json_pack("{ss ss so}", "switch", "bench", "op", "replace",
+			   "rules", rules);
+	text = params ? json_dumps(params, 0) : NULL;
+	if (!text ||
+	    glen_switch_command(e->sw, "steer.rule", text, &result, &error))
+		party_die("cannot make rules: %s", error.text);
+	free(result);
+	free(text);
+	json_decref(params);
+}
+
 /* Options under which the module brings packets of port 0 to port 1. */
 static void module_options(const struct party_opts *o, char *text, size_t size)
 {
@@ -171,6 +211,8 @@ static void module_options(const struct party_opts *o, char *text, size_t size)
 		snprintf(text, size, "{\"map\": {\"p0\": \"p1\"}}");
 	else if (!strcmp(o->module, "tuple3"))
 		snprintf(text, size, "{\"uplink\": \"p%u\"}", o->out ? 1 : 0);
+	else if (!strcmp(o->module, "steer"))
+		snprintf(text, size, "{\"default\": {\"port\": \"p1\"}}");
 	else
 		snprintf(text, size, "{\"entries\": %u}", entries);
 }
@@ -217,6 +259,8 @@ void embed_open(struct party_side *p)
 	ports_open(e, o);
 	if (o->vlan)
 		vlan_make(e);
+	if (!strcmp(o->module, "steer") && o->rules)
+		rules_make(e, o->rules);
 	sender_init(&e->s, e->r[0].port, 0, o->frame, o->batch, o->fill);
 	if (o->vnet)
 		sender_tso(&e->s, o->vnet);

@@ -50,3 +50,12 @@ def tuple3_cost(options):
          "flows=32000", None),
         ("tuple3-cost-ipv6", "64 B, to 1,000 claims over IPv6", "tuple3",
          f"flows={MANY},ip=6,frame=64", None)], few(options))
+
+
+@scene("steer-cost")
+def steer_cost(options):
+    """Rules that look at protocol, ports and networks; 1,000 flows."""
+    for n in (10, 1000, 100000):
+        yield from costs(options, "one thread, 60 B", [
+            (f"steer-cost-{n}", f"{n:,} rules", "steer",
+             f"flows={MANY},rules={n}", None)], few(options))

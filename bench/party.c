@@ -157,6 +157,7 @@ static const struct {
 	{ "addrs", offsetof(struct party_opts, addrs) },
 	{ "spread", offsetof(struct party_opts, spread) },
 	{ "vlan", offsetof(struct party_opts, vlan) },
+	{ "rules", offsetof(struct party_opts, rules) },
 	{ "flows", offsetof(struct party_opts, flows) },
 	{ "ip", offsetof(struct party_opts, ip) },
 	{ "out", offsetof(struct party_opts, out) },

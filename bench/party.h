@@ -45,6 +45,7 @@ struct party_opts {
 	unsigned addrs;	 /* in the address table; half source, half dest. */
 	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
 	unsigned vlan;	 /* 1: all are access ports of one VLAN (learn) */
+	unsigned rules;	 /* of module steer, that look at all of IP */
 	unsigned flows;	 /* TCP and UDP over IP, so many; 0: no IP */
 	unsigned ip;	 /* 4 or 6 */
 	unsigned out;	 /* flows: 1: from a claimant; 0: to it */

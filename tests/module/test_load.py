@@ -85,7 +85,7 @@ def test_broken_module_is_named(broken, name):
 
 def test_broken_modules_cost_only_themselves(broken):
     path, log, there, _ = broken
-    assert there == {"learn", "static", "tuple3", "good", "zlast"}
+    assert there == {"learn", "static", "steer", "tuple3", "good", "zlast"}
     assert f"2 modules loaded from {path}" in log
     assert f"cannot load module {path}/empty.so: file too short" in log
     assert f"cannot load module {path}/text.so: invalid ELF header" in log
@@ -111,7 +111,7 @@ def test_list_says_where_from_and_who_uses(loaded, folder):
     loaded.rpc("switch.add", switch="two", module="bridge")
     loaded.rpc("switch.add", switch="three", module="static")
     found = {m["module"]: m for m in loaded.rpc("module.list")}
-    assert set(found) == {"learn", "static", "tuple3", "bridge", "probe"}
+    assert set(found) == {"learn", "static", "steer", "tuple3", "bridge", "probe"}
     assert sorted(found["bridge"].pop("switches")) == ["one", "two"]
     assert found["bridge"] == {
         "module": "bridge", "version": "1.0", "abi": "1.2",
@@ -177,7 +177,7 @@ def test_directory_that_is_not_there(tmp_path):
 def test_empty_directory(tmp_path):
     tmp_path.chmod(0o755)
     with Glend(args=["--module-dir", str(tmp_path)]) as glend:
-        assert names(glend) == {"learn", "static", "tuple3"}
+        assert names(glend) == {"learn", "static", "steer", "tuple3"}
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_directory_above_that_others_can_write(private):
 def test_file_that_others_can_write(private, mode):
     (private / "probe.so").chmod(mode)
     with Glend(args=["--module-dir", str(private)]) as glend:
-        assert names(glend) == {"learn", "static", "tuple3"}
+        assert names(glend) == {"learn", "static", "steer", "tuple3"}
         assert (f"{private}/probe.so can be written by others than its owner"
                 in glend.log_text())
 
@@ -227,7 +227,7 @@ def test_link_to_where_others_can_write(private, tmp_path):
     (private / "probe.so").symlink_to(tmp_path / "real.so")
     tmp_path.chmod(0o777)
     with Glend(args=["--module-dir", str(private)]) as glend:
-        assert names(glend) == {"learn", "static", "tuple3"}
+        assert names(glend) == {"learn", "static", "steer", "tuple3"}
         assert f"{tmp_path} can be written by others" in glend.log_text()
     # A link to a safe place is called by its own name.
     tmp_path.chmod(0o755)
@@ -308,7 +308,7 @@ def test_embedded(tree, folder):
 def test_unknown_module_names_those_that_there_are(loaded):
     with pytest.raises(RpcError) as error:
         loaded.rpc("switch.add", switch="s", module="brigde")
-    assert "known: learn static tuple3 bridge probe" in error.value.message
+    assert "known: learn static steer tuple3 bridge probe" in error.value.message
 
 
 def test_a_missing_module_does_not_cost_the_switch(loaded, folder):
