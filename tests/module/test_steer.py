@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # test_steer.py - packets through glend into services, by rules.
 import contextlib
+import json
 
 import pytest
 from scapy.all import Ether, IP, TCP, raw
@@ -58,6 +59,21 @@ def test_rules_services_and_ports(switch):
         switch.quiet_stats()
         assert switch.port_stats("s:w1")["out"]["packets"] == before + 40
     switch.check_identity()
+
+
+def test_glenctl_shows_tables(switch):
+    switch.rpc("steer.chain", switch="s", op="set", name="c",
+               services=["web", "web"], exit="lan")
+    rule(switch, "add", at=0, rules=[{"vlan": 5, "chain": "c"},
+                                     {"drop": True, "sport": 7}])
+    lines = [" ".join(line.split())
+             for line in switch.ctl("steer", "show", "s").stdout.splitlines()]
+    for line in ("web flow w0 1, w1 1", "0 c web, web lan",
+                 "0 chain c vlan 5", "1 drop sport 7", "else drop -"):
+        assert line in lines
+    shown = json.loads(switch.ctl("--json", "steer", "show", "s").stdout)
+    assert shown["rules"][0] == {"vlan": 5, "chain": "c"}
+    assert shown["chains"]["c"]["number"] == 0
 
 
 def test_what_is_wrong_is_said_and_changes_nothing(switch):

@@ -50,9 +50,9 @@ COMMANDS = ["status", "switch", "switch add", "switch del", "switch set",
             "port set", "port show", "port list", "module", "module list",
             "module set", "module replace", "module show", "driver",
             "driver list", "worker", "worker show", "fdb", "fdb show",
-            "fdb flush", "fdb add", "fdb del", "vlan", "vlan show", "tuple3",
-            "tuple3 show", "stats", "top", "capture", "apply", "save", "wait",
-            "rpc", "completion", "completion bash"]
+            "fdb flush", "fdb add", "fdb del", "vlan", "vlan show", "steer",
+            "steer show", "tuple3", "tuple3 show", "stats", "top", "capture",
+            "apply", "save", "wait", "rpc", "completion", "completion bash"]
 
 
 def run(*args, env=None):
@@ -556,7 +556,7 @@ def test_bash_completion(glend):
         assert run("completion", "bash").stdout == file.read()
     assert complete(glend, "glenctl ") >= {
         command.split()[0] for command in COMMANDS}
-    assert complete(glend, "glenctl st") == {"status", "stats"}
+    assert complete(glend, "glenctl sta") == {"status", "stats"}
     assert complete(glend, "glenctl port ") == {"add", "del", "set", "show",
                                                 "list"}
     assert complete(glend, "glenctl port del ") == {"sw0:a"}
@@ -567,6 +567,7 @@ def test_bash_completion(glend):
         "sw0", "sw0:a"}
     assert complete(glend, "glenctl vlan show ") == {"sw0"}
     assert complete(glend, "glenctl worker ") == {"show"}
+    assert complete(glend, "glenctl steer show ") == {"sw0"}
     assert complete(glend, "glenctl tuple3 ") == {"show"}
     assert complete(glend, "glenctl tuple3 show ") == {"sw0", "sw0:a"}
     assert complete(glend, "glenctl capture ") == {"sw0", "sw0:a"}

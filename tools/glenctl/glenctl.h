@@ -69,6 +69,7 @@ extern const struct command worker_commands[];
 extern const struct command region_commands[];
 extern const struct command fdb_commands[];
 extern const struct command vlan_commands[];
+extern const struct command steer_commands[];
 extern const struct command tuple3_commands[];
 extern const struct command completion_commands[];
 extern const char status_help[], stats_help[], top_help[], apply_help[];

@@ -25,6 +25,8 @@ static const struct command commands[] = {
 	{ "fdb", "", "MAC addresses a switch has learned", NULL, NULL,
 	  fdb_commands },
 	{ "vlan", "", "VLANs and mirrors of ports", NULL, NULL, vlan_commands },
+	{ "steer", "", "packets to network functions", NULL, NULL,
+	  steer_commands },
 	{ "tuple3", "", "who claimed which address and port", NULL, NULL,
 	  tuple3_commands },
 	{ "stats", "[PORT|SWITCH] [--rings] [--rate SECONDS]",
