@@ -324,8 +324,25 @@ static void leave_step(struct broker *b, struct broker_thread *t)
 			       (t->service && t->service->hold) :
 		       !cut_off(b, t))
 		return;
+	t->stopping = true;
 	if (b->ops->stop(b->arg, t))
 		t->state = THREAD_STOPPED;
+}
+
+/* Whether all threads use the newest tables. */
+static bool all_acked(struct broker *b)
+{
+	for (struct broker_thread *t = b->threads; t; t = t->next) {
+		if (t->stopping && t->state == THREAD_LEAVING &&
+		    b->ops->stop(b->arg, t))
+			t->state = THREAD_STOPPED;
+		/* Pairs with the release in nf_adopt(). */
+		if (t->state != THREAD_STOPPED &&
+		    atomic_load_explicit(&t->t->acked, memory_order_acquire) !=
+			    b->epoch)
+			return false;
+	}
+	return true;
 }
 
 bool broker_step(struct broker *b)
@@ -336,12 +353,8 @@ bool broker_step(struct broker *b)
 		broker_publish(b);
 		return true;
 	}
-	for (struct broker_thread *t = b->threads; t; t = t->next)
-		/* Pairs with the release in nf_adopt(). */
-		if (t->state != THREAD_STOPPED &&
-		    atomic_load_explicit(&t->t->acked, memory_order_acquire) !=
-			    b->epoch)
-			return true;
+	if (!all_acked(b))
+		return true;
 	for (struct broker_thread *t = b->threads; t; t = t->next) {
 		route_destroy(t->old);
 		t->old = NULL;

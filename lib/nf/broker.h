@@ -110,6 +110,7 @@ struct broker_thread {
 	uint16_t id;
 	enum thread_state state;
 	bool drain;
+	bool stopping; /* was told to end, and takes no tables any more */
 	uint16_t weight;
 	char name[2 * GLEN_PART_MAX + 16];
 	struct broker_service *service; /* NULL: a port */

@@ -215,10 +215,8 @@ err_free:
 	return err;
 }
 
-void glen_nf_group_destroy(struct glen_nf_group *g)
+void group_halt(struct glen_nf_group *g)
 {
-	if (!g)
-		return;
 	pthread_mutex_lock(&g->lock);
 	g->quit = true;
 	pthread_cond_broadcast(&g->work);
@@ -233,6 +231,14 @@ void glen_nf_group_destroy(struct glen_nf_group *g)
 		pthread_join(r->thread, NULL);
 		r->has_thread = false;
 	}
+	g->started = false;
+}
+
+void glen_nf_group_destroy(struct glen_nf_group *g)
+{
+	if (!g)
+		return;
+	group_halt(g);
 	while (g->nfs)
 		instance_free(g->nfs);
 	broker_fini(&g->broker);

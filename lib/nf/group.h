@@ -57,6 +57,9 @@ struct glen_nf_group {
 /* The lock is held: takes the broker further, now and later. */
 void group_settle(struct glen_nf_group *g);
 
+/* Ends all threads; for good. */
+void group_halt(struct glen_nf_group *g);
+
 /* args.c */
 struct glen_nf_args {
 	const char *const *given; /* ends with NULL */

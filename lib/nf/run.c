@@ -23,8 +23,9 @@ void nf_adopt(struct glen_nf_thread *t)
 
 	if (!atomic_load_explicit(&t->next, memory_order_relaxed))
 		return;
-	/* Acquire: what the table consists of was written before. */
-	r = atomic_exchange_explicit(&t->next, NULL, memory_order_acquire);
+	/* Acquire: what the table consists of was written before. Release:
+	 * who finds NULL there may free the table before the last. */
+	r = atomic_exchange_explicit(&t->next, NULL, memory_order_acq_rel);
 	for (unsigned i = 0; i < r->n_out; i++)
 		r->out[i]->loop = r->loop[i];
 	t->route = r;
