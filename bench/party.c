@@ -142,6 +142,8 @@ static const struct kind kinds[] = {
 	{ "nm-rxsync", netmap_rxsync_open },
 	{ "getppid", getppid_open },
 	{ "calls", calls_open },
+	{ "nf-chain", nf_chain_open },
+	{ "nf-pair", nf_pair_open },
 };
 
 static const struct {
@@ -174,6 +176,8 @@ static const struct {
 	{ "yield", offsetof(struct party_opts, yield) },
 	{ "mute", offsetof(struct party_opts, mute) },
 	{ "region", offsetof(struct party_opts, region) },
+	{ "nfs", offsetof(struct party_opts, nfs) },
+	{ "touch", offsetof(struct party_opts, touch) },
 };
 
 static void option_read(struct party_opts *o, char *text)

@@ -64,6 +64,9 @@ struct party_opts {
 	unsigned yield;	  /* 1: share the processor when idle */
 	unsigned mute;	  /* 1: the receiver's port sends nothing */
 	unsigned region;  /* lib: 1: ports are in one region, 2: and swap */
+	/* Network functions (nf.c). */
+	unsigned nfs;	/* between source and sink */
+	unsigned touch; /* 1: they read each packet's first bytes */
 };
 
 struct party_side {
@@ -91,6 +94,8 @@ void netmap_txsync_open(struct party_side *p);
 void netmap_rxsync_open(struct party_side *p);
 void getppid_open(struct party_side *p);
 void calls_open(struct party_side *p);
+void nf_chain_open(struct party_side *p); /* nf.c */
+void nf_pair_open(struct party_side *p);
 void client_send_open(struct party_side *p);
 void client_recv_open(struct party_side *p);
 void client_ping_open(struct party_side *p);

@@ -2,7 +2,7 @@
 // deliver.c - group a batch by egress ring and hand each group to its driver.
 #include "core/batch.h"
 #include "core/capture.h"
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "core/offload.h"
 #include "core/rcu.h"
 #include "core/worker.h"

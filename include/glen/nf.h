@@ -403,6 +403,16 @@ int glen_nf_group_balance(struct glen_nf_group *group, const char *service,
 			  enum glen_nf_balance balance,
 			  struct glen_error *error);
 
+/*
+ * Connects a port of a switch with the group. What the port receives enters
+ * chain (NULL: the port is only an exit); the port's name without the switch's
+ * is the exit's. The port is the group's until it ends, and closed then.
+ * Packets are copied once each way. -EEXIST: the group has a port of that name;
+ * -EINVAL, -ENOSPC, -ENOMEM; the port is the caller's then.
+ */
+int glen_nf_group_attach(struct glen_nf_group *group, struct glen_port *port,
+			 const char *chain, struct glen_error *error);
+
 /* Runs one turn of every thread of every instance; how many packets moved, 0:
  * no NF had anything to do. Not after _start(). */
 unsigned glen_nf_group_poll(struct glen_nf_group *group);

@@ -150,14 +150,24 @@ static inline void put_back(const struct origin *o,
 	}
 }
 
-/* Puts packets v[i..i + n) into an output that has room for them. */
-static inline __attribute__((always_inline)) void put(
+/*
+ * Puts packets from v[i] on into an output that has room for n, as long as they
+ * are like the first, which is looked at here as they are in the cache anyway.
+ * Returns how many.
+ */
+static inline __attribute__((always_inline)) unsigned put(
 	const struct origin *o, struct pipe_out *out,
 	const struct glen_nf_packet *v, unsigned i, unsigned n, uint32_t place)
 {
-	uint32_t head = out->head;
+	uint32_t verdict = v[i].verdict, old = place_of(&v[i]);
+	uint32_t head = out->head, first = head;
 
 	for (unsigned end = i + n; i < end; i++, head++) {
+		if (__builtin_expect(v[i].verdict != verdict ||
+					     place_of(&v[i]) != old,
+				     0))
+			break;
+		pipe_prefetch_write(pipe_out_slot(out, head + PIPE_AHEAD));
 		uint32_t buf = o->own ? o->t->spare[v[i].slot] : v[i].slot;
 		uint64_t empty = pipe_exchange(pipe_out_slot(out, head),
 					       slot_word(buf,
@@ -168,6 +178,7 @@ static inline __attribute__((always_inline)) void put(
 		put_back(o, &v[i], i, slot_buf(empty));
 	}
 	out->head = head;
+	return head - first;
 }
 
 /* Counts drops; of packets of its own the entries become free. */
@@ -210,21 +221,26 @@ static inline __attribute__((always_inline)) unsigned spread(
 	return done;
 }
 
-/* A run to one output. */
-static inline __attribute__((always_inline)) unsigned to_one(
+/* A run, of n packets at most, to one output. False: it is full. */
+static inline __attribute__((always_inline)) bool to_one(
 	const struct origin *o, struct pipe_out *out,
-	const struct glen_nf_packet *v, unsigned i, unsigned n, uint32_t place)
+	const struct glen_nf_packet *v, unsigned *i, unsigned n, uint32_t place)
 {
 	uint32_t room = pipe_out_room(out, n);
-	unsigned k = room < n ? room : n;
+	unsigned k = 0, rest;
 
-	put(o, out, v, i, k, place);
+	if (room)
+		k = put(o, out, v, *i, room < n ? room : n, place);
 	nf_add(&o->t->stats.out, k);
-	if (k < n && out->loop) {
-		drop(o, v, i + k, n - k, &o->t->stats.drops[NF_DROP_LOOP_FULL]);
-		return n;
-	}
-	return k;
+	*i += k;
+	if (__builtin_expect(k < room || k == n, 1))
+		return true;
+	if (!out->loop)
+		return false;
+	rest = run_len(&v[*i], n - k);
+	drop(o, v, *i, rest, &o->t->stats.drops[NF_DROP_LOOP_FULL]);
+	*i += rest;
+	return true;
 }
 
 /* Verdicts that lead nowhere. False: they lead somewhere. */
@@ -260,21 +276,26 @@ static inline __attribute__((always_inline)) unsigned dispatch(
 	unsigned i = 0;
 
 	while (i < n) {
-		unsigned len = run_len(&v[i], n - i), done = len;
+		unsigned len, done;
 		struct step s;
 
 		if (__builtin_expect(v[i].verdict != GLEN_NF_NEXT, 0)) {
 			if ((v[i].verdict & GLEN_NF_KIND) == NF_STAY)
 				break;
+			len = run_len(&v[i], n - i);
 			if (settled(o, v, i, len)) {
 				i += len;
 				continue;
 			}
 		}
 		s = resolve(r, &v[i]);
-		if (__builtin_expect(s.target->kind == NF_TO_ONE, 1))
-			done = to_one(o, s.target->one, v, i, len, s.place);
-		else if (s.target->kind == NF_TO_SOME)
+		if (__builtin_expect(s.target->kind == NF_TO_ONE, 1)) {
+			if (to_one(o, s.target->one, v, &i, n - i, s.place))
+				continue;
+			break;
+		}
+		done = len = run_len(&v[i], n - i);
+		if (s.target->kind == NF_TO_SOME)
 			done = spread(o, s.target->balance, v, i, len, s.place);
 		else
 			drop(o, v, i, len, &o->t->stats.drops[s.target->drop]);

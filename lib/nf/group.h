@@ -71,6 +71,12 @@ int args_check(const struct glen_nf_program *p, const char *const *given,
 /* instance.c: ends and frees an instance that the broker does not know any
  * more, or never did. */
 void instance_free(struct glen_nf *nf);
+/* As glen_nf_add(), with the NF's state; port: the number of the port that it
+ * is, -1: none, it plays a service. */
+int instance_add(struct glen_nf_group *g, struct glen_nf **out,
+		 const struct glen_nf_program *program,
+		 const struct glen_nf_instance *c, void *state, int port,
+		 struct glen_error *error);
 /* Calls thread_stop(), if thread_start() was called. */
 void runner_end(struct nf_runner *r);
 /* In poll mode: calls thread_start(). */

@@ -344,17 +344,23 @@ static void undo(struct glen_nf *nf)
 }
 
 /* With the lock: all threads of an instance join the group. */
-static int enter(struct glen_nf *nf, const char *service)
+static int enter(struct glen_nf *nf, const char *service, int port)
 {
 	struct glen_nf_group *g = nf->group;
-	int number = broker_service(&g->broker, service, true), err = 0;
+	struct broker_service *s = NULL;
+	int number, err = 0;
 
-	if (number < 0)
-		return number;
+	if (port < 0) {
+		number = broker_service(&g->broker, service, true);
+		if (number < 0)
+			return number;
+		s = g->broker.service[number];
+	}
 	for (unsigned i = 0; i < nf->n_threads && !err; i++)
-		err = join(g, nf->runners[i], g->broker.service[number], -1);
+		err = join(g, nf->runners[i], s, port);
 	if (!err) {
-		broker_rebalance(&g->broker, g->broker.service[number]);
+		if (s)
+			broker_rebalance(&g->broker, s);
 		err = broker_update(&g->broker);
 	}
 	nf->live = !err;
@@ -397,13 +403,11 @@ static int begin(struct glen_nf *nf, const struct glen_nf_instance *c,
 	return threads_make(nf, c, c->threads ? c->threads : 1, error);
 }
 
-int glen_nf_add(struct glen_nf_group *g, struct glen_nf **out,
-		const struct glen_nf_program *program,
-		const struct glen_nf_instance *instance,
-		struct glen_error *error)
+int instance_add(struct glen_nf_group *g, struct glen_nf **out,
+		 const struct glen_nf_program *program,
+		 const struct glen_nf_instance *c, void *state, int port,
+		 struct glen_error *error)
 {
-	static const struct glen_nf_instance defaults;
-	const struct glen_nf_instance *c = instance ? instance : &defaults;
 	const char *service = c->service ? c->service : program->name;
 	struct glen_nf *nf;
 	int err = check(program, c, service, error);
@@ -413,6 +417,7 @@ int glen_nf_add(struct glen_nf_group *g, struct glen_nf **out,
 	nf = instance_make(g, program, c->threads ? c->threads : 1);
 	if (!nf)
 		return error_set(error, -ENOMEM, "out of memory");
+	nf->state = state;
 	pthread_mutex_lock(&g->lock);
 	if (count_instances(g, service) >= GLEN_NF_INSTANCES_MAX)
 		err = error_set(error, -ENOSPC,
@@ -425,7 +430,7 @@ int glen_nf_add(struct glen_nf_group *g, struct glen_nf **out,
 		err = begin(nf, c, error);
 	pthread_mutex_lock(&g->lock);
 	if (!err) {
-		err = enter(nf, service);
+		err = enter(nf, service, port);
 		if (err)
 			error_set(error, err, "%s: %s", nf->name,
 				  err == -ENOSPC ? "the group has not enough "
@@ -444,6 +449,17 @@ int glen_nf_add(struct glen_nf_group *g, struct glen_nf **out,
 	}
 	pthread_mutex_unlock(&g->lock);
 	return err;
+}
+
+int glen_nf_add(struct glen_nf_group *g, struct glen_nf **out,
+		const struct glen_nf_program *program,
+		const struct glen_nf_instance *instance,
+		struct glen_error *error)
+{
+	static const struct glen_nf_instance defaults;
+
+	return instance_add(g, out, program, instance ? instance : &defaults,
+			    NULL, -1, error);
 }
 
 /* With the lock: no new packets for it. */

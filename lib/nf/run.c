@@ -7,8 +7,6 @@
 
 #include "lib/nf/route.h"
 
-enum { AHEAD = 8 }; /* packets whose first line is prefetched */
-
 uint64_t nf_clock(void)
 {
 	struct timespec t;
@@ -44,9 +42,11 @@ static unsigned views_make(const struct glen_nf_thread *t,
 
 	for (i = 0; i < n; i++) {
 		const struct netmap_slot *s = pipe_in_slot(in, in->tail + i);
+		const void *ahead = pipe_in_slot(in, in->tail + i + PIPE_AHEAD);
 		uint64_t word = slot_load(s), meta = shm_load64(&s->ptr);
 		uint32_t buf = slot_buf(word), len = slot_len(word), room;
 
+		__builtin_prefetch(ahead);
 		memcpy(&v[i].headroom, &meta, sizeof(meta));
 		if (__builtin_expect(buf >= r.n || v[i].headroom + len > r.size,
 				     0))

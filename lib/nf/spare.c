@@ -6,6 +6,8 @@
 #include "lib/nf/route.h"
 #include "lib/nf/run.h"
 
+enum { AHEAD = 16 }; /* buffers */
+
 /* A free entry; the caller has seen that there is one. */
 static uint32_t take(struct glen_nf_thread *t)
 {
@@ -36,6 +38,16 @@ int glen_nf_keep(struct glen_nf_thread *t, struct glen_nf_packet *p,
 	return 0;
 }
 
+/* The buffer comes from who used it last: it will be written. */
+static void prefetch(const struct glen_nf_thread *t, uint32_t entry,
+		     unsigned headroom)
+{
+	uint32_t buf = t->spare[entry];
+
+	if (buf < t->region.n)
+		pipe_prefetch_write(nf_buffer(&t->region, buf) + headroom);
+}
+
 /* A view of a spare buffer; -ENOBUFS. */
 static int make(struct glen_nf_thread *t, unsigned headroom, unsigned len,
 		struct glen_nf_packet *mine)
@@ -48,6 +60,8 @@ static int make(struct glen_nf_thread *t, unsigned headroom, unsigned len,
 	buf = t->spare[t->free_at[t->n_free - 1]];
 	if (buf >= t->region.n)
 		return -ENOBUFS; /* somebody spoiled a pipe of ours */
+	if (t->n_free > AHEAD)
+		prefetch(t, t->free_at[t->n_free - 1 - AHEAD], headroom);
 	entry = take(t);
 	memset(mine, 0, sizeof(*mine));
 	mine->data = nf_buffer(&t->region, buf) + headroom;

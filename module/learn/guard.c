@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/batch.h"
-#include "core/bytes.h"
+#include "lib/bytes.h"
 #include "lib/error.h"
 
 enum {

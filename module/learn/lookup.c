@@ -2,7 +2,7 @@
 // learn/lookup.c - verdicts of the learning bridge (hot).
 #include "module/learn/learn.h"
 
-#include "core/bytes.h"
+#include "lib/bytes.h"
 #include "core/port.h"
 
 /*

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // steer/lookup.c - to an instance, a port, or nowhere (hot).
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "lib/classifier_find.h"
 #include "lib/classifier_parse.h"
 #include "module/steer/steer.h"

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/bytes.h"
+#include "lib/bytes.h"
 #include "module/tuple3/table.h"
 
 enum {

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "core/batch.h"
-#include "core/bytes.h"
+#include "lib/bytes.h"
 
 enum { PARTIAL_EXT_MAX = 4 };
 

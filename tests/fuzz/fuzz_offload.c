@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "core/offload.h"
 #include "core/vnet_hdr.h"
 

@@ -2,7 +2,7 @@
 // test_deliver.c - where packets go, in which order, and what is counted.
 #include "rig.h"
 
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "core/offload.h"
 #include "packet.h"
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "core/capture.h"
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "packet.h"
 
 enum { PORTS = 6, SETS = 5, PACKETS = 200, BYTES = 200, QUEUE = 4096 };

@@ -2,7 +2,7 @@
 // test_flow_hash.c - one number per flow, spread evenly.
 #include "packet.h"
 
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 
 static void flows_have_numbers(void **state)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/flow_hash.h"
+#include "lib/flow_hash.h"
 #include "fake_env.h"
 #include "module/steer/steer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* bytes.h - numbers out of headers, at any alignment. */
-#ifndef CORE_BYTES_H
-#define CORE_BYTES_H
+#ifndef LIB_BYTES_H
+#define LIB_BYTES_H
 /*
  * For private memory only; what others may write is for lib/shm.h. Any thread.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* flow_hash.h - a number per flow, to spread packets over egress rings. */
-#ifndef CORE_FLOW_HASH_H
-#define CORE_FLOW_HASH_H
+#ifndef LIB_FLOW_HASH_H
+#define LIB_FLOW_HASH_H
 /*
  * Packets of one flow get the same number, so a flow keeps its order when the
  * number chooses the ring. A flow is: addresses, protocol and ports of IPv4
@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/bytes.h"
+#include "lib/bytes.h"
 
 /* Mixes value into hash; the constant is 2^64 / golden ratio, made odd. */
 static inline uint64_t flow_hash_mix(uint64_t hash, uint64_t value)
