@@ -88,3 +88,17 @@ def test_what_is_wrong_is_said_and_changes_nothing(switch):
     assert len(rule(switch, "list")["rules"]) == 1
     shown = switch.rpc("module.show", switch="s")["options"]
     assert shown["counts"]["rules"] == 1
+
+
+def test_a_client_asks_for_marks(switch):
+    with switch.connect() as rpc:
+        opened = rpc.call("port.open", {"port": "s:m", "marks": True})
+        assert opened["marks"] is True
+        rpc.take_fds()
+    with switch.connect() as rpc:
+        opened = rpc.call("port.open", {"port": "s:n"})
+        assert "marks" not in opened
+        rpc.take_fds()
+    with pytest.raises(RpcError) as error, switch.connect() as rpc:
+        rpc.call("port.open", {"port": "s:m", "marks": 1})
+    assert "marks" in error.value.message
