@@ -20,7 +20,7 @@ BROKEN = {
     "nomodule": ({"NO_MODULE": 1}, "it has no symbol glen_module_info"),
     "undefined": ({"UNDEFINED": 1}, "undefined symbol: "
                                     "there_is_no_such_function"),
-    "newmajor": ({"MAJOR": 2}, "the module was built for ABI 2.1, and this is "
+    "newmajor": ({"MAJOR": 2}, "the module was built for ABI 2.2, and this is "
                                "1.2; build it anew"),
     "newminor": ({"MINOR": 9}, "the module was built for ABI 1.9, and this is "
                                "only 1.2; install a newer glen"),
