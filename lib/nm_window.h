@@ -15,8 +15,8 @@
  *   page 0          CSB atok, a line per ring; clients write, glend reads
  *   page 1          CSB ktoa, a line per ring; glend writes, but for pipes,
  *                   where the other end does
- *   page 2          struct nmw_sync, a line per ring; only clients use it: what
- *                   the processes that sync a ring must know of each other
+ *   page 2          struct nmw_sync, a line per ring: what the processes that
+ *                   sync a ring must know of each other
  *   page 3..18      a KiB per open: its netmap_if, and struct nmw_open, which
  *                   only clients use
  *   from page 19    rings: 256 bytes of header, then 16 per slot; not where
@@ -68,18 +68,24 @@ enum {
 /* Kinds of rings, in the order of ring_ofs[]. */
 enum nmw_kind { NMW_TX, NMW_HOST_TX, NMW_RX, NMW_HOST_RX, NMW_KINDS };
 
-/* What clients keep of a ring for each other. Glend never reads it. */
+/* What clients keep of a ring for each other; and for pipes that are watched,
+ * what they and glend agree on (port/shm/pump.h). */
 struct nmw_sync {
 	uint32_t owner; /* thread id of who is inside a sync; 0: nobody; or
 			 * that it died, see netmap/preload/lock.h */
 	uint32_t head;	/* published last */
 	uint32_t cur;
-	uint32_t kicked;    /* the last kern_need_kick that was answered */
-	uint32_t arm;	    /* the last appl_need_kick that was not 0 */
-	uint32_t owner_ns;  /* pid namespace of the last owner */
+	uint32_t kicked;   /* the last kern_need_kick that was answered; pipes:
+			  * the last appl_need_kick of the other end */
+	uint32_t arm;	   /* the last appl_need_kick that was not 0 */
+	uint32_t asked;	   /* pipes: the same of kern_need_kick */
+	uint32_t watched;  /* glend's: not 0, it moves this TX ring's packets */
+	uint32_t turn;	   /* the last look that was asked for */
+	uint32_t looked;   /* glend's: the last one that is done */
+	uint32_t owner_ns; /* pid namespace of the last owner */
 	uint32_t called[2]; /* the last value of nmw_need() that was answered;
 			     * pipes only */
-	uint32_t spare[8];
+	uint32_t spare[4];
 };
 
 /* What clients keep of an open for each other. Glend never reads it. */

@@ -41,5 +41,7 @@ const struct port_ops *port_driver_find(const char *name)
 	/* Not offered to users: ctl/netmap opens its ports. */
 	if (!strcmp(netmap_port_ops.name, name))
 		return &netmap_port_ops;
+	if (!strcmp(netmap_pump_ops.name, name))
+		return &netmap_pump_ops;
 	return NULL;
 }

@@ -125,7 +125,7 @@ static uint32_t take_extra(struct nm_port *p, uint32_t n, uint32_t *got)
 	return first;
 }
 
-static unsigned n_of_end(const struct nm_port *p, unsigned end)
+unsigned nm_opens_of_end(const struct nm_port *p, unsigned end)
 {
 	unsigned n = 0;
 
@@ -137,7 +137,7 @@ static unsigned n_of_end(const struct nm_port *p, unsigned end)
 /* Somebody else than the control loop looks for kicks. */
 static bool has_worker(const struct nm_port *p)
 {
-	return p->core[0] || p->core[1];
+	return p->core[0] || p->core[1] || p->core[NM_PUMP];
 }
 
 /* Nobody has it open any more. What is attached to a switch stays there, with
@@ -206,7 +206,7 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 	}
 	if (err)
 		return err;
-	first_of_end = !n_of_end(p, o->end);
+	first_of_end = !nm_opens_of_end(p, o->end);
 	if (!each_line(p, o->end, &o->bind, is_free, exclusive)) {
 		err = error_set(error, -EBUSY,
 				"rings of port %s are bound exclusively, or "
@@ -222,20 +222,20 @@ int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 				NMW_OPENS);
 		goto err_stop;
 	}
-	err = netmap_bell_add(&p->bell, p->core, 2, o->fd);
+	err = netmap_bell_add(&p->bell, p->core, NM_CORES, o->fd, o->end);
 	if (!err)
 		err = loop_set(&p->nm->loop, &o->source,
 			       has_worker(p) ? EPOLLRDHUP :
 					       EPOLLIN | EPOLLRDHUP);
 	if (err) {
 		error_set(error, err, "epoll: %s", strerror(-err));
-		netmap_bell_del(&p->bell, p->core, 2, o->fd);
+		netmap_bell_del(&p->bell, p->core, NM_CORES, o->fd);
 		goto err_stop;
 	}
 	if (p->kind == NM_MONITOR)
 		err = nm_monitor_begin(p, &o->bind, error);
 	if (err) {
-		netmap_bell_del(&p->bell, p->core, 2, o->fd);
+		netmap_bell_del(&p->bell, p->core, NM_CORES, o->fd);
 		goto err_stop;
 	}
 	extra = take_extra(p,
@@ -288,7 +288,7 @@ void nm_port_unbind(struct nm_open *o)
 {
 	struct nm_port *p = o->port;
 
-	netmap_bell_del(&p->bell, p->core, 2, o->fd);
+	netmap_bell_del(&p->bell, p->core, NM_CORES, o->fd);
 	each_line(p, o->end, &o->bind, line_put, false);
 	p->open[o->index] = NULL;
 	if (--p->n_opens) {
@@ -296,7 +296,7 @@ void nm_port_unbind(struct nm_open *o)
 		/* Others see there which rings are bound. */
 		memset(p->window->base + nmw_nifp_off(o->index), 0,
 		       NMW_OPEN_OFF);
-		if (!n_of_end(p, o->end))
+		if (!nm_opens_of_end(p, o->end))
 			nm_pipe_last(p, o->end);
 		nm_nic_bound(p);
 	} else {

@@ -22,6 +22,8 @@ enum {
 	NM_PIPES_MAX = 64,   /* of one parent */
 	NM_VALE_PORTS = 252, /* of one switch, as far as netmap adds to it */
 	NM_VALE_PART = 15,   /* characters of the name of a port, or switch */
+	NM_PUMP = 2,	     /* the first pump in nm_port.core[] */
+	NM_CORES = 4,
 };
 
 #define NM_IDLE_SWITCH "netmap.idle"
@@ -71,7 +73,8 @@ struct nm_port {
 	bool stopping;	   /* its ports of switches are closed by us */
 	bool swap;	   /* packets move by reference in its region */
 	struct nm_port *parent; /* of a pipe or monitor; referenced */
-	uint64_t watches;	/* of a monitor: NR_MONITOR_* */
+	uint64_t watches;	/* of a monitor: NR_MONITOR_*, NR_ZCOPY_MON */
+	unsigned watched_end;	/* of a pipe */
 	struct nm_nic *nic;	/* of a NIC */
 	unsigned n_pipes;
 	/* The open that made it wants offsets; all 0: none does. */
@@ -85,7 +88,9 @@ struct nm_port {
 	/* While it is started. */
 	struct netmap_window *window;
 	struct netmap_bell bell;
-	struct port *core[2]; /* of its NIC rings and host rings, or NULL */
+	/* Of its NIC rings and host rings, then the pumps that monitors of
+	 * these need; or NULL. */
+	struct port *core[NM_CORES];
 	struct nm_open *open[NMW_OPENS];
 	unsigned n_opens;
 	/* By line of the window. */
@@ -245,6 +250,11 @@ int nm_port_move(struct nm_port *p, const char *full, struct glen_error *error);
  * name. */
 int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
 		 struct glen_error *error);
+/* A pump for those, or for a pipe (0). */
+int nm_port_pump(struct nm_port *p, unsigned i, const char *full,
+		 struct glen_error *error);
+/* Closes core[i]. */
+void nm_port_unplug(struct nm_port *p, unsigned i);
 
 /* monitor.c */
 
@@ -254,6 +264,10 @@ int nm_monitor_get(struct nm *nm, const struct nm_req *req, struct nm_mem *mem,
 /* It begins to see what passes the rings that were asked for. */
 int nm_monitor_begin(struct nm_port *p, const struct nmw_bind *bind,
 		     struct glen_error *error);
+/* A monitor of this port is gone: so are pumps that no other needs. */
+void nm_monitor_end(struct nm_port *parent);
+/* The port is on another switch: its monitors go on watching it. */
+void nm_monitor_again(struct nm_port *parent);
 
 /* nic.c */
 
@@ -292,6 +306,8 @@ void nm_pipe_relay(struct nm_open *o);
 
 /* bind.c */
 
+/* How many opens an end of a pipe has. */
+unsigned nm_opens_of_end(const struct nm_port *p, unsigned end);
 /* Binds an open; the port is started if it is its first. */
 int nm_port_bind(struct nm_port *p, struct nm_open *o, const struct nm_req *req,
 		 struct glen_error *error);

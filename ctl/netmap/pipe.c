@@ -214,10 +214,18 @@ static void mend(struct nm_port *p, unsigned end, unsigned i)
 
 void nm_pipe_last(struct nm_port *p, unsigned end)
 {
+	const struct nm_window *l = &p->window->layout;
+
 	if (p->kind != NM_PIPE)
 		return;
-	for (unsigned i = 0; i < nmw_n(&p->window->layout, end, NMW_TX); i++)
-		mend(p, end, i);
+	for (unsigned i = 0; i < nmw_n(l, end, NMW_TX); i++) {
+		unsigned line = nmw_line(l, end, NMW_TX, i);
+
+		/* Where it was in no sync glend may be moving slots now. */
+		if (!p->core[NM_PUMP] ||
+		    shm_load32(&nmw_sync(p->window->base, line)->owner))
+			mend(p, end, i);
+	}
 	netmap_bell_call(&p->bell);
 }
 

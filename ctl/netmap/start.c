@@ -22,7 +22,7 @@ static void closed(void *arg, struct port *core)
 {
 	struct nm_port *p = arg;
 
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < NM_CORES; i++)
 		if (p->core[i] == core)
 			p->core[i] = NULL;
 	if (p->stopping)
@@ -75,17 +75,55 @@ static int make_window(struct nm_port *p, struct glen_error *error)
 	return err == -ENOSPC ? -ENOMEM : err;
 }
 
+void nm_port_unplug(struct nm_port *p, unsigned i)
+{
+	bool before = p->stopping;
+
+	p->stopping = true;
+	if (p->core[i])
+		control_port_close(p->nm->control, p->core[i], NULL);
+	p->stopping = before;
+}
+
 void nm_port_stop(struct nm_port *p)
 {
 	p->stopping = true;
-	for (unsigned i = 2; i-- > 0;)
-		if (p->core[i])
-			control_port_close(p->nm->control, p->core[i], NULL);
+	for (unsigned i = NM_CORES; i-- > 0;)
+		nm_port_unplug(p, i);
 	nm_nic_stop(p);
 	p->stopping = false;
+	if (p->kind == NM_MONITOR)
+		nm_monitor_end(p->parent);
 	netmap_window_destroy(p->window);
 	p->window = NULL;
 	netmap_bell_fini(&p->bell);
+}
+
+static int open_core(struct nm_port *p, unsigned i, const char *full,
+		     const char *driver, const void *made,
+		     struct glen_error *error)
+{
+	struct port_args args = { .made = made };
+	int err;
+
+	p->stopping = true;
+	args.params = json_object();
+	err = control_port_open(p->nm->control, full, driver, &args, false,
+				&p->core[i], error);
+	json_decref(args.params);
+	p->stopping = false;
+	return err == -EEXIST ? -EBUSY : err;
+}
+
+static struct netmap_rings rings_of(struct nm_port *p)
+{
+	return (struct netmap_rings){
+		.window = p->window,
+		.bell = &p->bell,
+		.closed = closed,
+		.show = show,
+		.arg = p,
+	};
 }
 
 int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
@@ -95,33 +133,27 @@ int nm_port_plug(struct nm_port *p, unsigned i, const char *full,
 	enum nmw_kind tx = i ? NMW_HOST_TX : NMW_TX;
 	enum nmw_kind rx = i ? NMW_HOST_RX : NMW_RX;
 	bool sends = p->kind != NM_MONITOR;
-	const struct netmap_rings rings = {
-		.window = p->window,
-		.bell = &p->bell,
-		.tx_line = nmw_line(l, 0, tx, 0),
-		.n_tx = sends ? l->n[tx] : 0,
-		.rx_line = nmw_line(l, 0, rx, 0),
-		.n_rx = l->n[rx],
-		.tx_slots = l->tx_slots,
-		.rx_slots = l->rx_slots,
-		.vnet_hdr_len = p->hdr_len,
-		.swap = p->swap,
-		.asks = p->kind == NM_VALE,
-		.saved = p->window->saved[i],
-		.closed = closed,
-		.show = show,
-		.arg = p,
-	};
-	struct port_args args = { .made = &rings };
-	int err;
+	struct netmap_rings rings = rings_of(p);
 
-	p->stopping = true;
-	args.params = json_object();
-	err = control_port_open(p->nm->control, full, "netmap", &args, false,
-				&p->core[i], error);
-	json_decref(args.params);
-	p->stopping = false;
-	return err == -EEXIST ? -EBUSY : err;
+	rings.tx_line = nmw_line(l, 0, tx, 0);
+	rings.n_tx = sends ? l->n[tx] : 0;
+	rings.rx_line = nmw_line(l, 0, rx, 0);
+	rings.n_rx = l->n[rx];
+	rings.tx_slots = l->tx_slots;
+	rings.rx_slots = l->rx_slots;
+	rings.vnet_hdr_len = p->hdr_len;
+	rings.swap = p->swap;
+	rings.asks = p->kind == NM_VALE;
+	rings.saved = p->window->saved[i];
+	return open_core(p, i, full, "netmap", &rings, error);
+}
+
+int nm_port_pump(struct nm_port *p, unsigned i, const char *full,
+		 struct glen_error *error)
+{
+	const struct netmap_pump_config config = { rings_of(p), p->core[i] };
+
+	return open_core(p, NM_PUMP + i, full, "netmap-pump", &config, error);
 }
 
 /* Where a persistent port is that is attached to no switch: what it sends is
@@ -136,6 +168,21 @@ static int idle_switch(struct nm *nm, struct glen_error *error)
 				  error);
 }
 
+static int plug_monitor(struct nm_port *p, struct glen_error *error)
+{
+	char full[GLEN_NAME_MAX + 1];
+	int err = idle_switch(p->nm, error);
+
+	for (unsigned i = 0; !err && i < 2; i++) {
+		if (i && !p->n[NMW_HOST_TX] && !p->n[NMW_HOST_RX])
+			break;
+		snprintf(full, sizeof(full), "%s:monitor-%" PRIu64,
+			 NM_IDLE_SWITCH, ++p->nm->n_odd);
+		err = nm_port_plug(p, i, full, error);
+	}
+	return err;
+}
+
 static int plug_vale(struct nm_port *p, struct glen_error *error)
 {
 	char full[GLEN_NAME_MAX + 1];
@@ -143,12 +190,7 @@ static int plug_vale(struct nm_port *p, struct glen_error *error)
 
 	if (p->full[0])
 		return nm_port_plug(p, 0, p->full, error);
-	if (p->kind == NM_MONITOR)
-		snprintf(full, sizeof(full), "%s:monitor-%" PRIu64,
-			 NM_IDLE_SWITCH, ++p->nm->n_odd);
-	else
-		snprintf(full, sizeof(full), "%s:%.31s", NM_IDLE_SWITCH,
-			 p->name);
+	snprintf(full, sizeof(full), "%s:%.31s", NM_IDLE_SWITCH, p->name);
 	err = idle_switch(p->nm, error);
 	return err ? err : nm_port_plug(p, 0, full, error);
 }
@@ -158,10 +200,8 @@ int nm_port_move(struct nm_port *p, const char *full, struct glen_error *error)
 	int err = 0;
 
 	strcpy(p->full, full);
-	p->stopping = true;
-	if (p->core[0])
-		control_port_close(p->nm->control, p->core[0], NULL);
-	p->stopping = false;
+	nm_port_unplug(p, NM_PUMP);
+	nm_port_unplug(p, 0);
 	if (p->window)
 		err = plug_vale(p, error);
 	for (unsigned i = 0; i < NMW_OPENS && !err; i++) {
@@ -169,11 +209,14 @@ int nm_port_move(struct nm_port *p, const char *full, struct glen_error *error)
 
 		if (!o)
 			continue;
-		netmap_bell_del(&p->bell, p->core, 2, o->fd);
-		err = netmap_bell_add(&p->bell, p->core, 2, o->fd);
+		netmap_bell_del(&p->bell, p->core, NM_CORES, o->fd);
+		err = netmap_bell_add(&p->bell, p->core, NM_CORES, o->fd,
+				      o->end);
 		if (err)
 			error_set(error, err, "epoll: %s", strerror(-err));
 	}
+	if (!err)
+		nm_monitor_again(p);
 	if (!err && p->window)
 		/* Some may wait for the port that was. */
 		netmap_bell_call(&p->bell);
@@ -186,8 +229,10 @@ int nm_port_start(struct nm_port *p, struct glen_error *error)
 
 	if (!err && netmap_bell_init(&p->bell))
 		err = error_set(error, -ENOMEM, "out of memory");
-	if (!err && (p->kind == NM_VALE || p->kind == NM_MONITOR))
+	if (!err && p->kind == NM_VALE)
 		err = plug_vale(p, error);
+	if (!err && p->kind == NM_MONITOR)
+		err = plug_monitor(p, error);
 	if (!err && p->kind == NM_NIC)
 		err = nm_nic_start(p, error);
 	if (err)

@@ -106,5 +106,5 @@ __attribute__((noinline)) bool lock_take_over(uint32_t *word, uint32_t owner,
 {
 	return is_lost(owner, owner_ns) &&
 	       __atomic_compare_exchange_n(word, &owner, self.tid, false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }

@@ -80,9 +80,10 @@ static inline bool lock_try(uint32_t *word, uint32_t *ns,
 
 	lock_name(s, (struct robust_list *)((char *)word -
 					    s->robust->futex_offset));
-	/* Pairs with the release in lock_drop(). */
+	/* Pairs with the release in lock_drop(), and of a ring's lock with (D)
+	 * of port/shm/pump.h. */
 	if (unlikely(!__atomic_compare_exchange_n(word, &owner, s->tid, false,
-						  __ATOMIC_ACQUIRE,
+						  __ATOMIC_SEQ_CST,
 						  __ATOMIC_RELAXED)) &&
 	    !lock_take_over(word, owner,
 			    ns ? __atomic_load_n(ns, __ATOMIC_RELAXED) : 0)) {

@@ -26,7 +26,16 @@
  * ring's size, and what buffers its slots name is checked before any use.
  */
 
+/*
+ * While somebody watches a ring of the pair, glend is the one who exchanges
+ * slots: then a sender only hands over, as on other ports. nmw_sync.watched of
+ * its ring says so, and is read with the ring's lock (port/shm/pump.h).
+ */
+
 enum {
+	LOOK_NS = 30000,	  /* that pipe_wait() looks before it sleeps */
+	NAP_NS = 20 * 1000000,	  /* of a sleep until it looks again */
+	PATIENCE_NS = 1000000000, /* with glend that does nothing */
 	SLOTS_PER_LINE = 4,
 	AHEAD = 16, /* slots that are fetched before they are written */
 };
@@ -67,6 +76,24 @@ static inline void wake_peer(const struct device *d, int fd, struct nring *r)
 		call_peer(d, fd, r);
 		r->sync->kicked = need;
 	}
+}
+
+/* Pairs with (C) of port/shm/pump.h. */
+static inline bool is_watched(const struct nring *r)
+{
+	return unlikely(__atomic_load_n(&r->sync->watched, __ATOMIC_SEQ_CST));
+}
+
+/* Tells glend of a new head, if it moves this pair and sleeps. After a full
+ * fence, which pairs with that of pump_rx_arm(). */
+static inline void wake_glend(int fd, struct nring *r)
+{
+	uint32_t need = shm_load32(&r->ktoa->kern_need_kick);
+
+	if (likely(!need || need == r->sync->asked))
+		return;
+	device_kick(fd);
+	r->sync->asked = need;
 }
 
 /* How many of the n slots from at are whole packets. */
@@ -236,9 +263,12 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 	uint32_t old = r->sync->head & r->mask;
 	uint32_t tail = shm_load32(&r->ktoa->hwtail) & r->mask;
 	uint32_t from = old;
+	bool watched = is_watched(r);
 	unsigned result = 0;
 
-	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask))) {
+	/* Glend looks as soon as it is told of the head. */
+	if (unlikely(!indexes_ok(old, head, cur, tail, r->mask)) ||
+	    (unlikely(watched) && !slots_take(d, r, old, head))) {
 		ring_reinit(d, r);
 		return SYNC_REINIT;
 	}
@@ -252,7 +282,9 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 		shm_store32(&r->sync->cur, cur);
 		shm_store32(&r->atok->cur, cur);
 	}
-	if (likely(!d->offset_mask))
+	if (unlikely(watched))
+		from = head;
+	else if (likely(!d->offset_mask))
 		from = move_plain(d, fd, r, old, head);
 	if (unlikely(from != head) && !slots_take(d, r, from, head)) {
 		shm_store32(&r->sync->head, from);
@@ -260,9 +292,17 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 		ring_reinit(d, r);
 		return SYNC_REINIT;
 	}
-	if (unlikely(shm_load32(&r->ktoa->hwcur) != head))
+	if (unlikely(watched)) {
+		/* Pairs with the fence of pump_rx_arm(), and that of glend
+		 * between giving the pair back and looking at the head. */
+		shm_full_fence();
+		if (head != old)
+			wake_glend(fd, r);
+	}
+	if (unlikely(shm_load32(&r->ktoa->hwcur) != head) && !is_watched(r))
 		result = move(d, fd, r, head);
-	shm_store32(&r->ring->tail, shm_load32(&r->ktoa->hwtail) & r->mask);
+	shm_store32(&r->ring->tail,
+		    shm_load_acquire32(&r->ktoa->hwtail) & r->mask);
 	return result;
 }
 
@@ -283,6 +323,7 @@ static unsigned pipe_rx(struct device *d, int fd, struct nring *r)
 		/* (B) */
 		shm_store_release32(&r->atok->head, head);
 		wake_peer(d, fd, r);
+		wake_glend(fd, r);
 	}
 	shm_store32(&r->sync->cur, cur);
 	shm_store32(&r->ring->tail, tail);
@@ -299,4 +340,55 @@ unsigned pipe_sync(struct device *d, int fd, struct nring *r)
 	result = r->tx ? pipe_tx(d, fd, r) : pipe_rx(d, fd, r);
 	ring_unlock(r);
 	return result;
+}
+
+static bool tx_is_queued(const struct nring *r)
+{
+	return shm_load_acquire32(&r->ktoa->hwcur) !=
+	       shm_load32(&r->sync->head);
+}
+
+/* Glend has dealt with what was handed over, or leaves it to us. */
+static bool dealt_with(const struct nring *r)
+{
+	return !is_watched(r) || shm_load_acquire32(&r->sync->looked) ==
+					 shm_load32(&r->sync->turn);
+}
+
+static void wait_one(struct device *d, int fd, struct nring *r)
+{
+	uint64_t start = mono_ns();
+	uint32_t seen;
+
+	/* Pairs with the acquire in run_pair() of port/shm/pump.c. */
+	__atomic_add_fetch(&r->sync->turn, 1, __ATOMIC_RELEASE);
+	shm_full_fence();
+	wake_glend(fd, r);
+	while (!dealt_with(r) && mono_ns() - start < LOOK_NS)
+		shm_pause();
+	while (!is_dead(d) && !dealt_with(r) &&
+	       mono_ns() - start < PATIENCE_NS) {
+		seen = device_calls(d);
+		ring_arm(r, NMW_BY_FUTEX);
+		/* Pairs with the fence of port/shm/pump.c between showing what
+		 * it did and looking whether to wake us. */
+		shm_full_fence();
+		if (dealt_with(r))
+			return;
+		/* A glend that is gone calls nobody, but hangs up. */
+		if (!device_nap(d, seen, NAP_NS))
+			sleeper_nap(fd, 0);
+	}
+}
+
+void pipe_wait(struct device *d, int fd)
+{
+	for (unsigned i = d->tx_first; i < d->tx_last; i++) {
+		if (likely(!is_watched(&d->tx[i]) || !tx_is_queued(&d->tx[i])))
+			continue;
+		wait_one(d, fd, &d->tx[i]);
+		/* Shows the program what room there is; and who moves may have
+		 * changed. */
+		ring_sync(d, fd, &d->tx[i]);
+	}
 }

@@ -461,6 +461,8 @@ void slots_forward(struct device *d, int fd, struct nring *rx, uint32_t from,
 
 /* ---- pipe.c */
 unsigned pipe_sync(struct device *d, int fd, struct nring *r);
+/* NIOCTXSYNC: where glend moves the packets, it has moved what finds room. */
+void pipe_wait(struct device *d, int fd);
 
 /* ---- wait.c */
 enum {

@@ -416,6 +416,8 @@ int device_txsync(struct device *d, int fd)
 		return -EIO;
 	for (unsigned i = d->tx_first; i < d->tx_last; i++)
 		woken |= ring_sync(d, fd, &d->tx[i]) & SYNC_KICKED;
+	if (d->kind == KIND_PIPE)
+		pipe_wait(d, fd);
 	if (d->kind != KIND_VALE)
 		return 0;
 	for (unsigned i = d->tx_first; i < d->tx_last; i++) {

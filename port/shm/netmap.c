@@ -57,25 +57,44 @@ void netmap_bell_call(struct netmap_bell *bell)
 	pthread_mutex_unlock(&bell->lock);
 }
 
+void netmap_bell_call_end(struct netmap_bell *bell, unsigned end)
+{
+	pthread_mutex_lock(&bell->lock);
+	for (unsigned i = 0; i < bell->n; i++)
+		if (bell->end[i] == end)
+			(void)!send(bell->fd[i], "", 1,
+				    MSG_DONTWAIT | MSG_NOSIGNAL);
+	pthread_mutex_unlock(&bell->lock);
+}
+
+unsigned netmap_asked(struct nm_csb_atok *atok, uint32_t called[2])
+{
+	unsigned how = 0;
+
+	/* Pairs with the release of appl_need_kick in ring_arm(). */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t need = nmw_asked(atok, i, shm_load32(&called[i]));
+
+		if (!need)
+			continue;
+		shm_store32(&called[i], need);
+		how |= 1u << i;
+	}
+	return how;
+}
+
 static void call(struct shm_peer *peer, struct nm_csb_atok *atok,
 		 uint32_t called[2])
 {
 	struct netmap_port *p = (struct netmap_port *)peer;
 	struct netmap_window *w = p->rings.window;
-	uint32_t need;
+	unsigned how = netmap_asked(atok, called);
 
-	/* Pairs with the release of appl_need_kick in ring_arm(). */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	need = nmw_asked(atok, NMW_BY_FUTEX, shm_load32(&called[NMW_BY_FUTEX]));
-	if (need) {
-		shm_store32(&called[NMW_BY_FUTEX], need);
+	if (how & 1u << NMW_BY_FUTEX)
 		nmw_wake(nmw_calls(&w->layout, w->base, 0));
-	}
-	need = nmw_asked(atok, NMW_BY_BYTE, shm_load32(&called[NMW_BY_BYTE]));
-	if (need) {
-		shm_store32(&called[NMW_BY_BYTE], need);
+	if (how & 1u << NMW_BY_BYTE)
 		netmap_bell_call(p->rings.bell);
-	}
 }
 
 /* With the lock: reads what a client sent, if it is more than some bytes. */
@@ -122,7 +141,7 @@ static void woken(struct shm_peer *peer)
 }
 
 int netmap_bell_add(struct netmap_bell *bell, struct port *const *ports,
-		    unsigned n, int fd)
+		    unsigned n, int fd, unsigned end)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	int err = 0;
@@ -136,8 +155,10 @@ int netmap_bell_add(struct netmap_bell *bell, struct port *const *ports,
 	pthread_mutex_lock(&bell->lock);
 	if (!err && bell->n == NMW_OPENS)
 		err = -ENOSPC;
-	if (!err)
+	if (!err) {
+		bell->end[bell->n] = end;
 		bell->fd[bell->n++] = fd;
+	}
 	pthread_mutex_unlock(&bell->lock);
 	if (err)
 		netmap_bell_del(bell, ports, n, fd);
@@ -149,8 +170,10 @@ void netmap_bell_del(struct netmap_bell *bell, struct port *const *ports,
 {
 	pthread_mutex_lock(&bell->lock);
 	for (unsigned i = 0; i < bell->n; i++)
-		if (bell->fd[i] == fd)
-			bell->fd[i--] = bell->fd[--bell->n];
+		if (bell->fd[i] == fd) {
+			bell->end[i] = bell->end[--bell->n];
+			bell->fd[i--] = bell->fd[bell->n];
+		}
 	pthread_mutex_unlock(&bell->lock);
 	for (unsigned i = 0; i < n; i++) {
 		struct netmap_port *p = ports[i] ? ports[i]->drv : NULL;
@@ -171,18 +194,24 @@ void netmap_port_hdr_len(struct port *port, uint32_t len)
 	atomic_store(&port->caps, len ? OFFLOAD_CAP_ALL : 0);
 }
 
-static void netmap_close(struct port *port)
+void netmap_port_free(struct port *port)
 {
 	struct netmap_port *p = port->drv;
 	struct netmap_rings rings = p->rings;
 
-	netmap_unwatch(p);
 	if (p->epfd >= 0)
 		close(p->epfd);
 	free(p);
 	port->drv = NULL;
 	if (rings.closed)
 		rings.closed(rings.arg, port);
+}
+
+static void netmap_close(struct port *port)
+{
+	netmap_unpump(port->drv);
+	netmap_unwatch(port->drv);
+	netmap_port_free(port);
 }
 
 static void init_rings(struct port *port, struct netmap_port *p)
@@ -234,23 +263,14 @@ static void init_rings(struct port *port, struct netmap_port *p)
 	}
 }
 
-static int netmap_open(struct port *port, struct port_args *args,
-		       struct glen_error *error)
+int netmap_port_make(struct port *port, const struct netmap_rings *rings,
+		     struct netmap_port **out, struct glen_error *error)
 {
-	static const char *const known[] = { NULL };
-	const struct netmap_rings *rings = args->made;
 	size_t size = (sizeof(struct netmap_port) + 63) & ~63UL;
 	struct epoll_event ev = { .events = EPOLLIN };
-	struct netmap_port *p;
-	int err = params_check(args->params, known, error);
+	struct netmap_port *p = aligned_alloc(64, size);
+	int err;
 
-	if (!err && !rings)
-		err = error_set(error, -EINVAL,
-				"a port of driver netmap comes with a program "
-				"that opens /dev/netmap (glen-run)");
-	if (err)
-		return err;
-	p = aligned_alloc(64, size);
 	if (!p)
 		return error_set(error, -ENOMEM, "out of memory");
 	memset(p, 0, size);
@@ -268,7 +288,25 @@ static int netmap_open(struct port *port, struct port_args *args,
 		free(p);
 		return err;
 	}
-	port->drv = p;
+	port->drv = *out = p;
+	return 0;
+}
+
+static int netmap_open(struct port *port, struct port_args *args,
+		       struct glen_error *error)
+{
+	static const char *const known[] = { NULL };
+	const struct netmap_rings *rings = args->made;
+	struct netmap_port *p;
+	int err = params_check(args->params, known, error);
+
+	if (!err && !rings)
+		err = error_set(error, -EINVAL,
+				"a port of driver netmap comes with a program "
+				"that opens /dev/netmap (glen-run)");
+	err = err ?: netmap_port_make(port, rings, &p, error);
+	if (err)
+		return err;
 	port->n_in = rings->n_tx;
 	port->n_out = rings->n_rx;
 	port->caps = rings->vnet_hdr_len ? OFFLOAD_CAP_ALL : 0;

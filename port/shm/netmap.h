@@ -82,16 +82,18 @@ static inline uint64_t netmap_window_place(const struct netmap_window *w)
 
 struct netmap_bell {
 	pthread_mutex_t lock;
-	unsigned n;	   /* with the lock */
-	int fd[NMW_OPENS]; /* P's, borrowed; with the lock */
-	int full_fd;	   /* eventfd, readable always */
+	unsigned n;		/* with the lock */
+	int fd[NMW_OPENS];	/* P's, borrowed; with the lock */
+	uint8_t end[NMW_OPENS]; /* of a pipe, that each has open */
+	int full_fd;		/* eventfd, readable always */
 	struct discard *bin;
 };
 
 int netmap_bell_init(struct netmap_bell *bell);
 void netmap_bell_fini(struct netmap_bell *bell);
-/* Any thread: wakes all clients. */
+/* Any thread: wakes all clients, or those of an end of a pipe. */
 void netmap_bell_call(struct netmap_bell *bell);
+void netmap_bell_call_end(struct netmap_bell *bell, unsigned end);
 
 /* struct port_args.made of a port of driver netmap. */
 struct netmap_rings {
@@ -115,19 +117,36 @@ struct netmap_rings {
 
 extern const struct port_ops netmap_port_ops;
 
+/*
+ * What a pump is made of (port/shm/pump.h), as struct port_args.made of a port
+ * of driver netmap-pump: rings.window is a pipe's, or outs is the port whose RX
+ * rings are looked at. No ring of rings itself is used. It watches what is in
+ * the bell already.
+ */
+struct netmap_pump_config {
+	struct netmap_rings rings;
+	struct port *outs; /* NULL: a pipe */
+};
+
+extern const struct port_ops netmap_pump_ops;
+
+/* Nobody watches what it is there for. */
+bool netmap_pump_is_idle(const struct port *pump);
+
 /* An open comes or goes: to the bell, and to its n ports. -errno. */
 int netmap_bell_add(struct netmap_bell *bell, struct port *const *ports,
-		    unsigned n, int fd);
+		    unsigned n, int fd, unsigned end);
 void netmap_bell_del(struct netmap_bell *bell, struct port *const *ports,
 		     unsigned n, int fd);
 
 /*
- * A monitor's port gets copies of what passes some rings of another one, as far
- * as it has room: ring i of either kind to ring i of the monitor, modulo their
- * number. Until either is closed. -ENOMEM.
+ * A monitor's port sees what passes some rings of another one, or of an end of
+ * a pipe (parent: its pump), as far as it has room: ring i of either kind comes
+ * to ring i of the monitor, modulo their number. Until either is closed. zcopy:
+ * with its buffers, for which both must be in one region. -ENOMEM.
  */
-int netmap_watch(struct port *monitor, struct port *parent,
-		 const struct nmw_bind *rings);
+int netmap_watch(struct port *monitor, struct port *parent, unsigned end,
+		 const struct nmw_bind *rings, bool zcopy);
 
 /* 0, 10 or 12; for packets from now on. */
 void netmap_port_hdr_len(struct port *port, uint32_t len);

@@ -4,8 +4,8 @@
 #include "core/rcu.h"
 #include "core/vnet_hdr.h"
 #include "lib/shm.h"
+#include "port/shm/hot.h"
 #include "port/shm/marks.h"
-#include "port/shm/shm.h"
 
 enum {
 	PREFETCH = 8, /* packets that an egress buffer is prefetched ahead */
@@ -13,11 +13,6 @@ enum {
 	 * at most 16 rings. */
 	VAIN_MAX = 8,
 };
-
-static inline bool bad_buf(uint32_t buf, uint32_t n_bufs)
-{
-	return buf - LAYOUT_BUFS_RESERVED >= n_bufs - LAYOUT_BUFS_RESERVED;
-}
 
 /*
  * Takes the vnet header off packet i, which begins with it, and keeps it.
@@ -275,22 +270,6 @@ static __attribute__((noinline)) void give_back(struct shm_in *r,
 	}
 }
 
-static void show(struct shm_watch *watch, unsigned worker,
-		 const struct batch *b, const uint16_t *list, unsigned n,
-		 uint16_t flags);
-
-/* Monitors see what the port sent. */
-static __attribute__((noinline)) void show_all(struct ingress *in,
-					       struct shm_watch *watch,
-					       const struct batch *b)
-{
-	uint16_t list[BATCH_MAX];
-
-	for (unsigned i = 0; i < b->n; i++)
-		list[i] = i;
-	show(watch, in->worker_idx, b, list, b->n, NS_TXMON);
-}
-
 static void shm_rx_done(struct ingress *in, struct batch *b)
 {
 	struct shm_in *r = in->drv;
@@ -299,7 +278,7 @@ static void shm_rx_done(struct ingress *in, struct batch *b)
 	uint32_t value, left;
 
 	if (__builtin_expect(watch != NULL, 0))
-		show_all(in, watch, b);
+		HOT(shm_watch_sent)(in, watch, b);
 	if (__builtin_expect(b->took, 0))
 		give_back(r, b);
 
@@ -348,10 +327,29 @@ static void shm_rx_disarm(struct ingress *in)
 }
 
 /*
+ * The client gave n slots back. Where there are zero-copy monitors, they get
+ * the packets, and those that are not whole yet stay the client's.
+ */
+static __attribute__((noinline)) uint32_t released(struct egress *e,
+						   struct shm_out *r,
+						   const struct tx_ctx *ctx,
+						   uint32_t n)
+{
+	const struct shm_done done = {
+		r->slots, r->mask,   r->consumed, n,
+		0,	  r->n_bufs, r->buf_size, r->bufs
+	};
+	/* pairs with rcu_publish() in netmap_watch() */
+	struct shm_watch *watch = rcu_load(&r->watch);
+
+	return HOT(shm_watch_done)(watch, ctx->counters - e->counters, &done);
+}
+
+/*
  * With the lock: how many slots are free. -1 if the client lies about what it
  * gave back.
  */
-static int room(struct egress *e, struct shm_out *r)
+static int room(struct egress *e, struct shm_out *r, const struct tx_ctx *ctx)
 {
 	/* pairs with the client's release of its head in glen_rxsync() */
 	uint32_t head = shm_load_acquire32(&r->atok->head);
@@ -364,30 +362,26 @@ static int room(struct egress *e, struct shm_out *r)
 				    "its old value and the tail");
 		return -1;
 	}
+	if (__builtin_expect(back && atomic_load_explicit(&r->watch,
+							  memory_order_relaxed),
+			     0))
+		back = released(e, r, ctx, back);
 	r->consumed += back;
 	return r->mask - (r->q.reserved - r->consumed);
 }
 
-/* hdr_len: as it was when this tx() began. */
-static inline uint32_t slots_for(const struct shm_out *r, uint32_t hdr_len,
-				 uint32_t len)
-{
-	len += hdr_len;
-	return len <= r->slot_max ? 1 : (len - 1) / r->slot_max + 1;
-}
-
 /* Reserves room for as many of the packets as fit. Returns their number. */
 static unsigned reserve(struct egress *e, struct shm_out *r,
-			const struct batch *b, const uint16_t *list, unsigned n,
-			uint32_t hdr_len, bool simple, uint32_t *start,
-			uint32_t *lease)
+			const struct tx_ctx *ctx, const struct batch *b,
+			const uint16_t *list, unsigned n, uint32_t hdr_len,
+			bool simple, uint32_t *start, uint32_t *lease)
 {
 	uint32_t need = simple ? n : 0;
 	unsigned fit = simple ? n : 0;
 	int free_slots;
 
 	lease_lock(&r->q);
-	free_slots = room(e, r);
+	free_slots = room(e, r, ctx);
 	if (free_slots < 0) {
 		lease_unlock(&r->q);
 		return 0;
@@ -656,8 +650,7 @@ static __attribute__((noinline)) bool write_any(struct shm_out *r,
 	return true;
 }
 
-/* Packets that need more slots than a packet may have are left out. */
-static __attribute__((noinline)) unsigned drop_too_many(
+__attribute__((noinline)) unsigned HOT(shm_drop_long)(
 	struct shm_out *r, struct tx_ctx *ctx, const struct batch *b,
 	uint16_t *out, const uint16_t *list, unsigned n, uint32_t hdr_len)
 {
@@ -669,57 +662,6 @@ static __attribute__((noinline)) unsigned drop_too_many(
 		else
 			out[left++] = list[k];
 	return left;
-}
-
-/* Copies packets to the ring of a monitor, which never makes anybody wait. */
-static void show_one(struct egress *e, unsigned worker, const struct batch *b,
-		     const uint16_t *list, unsigned n, uint16_t flags)
-{
-	struct shm_out *r = e->drv;
-	struct tx_ctx ctx;
-	uint32_t start = 0, lease = 0;
-	uint64_t bytes = 0;
-	uint16_t kept[BATCH_MAX];
-	unsigned fit;
-
-	ctx.counters = &e->counters[worker];
-	ctx.track = false;
-	/* On its switch they come from nowhere. */
-	count_add(&ctx.counters->replicated, n);
-	if (slots_for(r, 0, b->most) > NETMAP_MAX_FRAGS) {
-		n = drop_too_many(r, &ctx, b, kept, list, n, 0);
-		list = kept;
-	}
-	fit = port_is_broken(e->port) ?
-		      0 :
-		      reserve(e, r, b, list, n, 0, false, &start, &lease);
-	for (unsigned k = fit; k < n; k++)
-		tx_drop(&ctx, list[k],
-			port_is_broken(e->port) ? DROP_OUT_GONE :
-						  DROP_OUT_NO_ROOM);
-	if (!fit)
-		return;
-	if (!write_any(r, b, list, fit, 0, start, flags, &bytes)) {
-		abandon(r, lease);
-		port_break(e->port, "an RX slot names a buffer that does not "
-				    "exist");
-		for (unsigned k = 0; k < fit; k++)
-			tx_drop(&ctx, list[k], DROP_OUT_GONE);
-		return;
-	}
-	count_add(&ctx.counters->packets, fit);
-	count_add(&ctx.counters->bytes, bytes);
-	publish(r, &ctx, lease);
-}
-
-static __attribute__((noinline)) void show(struct shm_watch *watch,
-					   unsigned worker,
-					   const struct batch *b,
-					   const uint16_t *list, unsigned n,
-					   uint16_t flags)
-{
-	for (unsigned i = 0; n && i < watch->n; i++)
-		show_one(watch->egress[i], worker, b, list, n, flags);
 }
 
 static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
@@ -735,10 +677,10 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 
 	simple = b->most <= r->slot_max && !hdr_len && !b->multi_seg;
 	if (slots_for(r, hdr_len, b->most) > NETMAP_MAX_FRAGS) {
-		n = drop_too_many(r, ctx, b, kept, list, n, hdr_len);
+		n = HOT(shm_drop_long)(r, ctx, b, kept, list, n, hdr_len);
 		list = kept;
 	}
-	fit = reserve(e, r, b, list, n, hdr_len, simple, &start, &lease);
+	fit = reserve(e, r, ctx, b, list, n, hdr_len, simple, &start, &lease);
 	for (unsigned k = fit; k < n; k++)
 		tx_drop(ctx, list[k],
 			port_is_broken(e->port) ? DROP_OUT_GONE :
@@ -770,7 +712,30 @@ static void shm_tx(struct egress *e, struct tx_ctx *ctx, const struct batch *b,
 	/* pairs with rcu_publish() in netmap_watch() */
 	watch = rcu_load(&r->watch);
 	if (__builtin_expect(watch != NULL, 0))
-		show(watch, ctx->counters - e->counters, b, list, fit, 0);
+		HOT(shm_watch_copy)
+	(watch, 0, watch->n_copy, ctx->counters - e->counters, b, list, fit, 0);
+}
+
+int HOT(shm_room)(struct egress *e, const struct tx_ctx *ctx)
+{
+	return room(e, e->drv, ctx);
+}
+
+void HOT(shm_publish)(struct egress *e, struct tx_ctx *ctx, uint32_t lease)
+{
+	publish(e->drv, ctx, lease);
+}
+
+void HOT(shm_give_up)(struct egress *e, uint32_t lease)
+{
+	abandon(e->drv, lease);
+}
+
+bool HOT(shm_write)(struct egress *e, const struct batch *b,
+		    const uint16_t *list, unsigned n, uint32_t start,
+		    uint16_t flags, uint64_t *bytes)
+{
+	return write_any(e->drv, b, list, n, 0, start, flags, bytes);
 }
 
 const struct port_hot HOT(shm_hot) = {

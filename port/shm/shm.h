@@ -75,9 +75,11 @@ struct shm_peer {
 	void (*woken)(struct shm_peer *peer);
 };
 
-/* Who gets copies of what passes a ring: monitors' egress rings. Immutable. */
+/* Who sees what passes a ring: monitors' egress rings. Immutable. */
 struct shm_watch {
-	unsigned n;
+	unsigned n_copy; /* the first ones get copies as packets pass, */
+	unsigned n;	 /* the others buffers that were released */
+	const struct region_member *from; /* whose the ring is */
 	struct egress *egress[];
 };
 

@@ -22,8 +22,6 @@ SKIPPED = 77
 PENDING = {
     "api.attach_to_two_switches": "a port on two switches is to come",
     "api.pipe_256_rings": "more than 16 rings are to come",
-    "data.monitor_zcopy_rx": "a zero-copy monitor gets copies, at once",
-    "data.monitor_of_a_pipe": "what passes a pipe does not pass glend",
 }
 
 

@@ -76,7 +76,7 @@ static struct end *end_open(const char *name, const char *region,
 			 0);
 	e->h = fds[0];
 	e->p = fds[1];
-	assert_int_equal(netmap_bell_add(&e->bell, &e->port, 1, e->p), 0);
+	assert_int_equal(netmap_bell_add(&e->bell, &e->port, 1, e->p, 0), 0);
 	return e;
 }
 
@@ -187,8 +187,8 @@ static void monitors_see_what_passes(void **state)
 	struct end *m = end_open("m", "netmap/3", 0, false, true);
 	struct end *n = end_open("n", "netmap/4", 0, false, true);
 
-	assert_int_equal(netmap_watch(m->port, a->port, &tx), 0);
-	assert_int_equal(netmap_watch(n->port, b->port, &rx), 0);
+	assert_int_equal(netmap_watch(m->port, a->port, 0, &tx, false), 0);
+	assert_int_equal(netmap_watch(n->port, b->port, 0, &rx, false), 0);
 	for (uint32_t i = 0; i < 200; i++) {
 		put(a, b->port, i);
 		rig_run();
@@ -211,6 +211,69 @@ static void monitors_see_what_passes(void **state)
 	end_close(a);
 	end_close(m);
 	end_close(b);
+}
+
+static unsigned n_free(void)
+{
+	json_t *list = region_list(engine);
+	unsigned n = json_integer_value(
+		json_object_get(json_array_get(list, 0), "free"));
+
+	assert_int_equal(json_array_size(list), 1);
+	json_decref(list);
+	return n;
+}
+
+/* No two slots of the rings name one buffer. */
+static void all_differ(struct end *const *e, unsigned n)
+{
+	static bool seen[4096];
+
+	memset(seen, 0, sizeof(seen));
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned line = 0; line < 4; line++)
+			for (unsigned s = 0; s < SLOTS; s++) {
+				uint32_t b =
+					ring_of(e[i], line)->slot[s].buf_idx;
+
+				assert_in_range(b, 2, 4095);
+				assert_false(seen[b]);
+				seen[b] = true;
+			}
+}
+
+/* Whoever goes first, and with whose buffers: each slot's buffer is free. */
+static void zero_copy_monitors_exchange_buffers(void **state)
+{
+	static const struct nmw_bind both = { 0, 2, 0, 2 };
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct end *a = end_open("a", "netmap/1", 0, false, false);
+		struct end *b = end_open("b", "netmap/1", 0, false, false);
+		struct end *m = end_open("m", "netmap/1", 0, false, true);
+		struct end *all[] = { a, b, m };
+		unsigned rest = n_free();
+
+		assert_int_equal(netmap_watch(m->port, b->port, 0, &both, true),
+				 0);
+		for (uint32_t i = 0; i < 500; i++) {
+			put(a, b->port, i);
+			rig_run();
+			expect(b, i, 0);
+			/* The worker sees it with the next packet. */
+			if (i)
+				expect(m, i - 1, 0);
+		}
+		all_differ(all, 3);
+		assert_int_equal(rig_out(m->port).packets, 499);
+		assert_int_equal(rig_out(m->port).drops[DROP_OUT_NO_ROOM], 0);
+		end_close(k & 1 ? m : b);
+		assert_int_equal(n_free(), rest + 4 * SLOTS);
+		end_close(k & 1 ? b : m);
+		assert_int_equal(n_free(), rest + 8 * SLOTS);
+		all_differ(&a, 1);
+		end_close(a);
+	}
 }
 
 static void bytes_are_eaten_and_calls_sent(void **state)
@@ -304,6 +367,7 @@ int main(void)
 		RIG_TEST(packets_cross_with_and_without_offsets),
 		RIG_TEST(buffers_move_if_both_ask),
 		RIG_TEST(monitors_see_what_passes),
+		RIG_TEST(zero_copy_monitors_exchange_buffers),
 		RIG_TEST(bytes_are_eaten_and_calls_sent),
 		RIG_TEST(who_sleeps_is_called_as_he_asked),
 		RIG_TEST(a_slot_that_lies_breaks_its_port_only),
