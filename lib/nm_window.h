@@ -91,11 +91,12 @@ struct nmw_sync {
 /* What clients keep of an open for each other. Glend never reads it. */
 struct nmw_open {
 	uint32_t kloop_stop;	/* sticky: the next kloop ends at once */
-	uint32_t kloop_running; /* thread id; 0: none */
+	uint32_t kloop_running; /* lock of who runs a loop, of its thread */
 	uint32_t kloop_ended;	/* loops, ever: a futex */
-	uint32_t csb;	/* its rings' indexes are in the program's CSB */
-	uint32_t drain; /* lock of who makes room in the descriptor */
-	uint32_t spare[91];
+	uint32_t csb;	   /* its rings' indexes are in the program's CSB */
+	uint32_t drain;	   /* lock of who makes room in the descriptor */
+	uint32_t kloop_ns; /* pid namespace of the last loop */
+	uint32_t spare[90];
 };
 
 /* Half-open ranges of the rings that an open binds, host rings counted behind

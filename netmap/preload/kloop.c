@@ -57,29 +57,15 @@ static const uint64_t urgent = 1ULL << (SIGSEGV - 1) | 1ULL << (SIGBUS - 1) |
 
 bool kloop_is_running(struct nmw_open *open)
 {
-	uint32_t tid = shm_load32(&open->kloop_running);
-
-	return tid && !thread_is_gone(tid);
+	return lock_is_held(&open->kloop_running, &open->kloop_ns);
 }
 
-/* The loop of an open is this thread's; false: it has one. */
-static bool claim(struct nmw_open *open)
-{
-	uint32_t owner = shm_load32(&open->kloop_running);
-
-	return (!owner || thread_is_gone(owner)) &&
-	       __atomic_compare_exchange_n(&open->kloop_running, &owner,
-					   thread_id(), false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
-}
-
-static void unclaim(struct nmw_open *open)
+static void unclaim(struct nmw_open *open, struct robust_list *before)
 {
 	/* Whoever asks for a stop from here on means the next loop. */
 	shm_store32(&open->kloop_stop, 0);
 	__atomic_add_fetch(&open->kloop_ended, 1, __ATOMIC_RELAXED);
-	/* Pairs with the acquire in claim(). */
-	shm_store_release32(&open->kloop_running, 0);
+	lock_drop(&open->kloop_running, before);
 	syscall(SYS_futex, &open->kloop_ended, FUTEX_WAKE, INT32_MAX, NULL,
 		NULL, 0);
 }
@@ -97,7 +83,7 @@ int kloop_stop(struct device *d, int fd)
 	__atomic_store_n(&open->kloop_stop, 1, __ATOMIC_SEQ_CST);
 	/* A signal handler of the loop's own thread cannot wait for it. */
 	while (kloop_is_running(open) &&
-	       shm_load32(&open->kloop_running) != thread_id() &&
+	       !lock_is_mine(&open->kloop_running, &open->kloop_ns) &&
 	       shm_load32(&open->kloop_ended) == ended)
 		syscall(SYS_futex, &open->kloop_ended, FUTEX_WAIT, ended, &nap,
 			NULL, 0);
@@ -452,6 +438,7 @@ static int start(struct device *d, int fd, struct request *q)
 
 int kloop_start(struct device *d, int fd, struct request *q)
 {
+	struct robust_list *before;
 	struct nmw_open *open;
 	int err;
 
@@ -464,11 +451,13 @@ int kloop_start(struct device *d, int fd, struct request *q)
 		say("SYNC_KLOOP_START needs CSB_ENABLE in this process");
 		return -EINVAL;
 	}
-	if (!claim(open))
+	if (!lock_try(&open->kloop_running, &open->kloop_ns, &before))
 		return -EBUSY;
 	err = start(d, fd, q);
-	if (err == -ECANCELED)
+	if (err == -ECANCELED) {
+		lock_leave(before);
 		return -EINTR;
-	unclaim(open);
+	}
+	unclaim(open, before);
 	return err;
 }

@@ -108,3 +108,19 @@ __attribute__((noinline)) bool lock_take_over(uint32_t *word, uint32_t owner,
 	       __atomic_compare_exchange_n(word, &owner, self.tid, false,
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
+
+bool lock_is_held(const uint32_t *word, const uint32_t *ns)
+{
+	uint32_t owner = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+	/* is_lost() needs to know who we are. */
+	self_get();
+	return owner && !is_lost(owner, __atomic_load_n(ns, __ATOMIC_RELAXED));
+}
+
+bool lock_is_mine(const uint32_t *word, const uint32_t *ns)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == self_get()->tid &&
+	       __atomic_load_n(ns, __ATOMIC_RELAXED) ==
+		       __atomic_load_n(&pid_namespace, __ATOMIC_RELAXED);
+}

@@ -60,6 +60,10 @@ bool thread_is_gone(uint32_t tid);
 /* The word is not free. owner_ns: the namespace of its owner, 0: not known. */
 bool lock_take_over(uint32_t *word, uint32_t owner, uint32_t owner_ns);
 
+/* Has somebody the lock who still lives? Has this thread? */
+bool lock_is_held(const uint32_t *word, const uint32_t *ns);
+bool lock_is_mine(const uint32_t *word, const uint32_t *ns);
+
 static inline void lock_name(struct self *s, struct robust_list *named)
 {
 	__atomic_store_n(&s->robust->list_op_pending, named, __ATOMIC_RELAXED);
@@ -97,6 +101,13 @@ static inline bool lock_try(uint32_t *word, uint32_t *ns,
 	if (ns && unlikely(__atomic_load_n(ns, __ATOMIC_RELAXED) != own_ns))
 		__atomic_store_n(ns, own_ns, __ATOMIC_RELAXED);
 	return true;
+}
+
+/* In a child that was forked meanwhile: it is its parent's. */
+static inline void lock_leave(struct robust_list *before)
+{
+	self.inside--;
+	lock_name(&self, before);
 }
 
 static inline void lock_drop(uint32_t *word, struct robust_list *before)

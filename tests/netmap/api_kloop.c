@@ -1,41 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // api_kloop.c - CSB_ENABLE, the option CSB, SYNC_KLOOP_START and _STOP.
-#include "nmt.h"
+#include "csb.h"
 
-#include <pthread.h>
 #include <sys/eventfd.h>
-
-/* An exclusive open with one line per ring and direction. */
-struct csb {
-	struct nm p;
-	struct nm_csb_atok atok[2] __attribute__((aligned(64)));
-	struct nm_csb_ktoa ktoa[2] __attribute__((aligned(64)));
-	struct nmreq_opt_csb option;
-};
-
-static struct nmreq_opt_csb csb_option(void *atok, void *ktoa)
-{
-	struct nmreq_opt_csb option = {
-		.nro_opt = { .nro_reqtype = NETMAP_REQ_OPT_CSB },
-		.csb_atok = (uintptr_t)atok,
-		.csb_ktoa = (uintptr_t)ktoa,
-	};
-
-	return option;
-}
-
-static int csb_enable(struct csb *c)
-{
-	c->option = csb_option(c->atok, c->ktoa);
-	return ctrl_opt(c->p.fd, NETMAP_REQ_CSB_ENABLE, "", NULL, &c->option);
-}
-
-static void csb_up(struct csb *c, const char *name)
-{
-	memset(c, 0xee, sizeof(*c));
-	c->p = up_mode(name, NR_REG_ALL_NIC, NR_EXCLUSIVE);
-	WORKS(csb_enable(c));
-}
 
 POINT(csb_initial_values)
 {
@@ -142,79 +109,6 @@ POINT(csb_as_option_of_register)
 	FAILS(EBUSY, ioctl(c.p.fd, NIOCTXSYNC, NULL));
 }
 
-/* A thread that is in SYNC_KLOOP_START. */
-struct loop {
-	int fd;
-	uint32_t sleep_us;
-	void *option;
-	int result, error;
-	pthread_t thread;
-};
-
-static int start(int fd, uint32_t sleep_us, void *option)
-{
-	struct nmreq_sync_kloop_start body = { .sleep_us = sleep_us };
-
-	return ctrl_opt(fd, NETMAP_REQ_SYNC_KLOOP_START, "", &body, option);
-}
-
-static int stop(int fd)
-{
-	return ctrl(fd, NETMAP_REQ_SYNC_KLOOP_STOP, "", NULL);
-}
-
-static void *loop_thread(void *arg)
-{
-	struct loop *l = arg;
-
-	l->result = start(l->fd, l->sleep_us, l->option);
-	l->error = errno;
-	return NULL;
-}
-
-static void loop_up(struct loop *l, const struct csb *c, void *option)
-{
-	*l = (struct loop){ .fd = c->p.fd, .sleep_us = 50, .option = option };
-	EQ(pthread_create(&l->thread, NULL, loop_thread, l), 0);
-}
-
-static void loop_down(struct loop *l)
-{
-	WORKS(stop(l->fd));
-	pthread_join(l->thread, NULL);
-	if (l->result)
-		FAIL("SYNC_KLOOP_START: %s", strerror(l->error));
-}
-
-static void until(const uint32_t *word, uint32_t value)
-{
-	for (int ms = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
-	     ms++) {
-		if (ms > WAIT_MS)
-			FAIL("a word stayed %u and did not become %u", *word,
-			     value);
-		usleep(1000);
-	}
-}
-
-/* Publishes n frames on the only TX ring, as a program with a CSB does. */
-static void csb_send(struct csb *c, uint32_t n)
-{
-	struct netmap_ring *tx = txr(&c->p, 0);
-	uint32_t head = c->atok[0].head;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct netmap_slot *slot = &tx->slot[head];
-
-		slot->len = (uint16_t)frame(NETMAP_BUF(tx, slot->buf_idx), 255,
-					    1, 60, i);
-		slot->flags = 0;
-		head = nm_ring_next(tx, head);
-	}
-	__atomic_store_n(&c->atok[0].cur, head, __ATOMIC_RELEASE);
-	__atomic_store_n(&c->atok[0].head, head, __ATOMIC_SEQ_CST);
-}
-
 POINT(kloop_moves_packets)
 {
 	static struct csb c;
@@ -277,26 +171,6 @@ POINT(kloop_stop_is_remembered)
 	csb_send(&c, 1);
 	until(&c.ktoa[0].hwcur, 1);
 	loop_down(&l);
-}
-
-POINT(kloop_stop_from_another_process)
-{
-	static struct csb c;
-	struct loop l;
-	pid_t pid;
-
-	csb_up(&c, "vale%:a");
-	loop_up(&l, &c, NULL);
-	csb_send(&c, 1);
-	until(&c.ktoa[0].hwcur, 1);
-	pid = fork();
-	if (!pid) {
-		WORKS(stop(c.p.fd));
-		child_exit();
-	}
-	reap(pid);
-	pthread_join(l.thread, NULL);
-	EQ(l.result, 0);
 }
 
 /* The option with a pair of eventfds per ring; room for three. */
@@ -570,38 +444,6 @@ POINT(kloop_ends_with_its_port)
 	dies(NULL);
 	eventfds_make(&e, 2);
 	dies(&e);
-}
-
-/* A process that is killed inside, and not waited for, runs no loop. */
-POINT(kloop_killed)
-{
-	static struct csb c;
-	struct csb *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct loop l;
-	pid_t pid;
-
-	CHECK(shared != MAP_FAILED);
-	csb_up(shared, "vale%:a");
-	pid = fork();
-	if (!pid) {
-		start(shared->p.fd, 10, NULL);
-		_exit(1);
-	}
-	csb_send(shared, 3);
-	until(&shared->ktoa[0].hwcur, 3);
-	FAILS(EBUSY, start(shared->p.fd, 10, NULL));
-	WORKS(kill(pid, SIGKILL));
-	WORKS(waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT));
-	WORKS(stop(shared->p.fd));
-	WORKS(start(shared->p.fd, 10, NULL)); /* that STOP was for this one */
-	c.p = shared->p;
-	WORKS(csb_enable(&c));
-	EQ(c.atok[0].head, 3);
-	loop_up(&l, &c, NULL);
-	csb_send(&c, 1);
-	until(&c.ktoa[0].hwcur, 4);
-	loop_down(&l);
 }
 
 /* The loop's own descriptors are not a child's: the port goes with its last. */
