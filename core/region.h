@@ -50,6 +50,7 @@
 
 #include <jansson.h>
 
+#include "core/copy.h"
 #include "core/port.h"
 #include "include/glen/glen.h"
 
@@ -269,7 +270,7 @@ static inline uint64_t region_take_packet(const struct tx_ctx *ctx,
 	if (at - (uint64_t)buf * r->buf_size > most ||
 	    !region_swap(ctx->from, buf, to, *back))
 		return UINT64_MAX;
-	if (memcmp(start, b->hdr[i], h))
+	if (h == 64 ? !same64(start, b->hdr[i]) : memcmp(start, b->hdr[i], h))
 		memcpy(start, b->hdr[i], h);
 	ctx->taker->buf[k] = *back;
 	ctx->taker->took = true;

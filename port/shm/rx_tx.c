@@ -9,10 +9,25 @@
 
 enum {
 	PREFETCH = 8, /* packets that an egress buffer is prefetched ahead */
+	/* Slots, whose lines come from the client's core and are written. */
+	SLOTS_AHEAD = 16,
+	SLOTS_PER_LINE = 4,
 	/* Kicks of a ring that may wait uneaten: a socket holds some 270, of
 	 * at most 16 rings. */
 	VAIN_MAX = 8,
 };
+
+/*
+ * Slot at of a ring, the i-th of n that are going to be written: fetches the
+ * one further on for that, so that its line is not first fetched for reading.
+ * Those behind the n-th are in the client's cache, and in use.
+ */
+static inline void own_ahead(struct netmap_slot *slots, uint32_t at,
+			     uint32_t mask, uint32_t i, uint32_t n)
+{
+	if (!(at & (SLOTS_PER_LINE - 1)) && i + SLOTS_AHEAD < n)
+		__builtin_prefetch(&slots[(at + SLOTS_AHEAD) & mask], 1);
+}
 
 /*
  * Takes the vnet header off packet i, which begins with it, and keeps it.
@@ -174,7 +189,7 @@ static __attribute__((noinline)) unsigned rx_slow(struct ingress *in,
 static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 			       uint32_t n, bool swap, bool offsets)
 {
-	const struct netmap_slot *slots = r->slots;
+	struct netmap_slot *slots = r->slots;
 	const uint8_t *bufs = r->bufs;
 	uint32_t at = r->cur, mask = r->mask;
 	uint32_t n_bufs = r->n_bufs, buf_size = r->buf_size;
@@ -185,6 +200,8 @@ static inline unsigned rx_fast(const struct shm_in *r, struct batch *b,
 		uint32_t buf = slot_buf(w), len = slot_len(w);
 		const uint8_t *p = bufs + (size_t)buf * buf_size;
 
+		if (swap) /* give_back() writes it */
+			own_ahead(slots, at, mask, i, n);
 		if (offsets) {
 			uint64_t off = offset_of(&slots[at & mask],
 						 r->offset_mask);
@@ -517,6 +534,8 @@ static __attribute__((noinline)) bool write_shared(const struct shm_out *r,
 		unsigned i = list[k];
 		uint32_t len = b->len[i];
 		uint64_t at = UINT64_MAX, offset = 0, ptr = 0;
+
+		own_ahead(r->slots, start, r->mask, k, n);
 
 		if (bad_buf(buf, r->n_bufs) ||
 		    (r->region && region_held(r->region, buf)))
