@@ -90,10 +90,12 @@ int kloop_stop(struct device *d, int fd)
 	return 0;
 }
 
-/* Slots that nobody took yet. */
-static bool outstanding(const struct line *l)
+/* Slots that nobody took yet, or that the other end of a pipe has still. */
+static bool outstanding(const struct kloop *k, const struct line *l)
 {
-	return l->r->tx && l->hwcur != l->head;
+	return l->r->tx && (l->hwcur != l->head ||
+			    (k->d->kind == KIND_PIPE &&
+			     ((l->hwcur - 1 - l->hwtail) & l->r->mask) != 0));
 }
 
 /* Shows the program how far the ring is. True if that is news. */
@@ -132,7 +134,7 @@ static bool turn(struct kloop *k, struct line *l)
 	bool asked = head != l->head || cur != l->cur;
 
 	if (asked || tail != l->hwtail ||
-	    (k->d->kind == KIND_PIPE && outstanding(l))) {
+	    (k->d->kind == KIND_PIPE && outstanding(k, l))) {
 		shm_store32(&r->ring->head, head);
 		shm_store32(&r->ring->cur, cur);
 		if (unlikely(ring_sync(k->d, k->fd, r) & SYNC_BUSY))
@@ -163,7 +165,7 @@ static void want_kicks(struct kloop *k, uint32_t value)
 static void arm(struct kloop *k)
 {
 	for (unsigned i = 0; i < k->n; i++)
-		if (outstanding(&k->line[i]) ||
+		if (outstanding(k, &k->line[i]) ||
 		    (k->events && !k->line[i].r->tx))
 			ring_arm(k->line[i].r, NMW_BY_BYTE);
 	/* Pairs with the fence of whoever moves the rings, and with that of

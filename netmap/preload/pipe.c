@@ -17,9 +17,11 @@
  *   sender    reads that head (pairs with B): those slots are free again
  *
  * The sender writes three indexes: its own ring's hwcur (what went over) and
- * hwtail, and the RX ring's hwtail. Slots that found no room stay between hwcur
- * and head, and go with a later sync: so a full pipe pushes back and loses
- * nothing. A wake-up is one of the other end's futex, or a byte on our H, which
+ * hwtail, and the RX ring's hwtail. Of its slots it gives the program as many
+ * as are free at the other end: so a full pipe pushes back, and whole packets
+ * have gone over when their sync returns. Slots that find no room for all that,
+ * since the other end lied, stay between hwcur and head, and go with a later
+ * sync. A wake-up is one of the other end's futex, or a byte on our H, which
  * glend sends on to the other end.
  *
  * The other end may be another process and may lie: its indexes are cut to the
@@ -225,9 +227,25 @@ static void span_done(const struct device *d, int fd, struct nring *r,
 
 	/* (A) */
 	shm_store_release32(&r->peer_ktoa->hwtail, (s->to + n) & r->mask);
-	shm_store32(&r->ktoa->hwcur, at);
-	shm_store_release32(&r->ktoa->hwtail, (at - 1) & r->mask);
+	shm_store_release32(&r->ktoa->hwcur, at);
 	wake_peer(d, fd, r);
+}
+
+/* Gives the program what is free at the other end. Never less than before: it
+ * may have used that. Returns the tail. */
+static uint32_t show_room(struct nring *r)
+{
+	uint32_t at = shm_load32(&r->ktoa->hwcur) & r->mask;
+	uint32_t to = shm_load32(&r->peer_ktoa->hwtail) & r->mask;
+	uint32_t before = shm_load32(&r->ktoa->hwtail) & r->mask;
+	/* Pairs with (B). */
+	uint32_t peer_head = shm_load_acquire32(&r->peer_atok->head) & r->mask;
+	uint32_t tail = (at + peer_head - to - 1) & r->mask;
+
+	if (((tail - at) & r->mask) <= ((before - at) & r->mask))
+		return before;
+	shm_store_release32(&r->ktoa->hwtail, tail);
+	return tail;
 }
 
 /* Moves what is queued, has been checked, and finds room. */
@@ -301,8 +319,11 @@ static unsigned pipe_tx(struct device *d, int fd, struct nring *r)
 	}
 	if (unlikely(shm_load32(&r->ktoa->hwcur) != head) && !is_watched(r))
 		result = move(d, fd, r, head);
+	/* Glend says itself what it took. */
 	shm_store32(&r->ring->tail,
-		    shm_load_acquire32(&r->ktoa->hwtail) & r->mask);
+		    unlikely(watched) ?
+			    shm_load_acquire32(&r->ktoa->hwtail) & r->mask :
+			    show_room(r));
 	return result;
 }
 

@@ -21,6 +21,9 @@ static bool take(struct pump_pair *p)
 	p->to = shm_load32(&p->rx_ktoa->hwtail) & p->mask;
 	p->back = shm_load32(&p->rx_atok->head) & p->mask;
 	p->taken = true;
+	/* A sender that had no more room than the other end has a ring now;
+	 * what it queued is what publish() follows. */
+	shm_store_release32(&p->tx_ktoa->hwtail, (p->at - 1) & p->mask);
 	/* Kicks that were on their way to the other end are ours now. */
 	shm_call(p->sender, p->tx_atok, p->called_tx);
 	shm_call(p->receiver, p->rx_atok, p->called_rx);
