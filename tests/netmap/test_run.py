@@ -114,6 +114,13 @@ def test_log(daemon, tmp_path):
     assert "no glend listens at /nowhere" in (tmp_path / "log").read_text()
 
 
+def test_log_that_cannot_be(tmp_path):
+    log = str(tmp_path / "none" / "log")
+    done = glen_run("--private", "--log", log, "true")
+    assert done.returncode == 125
+    assert f"{log}: No such file or directory" in done.stderr
+
+
 def test_nothing_on_descriptor_2(daemon):
     """Not even when everything goes wrong; and without a log."""
     code = ("import os\n"

@@ -359,6 +359,18 @@ static int run_program(char **argv)
 		    "cannot run %s: %s", argv[0], strerror(err));
 }
 
+/* The library is silent about a log that it cannot write. */
+static int check_log(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return fail(EXIT_SETUP, "cannot write to the log %s: %s", path,
+			    strerror(errno));
+	close(fd);
+	return 0;
+}
+
 static void pass_on(int number)
 {
 	if (child > 0)
@@ -424,7 +436,7 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	char path[PATH_MAX], log[PATH_MAX], list[2 * PATH_MAX];
+	char path[PATH_MAX], log[PATH_MAX] = "", list[2 * PATH_MAX];
 	bool own = false;
 	int opt, status;
 
@@ -463,7 +475,9 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	status = find_libraries(list);
+	status = *log ? check_log(log) : 0;
+	if (!status)
+		status = find_libraries(list);
 	if (!status && own)
 		return with_own_glend(list, argv + optind);
 	if (!status)
