@@ -324,6 +324,7 @@ static int learn_source(struct full *f, uint64_t key)
 	case LEARNT_NOTHING:
 		return NONE;
 	case LEARNT_NEW:
+	case LEARNT_FIXED:
 		break;
 	}
 	if (rule->fixed)

@@ -263,6 +263,7 @@ static __attribute__((noinline)) void learn(struct learn *learn,
 		count_add(&w->not_learnt, 1);
 		break;
 	case LEARNT_NEW:
+	case LEARNT_FIXED:
 	case LEARNT_NOTHING:
 	case LEARNT_LIMIT:
 	case LEARNT_ELSEWHERE:

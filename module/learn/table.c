@@ -304,7 +304,9 @@ static enum learnt learn_again(struct table *t, struct slot s, uint64_t val,
 						    memory_order_relaxed)) {
 		if (moved)
 			count_out(t, val);
-		return moved ? LEARNT_MOVED : LEARNT_NOTHING;
+		if (!moved)
+			return rule->fixed ? LEARNT_FIXED : LEARNT_NOTHING;
+		return LEARNT_MOVED;
 	}
 	if (moved)
 		count_out(t, next);

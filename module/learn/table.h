@@ -159,6 +159,7 @@ enum learnt {
 	LEARNT_NOTHING, /* known, or somebody was quicker */
 	LEARNT_NEW,
 	LEARNT_MOVED,
+	LEARNT_FIXED, /* was known here, and is static from now on */
 	LEARNT_NO_ROOM,
 	LEARNT_LIMIT,	  /* the port has as many as it may; not learnt */
 	LEARNT_ELSEWHERE, /* static at another port; not learnt */
