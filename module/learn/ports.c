@@ -318,6 +318,29 @@ static int check_mac(const struct wanted *w, uint64_t key,
 			 text, vid);
 }
 
+/* Another port has it for good, and would go on saying so. */
+static bool is_elsewhere(const struct table *t, uint64_t key, unsigned index)
+{
+	uint64_t hash = table_hash(t, key);
+	uint64_t val = bucket_find(table_near(t, hash), key, hash);
+
+	if (!val)
+		val = table_find_far(t, key, hash);
+	return val & VAL_STATIC && (val & VAL_PORT) != index;
+}
+
+/* As table_add_static(); the ports are asked anew for theirs if one lost it. */
+static int take_mac(struct learn *l, uint64_t key, unsigned index)
+{
+	struct table *t = current_table(l);
+	bool elsewhere = is_elsewhere(t, key, index);
+	int err = table_add_static(t, key, index);
+
+	if (!err && elsewhere)
+		l->ports_changed = true;
+	return err;
+}
+
 /* Makes the port's static addresses those that are wanted; all or nothing. */
 static int set_macs(struct learn *l, unsigned index, const struct wanted *w,
 		    struct glen_error *error)
@@ -336,7 +359,7 @@ static int set_macs(struct learn *l, unsigned index, const struct wanted *w,
 					"(module option vlan is false)");
 		else if ((err = check_mac(w, key, error)))
 			break;
-		else if (table_add_static(t, key, index))
+		else if (take_mac(l, key, index))
 			err = error_set(error, -ENOSPC,
 					"macs: the table of addresses is full; "
 					"raise the module option entries");

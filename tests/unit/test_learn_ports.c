@@ -254,8 +254,27 @@ static void what_was_learnt_becomes_sticky(void **state)
 	one(l, 1, 99, 10);
 	set(l, 1, "{\"mac_sticky\": true}");
 	one(l, 1, 99, 10);
+	assert_true(ops->changed(l));
+	shows(l, 1,
+	      "{\"mac_sticky\": true, \"macs\": [\"02:00:00:00:00:0a\"]}");
+	one(l, 1, 99, 10);
+	assert_false(ops->changed(l));
 	now_s += 1000;
 	assert_int_equal(one(l, 3, 10, 30), to(1));
+	ops->destroy(l);
+}
+
+/* The last one to be given it has it; the other one does not say so, too. */
+static void a_static_address_is_at_one_port(void **state)
+{
+	struct learn *l = made(json_object());
+
+	set(l, 1, "{\"macs\": [\"02:00:00:00:00:0a\"]}");
+	set(l, 2, "{\"macs\": [\"02:00:00:00:00:0a\"]}");
+	assert_int_equal(one(l, 3, 10, 30), to(2));
+	assert_true(ops->changed(l));
+	shows(l, 1, "{}");
+	shows(l, 2, "{\"macs\": [\"02:00:00:00:00:0a\"]}");
 	ops->destroy(l);
 }
 
@@ -418,6 +437,7 @@ int main(void)
 		cmocka_unit_test(static_addresses_are_settings),
 		cmocka_unit_test(sticky_addresses_stay),
 		cmocka_unit_test(what_was_learnt_becomes_sticky),
+		cmocka_unit_test(a_static_address_is_at_one_port),
 		cmocka_unit_test(guards),
 		cmocka_unit_test(the_long_way_leads_to_the_same),
 		cmocka_unit_test(port_takes_its_settings_along),
