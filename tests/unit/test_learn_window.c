@@ -284,6 +284,118 @@ static void a_window_without_room_is_left_later(void **state)
 	ops->destroy(l);
 }
 
+/* Who walks the table sees each of these stations once, whatever is learnt or
+ * comes near meanwhile. */
+static uint32_t n_walked;
+static uint8_t walked[ENTRIES];
+
+static uint64_t key_of(uint32_t n)
+{
+	uint64_t key = 0;
+
+	put_mac((uint8_t *)&key, n);
+	return key;
+}
+
+static void walk(const struct table_entry *e)
+{
+	uint32_t n = __builtin_bswap64(e->key) >> 16 & 0xffffffff;
+
+	assert_in_range(n, 0, ENTRIES - 1);
+	walked[n]++;
+	n_walked++;
+}
+
+static bool all_come_near(void *arg, const struct table_entry *e)
+{
+	if (!n_walked)
+		for (uint32_t n = 0; n < FEW; n++)
+			table_come_near(t, key_of(n));
+	walk(e);
+	return true;
+}
+
+static bool more_are_learnt(void *arg, const struct table_entry *e)
+{
+	if (!n_walked)
+		for (uint32_t n = t->capacity / 2; n < t->capacity; n++)
+			table_learn(t, key_of(n), 1, now_s, 0, NULL);
+	walk(e);
+	return true;
+}
+
+static void each_once(bool (*visit)(void *arg, const struct table_entry *e),
+		      uint32_t n)
+{
+	n_walked = 0;
+	memset(walked, 0, sizeof(walked));
+	table_each(t, now_s, 0, visit, NULL);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(walked[i], 1);
+}
+
+static void walks_see_each_entry_once(void **state)
+{
+	make();
+	t->near_mask = t->left_mask = t->off_mask;
+	learn_all(FEW);
+	/* Nothing is where it should be; there is room. */
+	t->near_mask = t->left_mask = (WINDOW_MIN - 1) * sizeof(struct bucket);
+	each_once(all_come_near, FEW);
+	ops->destroy(l);
+	l = made(json_pack("{s:i, s:i}", "entries", 16384, "ageing_s", 0));
+	t = atomic_load(&l->table);
+	/* So small a window that many find all their buckets full. */
+	t->near_mask = t->left_mask = 0;
+	for (uint32_t n = 0; n < t->capacity / 2; n++) {
+		table_learn(t, key_of(n), 1, now_s, 0, NULL);
+		t->near_mask = 0;
+	}
+	each_once(more_are_learnt, t->capacity / 2);
+	ops->destroy(l);
+}
+
+/* Takes the free slots of a bucket, or gives them back. */
+static void fill(struct bucket *b, bool full)
+{
+	const uint64_t nobody = ~0ULL;
+
+	for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+		if (b->key[i] == (full ? 0 : nobody))
+			b->key[i] = full ? nobody : 0;
+}
+
+/* As long as one has no other place, the window that it is in is looked at. */
+static void a_window_is_not_left_by_force(void **state)
+{
+	uint64_t key, hash;
+	uint32_t n = 0;
+
+	make();
+	do /* One that cannot stay where it is. */
+		hash = table_hash(t, key = key_of(n++));
+	while (!(hash & t->off_mask & ~(4 * t->near_mask + 192)) ||
+	       !(hash & (4 * t->near_mask + 192) & ~t->near_mask) ||
+	       table_second(t, key) == table_near(t, hash));
+	table_learn(t, key, 1, now_s, AGEING_S, NULL);
+	assert_true(table_set_window(t, 4 * WINDOW_MIN));
+	fill(table_near(t, hash), true);
+	fill(table_first(t, hash), true);
+	fill(table_second(t, key), true);
+	t->walking = 1; /* nobody makes room */
+	for (unsigned i = 0; i < 3; i++) {
+		table_settle(t, BUCKETS);
+		assert_int_not_equal(t->left_mask, t->near_mask);
+		assert_int_not_equal(table_find_far(t, key, hash), 0);
+	}
+	t->walking = 0;
+	fill(table_near(t, hash), false);
+	table_settle(t, BUCKETS);
+	assert_int_equal(t->left_mask, t->near_mask);
+	assert_int_not_equal(bucket_find(table_near(t, hash), key, hash), 0);
+	ops->destroy(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +407,8 @@ int main(void)
 		cmocka_unit_test(packets_bring_addresses_near),
 		cmocka_unit_test(entries_stay_what_they_are),
 		cmocka_unit_test(a_window_without_room_is_left_later),
+		cmocka_unit_test(walks_see_each_entry_once),
+		cmocka_unit_test(a_window_is_not_left_by_force),
 	};
 	int failed;
 
