@@ -13,6 +13,9 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "core/drop.h"
 #include "fake_env.h"
 #include "module/learn/learn.h"
@@ -26,6 +29,7 @@ enum {
 	SETTINGS_ROUNDS = 400,
 	WINDOW_ROUNDS = 300,
 	KNOWN = 1024,
+	RESTLESS_ROUNDS = 2000,
 };
 
 static const struct glen_module *const ops = &module_learn.ops;
@@ -334,12 +338,69 @@ static void the_window_changes_under_traffic(void **state)
 	ops->destroy(l);
 }
 
+/* One address, seen at two ports in turn by each of two workers. */
+struct restless {
+	struct table *t;
+	uint64_t key;
+	_Atomic uint64_t turns;
+	_Atomic bool end;
+};
+
+static void *here_and_there(void *arg)
+{
+	struct restless *r = arg;
+
+	while (!atomic_load_explicit(&r->end, memory_order_relaxed)) {
+		table_learn(r->t, r->key, 1 + atomic_load(&r->turns) % 2, 1000,
+			    0, NULL);
+		atomic_fetch_add(&r->turns, 1);
+	}
+	return NULL;
+}
+
+/* Its entry moves meanwhile, as windows do: ports' counts are exact. */
+static void counts_are_those_of_the_copy_that_stays(void **state)
+{
+	struct learn *l = made(16384, 0);
+	struct table *t = atomic_load(&l->table);
+	struct restless r[2] = { { .t = t }, { .t = t } };
+	pthread_t worker[2];
+
+	for (unsigned k = 0; k < 2; k++) {
+		put_mac((uint8_t *)&r[k].key, 1);
+		assert_int_equal(pthread_create(&worker[k], NULL,
+						here_and_there, &r[k]),
+				 0);
+	}
+	for (unsigned i = 0; i < RESTLESS_ROUNDS; i++) {
+		uint64_t turn[2];
+
+		assert_true(table_set_window(t, i % 2 ? 8192 : 16));
+		for (unsigned k = 0; k < 2; k++)
+			turn[k] = atomic_load(&r[k].turns);
+		for (unsigned k = 0; k < 2; k++)
+			while (atomic_load(&r[k].turns) < turn[k] + 2)
+				sched_yield(); /* its quiet point */
+		while (t->settling)
+			table_settle(t, 8192);
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		atomic_store(&r[k].end, true);
+		pthread_join(worker[k], NULL);
+	}
+	assert_int_equal(table_n_of(t, 1) + table_n_of(t, 2), 1);
+	assert_in_range(table_n_of(t, 1), 0, 1);
+	assert_int_equal(atomic_load(&t->used), 1);
+	ops->destroy(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(workers_and_control_agree),
 		cmocka_unit_test(settings_change_under_traffic),
 		cmocka_unit_test(the_window_changes_under_traffic),
+		cmocka_unit_test(counts_are_those_of_the_copy_that_stays),
 	};
 
 	return cmocka_run_group_tests_name("learn_race", tests, NULL, NULL);
