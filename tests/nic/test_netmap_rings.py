@@ -82,7 +82,7 @@ def test_modes_and_who_is_busy(host):
         c.tx().send(frame(9, 1, b"to the wire"))
     poll = {"name": "vale0:eth0", "mode": 1, "num_polling_cpus": 1}
     glend.rpc("netmap.vale_polling", enable=True, **poll)
-    for code, call in ((errno.EBUSY, lambda: glend.rpc(
+    for code, call in ((errno.EFAULT, lambda: glend.rpc(
             "netmap.vale_polling", enable=True, **poll)),
             (errno.EBUSY, lambda: glend.rpc("netmap.vale_detach",
                                             name="vale0:eth0"))):
