@@ -19,8 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/micro.h"
 #include "lib/classifier_find.h"
 #include "lib/classifier_parse.h"
 
@@ -30,29 +30,6 @@ enum {
 	BATCH = 256,
 	N_KEYS = 256 * BATCH, /* so that nothing is known by heart */
 };
-
-static uint64_t random_state = 88172645463325252ULL;
-
-static uint64_t random_u64(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state * 0x2545f4914f6cdd1dULL;
-}
-
-static unsigned below(unsigned n)
-{
-	return (random_u64() >> 32) * n >> 32;
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* A share in percent, and what it stands for. */
 struct share {

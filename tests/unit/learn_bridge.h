@@ -85,9 +85,10 @@ static inline void lookup(struct learn *learn, const struct glen_lookup *ctx)
 						      batch_view(batch));
 }
 
-static inline void run(struct learn *learn, uint16_t port, unsigned n)
+/* What lookup() knows of packets from port. */
+static inline struct glen_lookup from_port(uint16_t port)
 {
-	struct glen_lookup ctx = {
+	return (struct glen_lookup){
 		.src = port,
 		.src_isolated = isolated[port],
 		.now_s = now_s,
@@ -95,6 +96,11 @@ static inline void run(struct learn *learn, uint16_t port, unsigned n)
 		.port_isolated = isolated,
 		.n_ports = N_PORTS,
 	};
+}
+
+static inline void run(struct learn *learn, uint16_t port, unsigned n)
+{
+	struct glen_lookup ctx = from_port(port);
 
 	batch->n = n;
 	lookup(learn, &ctx);

@@ -22,14 +22,7 @@ static uint32_t named(uint32_t port)
 static void run_asking(struct learn *l, uint16_t port, unsigned n,
 		       const uint32_t *ask)
 {
-	struct glen_lookup ctx = {
-		.src = port,
-		.src_isolated = isolated[port],
-		.now_s = now_s,
-		.now_ns = now_s * 1000000000ULL,
-		.port_isolated = isolated,
-		.n_ports = N_PORTS,
-	};
+	struct glen_lookup ctx = from_port(port);
 
 	batch_init(batch);
 	batch->n = n;
