@@ -342,8 +342,8 @@ static void nonsense_is_refused(void **state)
 		"{'chains': {'c': {'services': []}}}",
 		"{'services': {'x': {'balance': 'fair'}}}",
 		"{'services': {'x': {'instances': {'p': 0}}}}",
-		"{'services': {'x': {}}, 'chains': {'c': {'services': ['x'], "
-		"'number': 1}, 'd': {'services': ['x'], 'number': 1}}}",
+		("{'services': {'x': {}}, 'chains': {'c': {'services': ['x'], "
+		 "'number': 1}, 'd': {'services': ['x'], 'number': 1}}}"),
 		"{'default': 'drop'}",
 		"{'rule': []}",
 	};
