@@ -16,12 +16,14 @@ enum {
 	ASK_MAX = 3,
 	CONFIRM_S = 30,
 	UNUSED_S = 60, /* then it may go if another needs the place */
+	WAITING = 4096, /* packets, for all together */
+	RESERVE = 32,	/* spare buffers for questions and answers */
 };
 
 #define ASK_NS ROUTER_NS_PER_S
 #define TICK_NS (ROUTER_NS_PER_S / 4)
 
-int router_neighbours_init(struct router *r, unsigned n_waiting)
+int router_neighbours_init(struct router *r)
 {
 	struct router_neighbours *n = &r->neigh;
 
@@ -30,14 +32,14 @@ int router_neighbours_init(struct router *r, unsigned n_waiting)
 		n->n_buckets *= 2;
 	n->entry = calloc(n->n + 1, sizeof(*n->entry));
 	n->bucket = calloc(n->n_buckets, sizeof(*n->bucket));
-	n->waiting = calloc(n_waiting + 1, sizeof(*n->waiting));
+	n->waiting = calloc(WAITING + 1, sizeof(*n->waiting));
 	if (!n->entry || !n->bucket || !n->waiting)
 		return -ENOMEM;
 	for (uint32_t i = n->n; i; i--) {
 		n->entry[i].next = n->free;
 		n->free = i;
 	}
-	for (uint32_t i = n_waiting; i; i--) {
+	for (uint32_t i = WAITING; i; i--) {
 		n->waiting[i].next = n->waiting_free;
 		n->waiting_free = i;
 	}
@@ -99,6 +101,7 @@ static void forget(struct router_neighbours *n, struct router_neighbour *e)
 	set_state(n, e, ROUTER_FREE);
 	e->next = n->free;
 	n->free = number;
+	n->n_used--;
 }
 
 /* Makes room in a full table, at most once a second: it is walked. */
@@ -131,6 +134,7 @@ static struct router_neighbour *make(struct router_neighbours *n,
 		return NULL;
 	e = &n->entry[number];
 	n->free = e->next;
+	n->n_used++;
 	memset(e, 0, sizeof(*e));
 	e->ip = *ip;
 	e->iface = (uint8_t)iface;
@@ -194,7 +198,8 @@ static uint32_t wait_for(struct glen_nf_thread *t, struct router *r,
 		drop_oldest(t, n, e, ROUTER_R_QUEUE_FULL);
 	if (!n->waiting_free)
 		return glen_nf_drop(ROUTER_R_QUEUE_FULL);
-	if (!is_mine && glen_nf_keep(t, p, &mine))
+	if (!is_mine &&
+	    (glen_nf_spare(t) <= RESERVE || glen_nf_keep(t, p, &mine)))
 		return glen_nf_drop(ROUTER_R_NO_BUFFER);
 	put(n, e, &mine);
 	return GLEN_NF_KEPT;
@@ -330,7 +335,8 @@ void router_learn(struct glen_nf_thread *t, struct router *r, unsigned iface,
 	struct router_neighbours *n = &r->neigh;
 	struct router_neighbour *e = find(n, iface, ip);
 
-	if (!e && create)
+	/* A quarter of the table is for those whom we want something of. */
+	if (!e && create && n->n_used < n->n - n->n / 4)
 		e = make(n, iface, ip, glen_nf_now_ns(t));
 	if (!e)
 		return;

@@ -33,12 +33,10 @@ const char *const router_reasons[] = {
 	[ROUTER_R_IGNORED] = "ignored",
 	[ROUTER_R_CONFLICT] = "conflict",
 	[ROUTER_R_CONSUMED] = "consumed",
-	[ROUTER_R_NO_SOURCE] = "no_source",
 	NULL,
 };
 
 const char *const router_counters[] = {
-	[ROUTER_C_FORWARDED] = "forwarded",
 	[ROUTER_C_ARP_ASKED] = "arp_asked",
 	[ROUTER_C_ARP_ANSWERED] = "arp_answered",
 	[ROUTER_C_ND_ASKED] = "nd_asked",
@@ -46,6 +44,7 @@ const char *const router_counters[] = {
 	[ROUTER_C_ECHO_ANSWERED] = "echo_answered",
 	[ROUTER_C_ERRORS_SENT] = "errors_sent",
 	[ROUTER_C_ERRORS_LIMITED] = "errors_limited",
+	[ROUTER_C_ERRORS_NO_SOURCE] = "errors_no_source",
 	[ROUTER_C_NO_BUFFER] = "no_buffer",
 	[ROUTER_C_UNSENT] = "unsent",
 	[ROUTER_C_LEARNED] = "learned",

@@ -23,9 +23,10 @@
  * A *neighbour* is an address on an interface's link and what is known about
  * its Ethernet address. Packets for one that is being asked wait there: the
  * router keeps them (glen_nf_keep()), at most `queue` for each neighbour and at
- * most half of its spare buffers altogether; of a neighbour's the oldest is
- * dropped for a new one. It is asked three times, a second apart; then
- * what waits is dropped as "host_unreachable" and its senders are told.
+ * most as many altogether as leave it some spare buffers to ask and to answer
+ * with; of a neighbour's the oldest is dropped for a new one. It is asked three
+ * times, a second apart; then what waits is dropped as "host_unreachable" and
+ * its senders are told.
  *
  * What was read from a packet's header is copied nowhere: members of a group
  * trust each other (include/glen/nf.h). All lengths are checked against the
@@ -128,7 +129,8 @@ struct router_neighbour {
 struct router_neighbours {
 	struct router_neighbour *entry;
 	uint32_t *bucket;
-	uint32_t n, n_buckets, free; /* n_buckets: a power of two */
+	uint32_t n, n_used, free;
+	uint32_t n_buckets; /* a power of two */
 	struct router_waiting *waiting;
 	uint32_t waiting_free;
 	unsigned n_busy; /* being asked */
@@ -186,11 +188,9 @@ enum router_reason {
 	ROUTER_R_IGNORED,
 	ROUTER_R_CONFLICT,
 	ROUTER_R_CONSUMED,
-	ROUTER_R_NO_SOURCE,
 };
 
 enum router_counter {
-	ROUTER_C_FORWARDED,
 	ROUTER_C_ARP_ASKED,
 	ROUTER_C_ARP_ANSWERED,
 	ROUTER_C_ND_ASKED,
@@ -198,6 +198,7 @@ enum router_counter {
 	ROUTER_C_ECHO_ANSWERED,
 	ROUTER_C_ERRORS_SENT,
 	ROUTER_C_ERRORS_LIMITED,
+	ROUTER_C_ERRORS_NO_SOURCE,
 	ROUTER_C_NO_BUFFER,
 	ROUTER_C_UNSENT,
 	ROUTER_C_LEARNED,
@@ -268,7 +269,7 @@ bool router_make(struct glen_nf_thread *t, const struct router_iface *i,
 		 struct glen_nf_packet *mine);
 
 /* neighbour.c */
-int router_neighbours_init(struct router *r, unsigned n_waiting);
+int router_neighbours_init(struct router *r); /* -ENOMEM */
 void router_neighbours_fini(struct router *r);
 /* As router_output(). */
 uint32_t router_resolve(struct glen_nf_thread *t, struct router *r,

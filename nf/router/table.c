@@ -162,8 +162,22 @@ static int subnet_add(struct router *r, unsigned iface,
 	err = router_route_add(r, &low, len, &link);
 	if (err || ip->family == 6 || len > 30)
 		return err;
+	/* A larger subnet may begin or end where a smaller one does. */
 	err = router_route_add(r, &low, 32, &all);
-	return err ?: router_route_add(r, &high, 32, &all);
+	if (err && err != -EEXIST)
+		return err;
+	err = router_route_add(r, &high, 32, &all);
+	return err == -EEXIST ? 0 : err;
+}
+
+static bool has_subnet(const struct router_iface *i, const struct router_ip *ip,
+		       unsigned len)
+{
+	for (unsigned k = 0; k < i->n_own; k++)
+		if (i->own[k].ip.family == ip->family && i->own[k].len == len &&
+		    router_same_prefix(i->own[k].ip.a, ip->a, len))
+			return true;
+	return false;
 }
 
 int router_address_add(struct router *r, unsigned iface,
@@ -179,7 +193,7 @@ int router_address_add(struct router *r, unsigned iface,
 		return -ENOSPC;
 	/* A second address in a subnet of the interface is one more address,
 	 * not one more subnet. */
-	if (len < bits && !router_is_on_link(i, ip)) {
+	if (len < bits && !has_subnet(i, ip, len)) {
 		err = subnet_add(r, iface, ip, len);
 		if (err)
 			return err;
