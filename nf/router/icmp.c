@@ -10,7 +10,7 @@ enum {
 	P_ICMP = 1,
 	P_ICMP6 = 58,
 	ICMP_HEADER = 8,
-	FRAGMENT6 = 8, /* bytes of a fragment header */
+	FRAGMENT6 = 8,	  /* bytes of a fragment header */
 	ERROR4_MAX = 576, /* bytes of an error, with its IP header */
 	ERROR6_MAX = 1280,
 	IP4_HEADER = 20,

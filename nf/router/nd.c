@@ -23,9 +23,9 @@ enum {
 	O_TARGET = 2,
 };
 
-static const struct router_ip all_nodes = { 6,
-					    { 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0,
-					      0, 0, 0, 0, 0, 1 } };
+static const struct router_ip all_nodes = {
+	6, { 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 }
+};
 
 static bool is_none(const struct router_ip *ip)
 {
@@ -168,9 +168,8 @@ static uint32_t advertisement(struct glen_nf_thread *t, struct router *r,
 	 * address out. */
 	mac = mac ? mac : p->data + 6;
 	if (router_is_own(i, &target))
-		return glen_nf_drop(memcmp(mac, i->mac, 6) ?
-					    ROUTER_R_CONFLICT :
-					    ROUTER_R_IGNORED);
+		return glen_nf_drop(memcmp(mac, i->mac, 6) ? ROUTER_R_CONFLICT :
+							     ROUTER_R_IGNORED);
 	router_learn(t, r, in, &target, mac, false, nd[FLAGS] & F_OVERRIDE);
 	return glen_nf_drop(ROUTER_R_CONSUMED);
 }

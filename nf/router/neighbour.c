@@ -15,7 +15,7 @@
 enum {
 	ASK_MAX = 3,
 	CONFIRM_S = 30,
-	UNUSED_S = 60, /* then it may go if another needs the place */
+	UNUSED_S = 60,	/* then it may go if another needs the place */
 	WAITING = 4096, /* packets, for all together */
 	RESERVE = 32,	/* spare buffers for questions and answers */
 };

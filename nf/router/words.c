@@ -37,8 +37,8 @@ bool router_next(struct router_reading *c)
 
 		if (n < most)
 			c->word[n++] = *c->at;
-		if (!plain || c->at + 1 - c->line - (c->column - 1) >
-				      (ptrdiff_t)most)
+		if (!plain ||
+		    c->at + 1 - c->line - (c->column - 1) > (ptrdiff_t)most)
 			c->word[n - 1] = '?';
 	}
 	c->word[n] = '\0';

@@ -26,12 +26,13 @@ static void check_frame(const struct router_frame *f)
 	FUZZ_CHECK(type == 0x0800 || type == 0x86dd || type == 0x0806);
 	if (type == 0x0806)
 		return;
-	FUZZ_CHECK(f->len >= ROUTER_ETH + 20 && ip[0] >> 4 == (type == 0x0800 ?
-							      4 : 6));
+	FUZZ_CHECK(f->len >= ROUTER_ETH + 20 &&
+		   ip[0] >> 4 == (type == 0x0800 ? 4 : 6));
 	FUZZ_CHECK(ip[type == 0x0800 ? 8 : 7] > 0);
 	if (type == 0x0800)
-		FUZZ_CHECK(checksum_fold(checksum_best()(
-				   ip, (ip[0] & 15) * 4u)) == 0xffff);
+		FUZZ_CHECK(
+			checksum_fold(checksum_best()(ip, (ip[0] & 15) * 4u)) ==
+			0xffff);
 	else
 		FUZZ_CHECK(f->len >= ROUTER_ETH + ROUTER_IP6);
 }

@@ -207,8 +207,8 @@ static inline void meet_lan_host(void)
 				    "000000000000", "10.0.0.1");
 
 	feed(0, &f);
-	f = nd(LAN, LAN_HOST, 135, "00000000", "2001:db8:1::5",
-	       "2001:db8:1::1", "2001:db8:1::1");
+	f = nd(LAN, LAN_HOST, 135, "00000000", "2001:db8:1::5", "2001:db8:1::1",
+	       "2001:db8:1::1");
 	feed(0, &f);
 	rr.n_out = 0;
 }

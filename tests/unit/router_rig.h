@@ -167,9 +167,8 @@ static inline void router_connect(void)
 /* A router that has announced itself once. */
 static inline void router_open(const char *text)
 {
-	static const struct glen_nf_group_config config = {
-		.bufs = 8192, .pipe_slots = 256
-	};
+	static const struct glen_nf_group_config config = { .bufs = 8192,
+							    .pipe_slots = 256 };
 	struct glen_error error = { 0 };
 
 	memset(&rr, 0, sizeof(rr));

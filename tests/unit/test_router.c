@@ -97,8 +97,8 @@ static void forwards_ipv6(void **state)
 	router_open_quiet(router_file);
 	in = from_lan("2001:db8:1::5", "2001:db8:99::7", 64, 100);
 	feed(0, &in);
-	f = nd("3333ff0000fe", WAN, 135, "00000000", WAN_LL,
-	       "ff02::1:ff00:fe", "fe80::fe");
+	f = nd("3333ff0000fe", WAN, 135, "00000000", WAN_LL, "ff02::1:ff00:fe",
+	       "fe80::fe");
 	expect(1, &f);
 	expect_none();
 	f = nd(WAN, WAN_GATE, 136, "60000000", "fe80::fe", WAN_LL, "fe80::fe");
@@ -109,8 +109,8 @@ static void forwards_ipv6(void **state)
 	expect(1, &f);
 	in = from_lan("2001:db8:1::5", "2001:db8:2::9", 2, 8);
 	feed(0, &in);
-	f = nd("3333ff000009", WAN, 135, "00000000", WAN_LL,
-	       "ff02::1:ff00:9", "2001:db8:2::9");
+	f = nd("3333ff000009", WAN, 135, "00000000", WAN_LL, "ff02::1:ff00:9",
+	       "2001:db8:2::9");
 	expect(1, &f);
 	f = nd(WAN, WAN_GATE, 136, "60000000", "2001:db8:2::9", WAN_LL,
 	       "2001:db8:2::9");
@@ -175,8 +175,8 @@ static void answers_nd(void **state)
 	f = nd("3333ff000001", LAN_HOST, 135, "00000000", "2001:db8:1::5",
 	       "ff02::1:ff00:1", "2001:db8:1::1");
 	feed(0, &f);
-	f = nd(LAN_HOST, LAN, 136, "e0000000", "2001:db8:1::1",
-	       "2001:db8:1::5", "2001:db8:1::1");
+	f = nd(LAN_HOST, LAN, 136, "e0000000", "2001:db8:1::1", "2001:db8:1::5",
+	       "2001:db8:1::1");
 	expect(0, &f);
 	f = nd("3333ff000001", LAN_HOST, 135, "00000000", "fe80::5",
 	       "ff02::1:ff00:1", LAN_LL);
@@ -184,8 +184,8 @@ static void answers_nd(void **state)
 	f = nd(LAN_HOST, LAN, 136, "e0000000", LAN_LL, "fe80::5", LAN_LL);
 	expect(0, &f);
 	/* One that looks whether an address is free. */
-	f = nd("3333ff000001", LAN_HOST, 135, "00000000", "::",
-	       "ff02::1:ff00:1", "2001:db8:1::1");
+	f = nd("3333ff000001", LAN_HOST, 135, "00000000",
+	       "::", "ff02::1:ff00:1", "2001:db8:1::1");
 	f.len -= 8;
 	f.b[14 + 5] = 24;
 	sum_icmp6(&f);
@@ -266,8 +266,8 @@ static void answers_echo_on_the_link(void **state)
 	router_open_quiet(router_file);
 	f = echo6(WAN WAN_GATE, "fe80::fe", WAN_LL, 128, 64, 8);
 	feed(1, &f);
-	f = nd("3333ff0000fe", WAN, 135, "00000000", WAN_LL,
-	       "ff02::1:ff00:fe", "fe80::fe");
+	f = nd("3333ff0000fe", WAN, 135, "00000000", WAN_LL, "ff02::1:ff00:fe",
+	       "fe80::fe");
 	expect(1, &f);
 	f = nd(WAN, WAN_GATE, 136, "60000000", "fe80::fe", WAN_LL, "fe80::fe");
 	feed(1, &f);

@@ -17,9 +17,9 @@ static int read_text(const char *text)
 	return router_config_read(&router, "f", text, strlen(text), &error);
 }
 
-#define IFACES                                      \
-	"interface lan mac 02:00:00:00:00:01\n"     \
-	"interface wan mac 02:00:00:00:00:02\n"     \
+#define IFACES                                  \
+	"interface lan mac 02:00:00:00:00:01\n" \
+	"interface wan mac 02:00:00:00:00:02\n" \
 	"address lan 10.0.0.1/24\n"
 
 /* The kind of the hop of an address, -1: none; its interface and router. */
@@ -198,8 +198,7 @@ static void has_limits(void **state)
 		at += sprintf(at, "interface i%u mac 02:00:00:00:01:%02x\n", i,
 			      i);
 	assert_int_equal(read_text(text), -EINVAL);
-	assert_string_equal(error.text,
-			    "f:65:1: at most 64 interfaces can be");
+	assert_string_equal(error.text, "f:65:1: at most 64 interfaces can be");
 	router_fini(&router);
 	at = text + sprintf(text, "interface lan mac 02:00:00:00:00:01\n");
 	for (unsigned i = 0; i < ROUTER_ADDRESSES; i++)
@@ -235,9 +234,8 @@ static void many_routes_share_hops(void **state)
 
 static void the_router_says_what_is_wrong(void **state)
 {
-	static const struct glen_nf_group_config config = {
-		.bufs = 8192, .pipe_slots = 256
-	};
+	static const struct glen_nf_group_config config = { .bufs = 8192,
+							    .pipe_slots = 256 };
 	static const char *const none[] = { "config=/nowhere/at/all", NULL };
 	struct glen_nf_instance c = { .args = none };
 

@@ -85,8 +85,9 @@ static void tells_senders(void **state)
 						   told[i].n);
 		struct router_frame f;
 
-		f = (in.b[12] == 8 ? error4 : error6)(
-			&in, told[i].type, told[i].code, told[i].mtu);
+		f = (in.b[12] == 8 ? error4 : error6)(&in, told[i].type,
+						      told[i].code,
+						      told[i].mtu);
 		feed(0, &in);
 		expect(0, &f);
 		assert_int_equal(router_dropped(told[i].reason), before + 1);
@@ -208,11 +209,10 @@ static void silent_about_ipv6(void **state)
 	finish();
 }
 
-static const char file_head[] =
-	"interface lan mac 02:00:00:00:00:01\n"
-	"interface wan mac 02:00:00:00:00:02\n"
-	"address lan 10.0.0.1/24\n"
-	"address lan 2001:db8:1::1/64\n";
+static const char file_head[] = "interface lan mac 02:00:00:00:00:01\n"
+				"interface wan mac 02:00:00:00:00:02\n"
+				"address lan 10.0.0.1/24\n"
+				"address lan 2001:db8:1::1/64\n";
 
 /* Feeds n packets that expire. */
 static void expire(unsigned n)

@@ -217,11 +217,11 @@ static void bad_nd(void **state)
 	f.b[14 + 5] = 23;
 	refuse_nd(f, icmp + 4, "00", ROUTER_R_BAD_ND);
 	/* From another subnet, or from nobody with an address of its own. */
-	f = nd(LAN, LAN_HOST, 135, "00000000", "2001:db8:2::5",
-	       "2001:db8:1::1", "2001:db8:1::1");
+	f = nd(LAN, LAN_HOST, 135, "00000000", "2001:db8:2::5", "2001:db8:1::1",
+	       "2001:db8:1::1");
 	refused(&f, ROUTER_R_IGNORED);
-	f = nd("3333ff000001", LAN_HOST, 135, "00000000", "::",
-	       "ff02::1:ff00:1", "2001:db8:1::1");
+	f = nd("3333ff000001", LAN_HOST, 135, "00000000",
+	       "::", "ff02::1:ff00:1", "2001:db8:1::1");
 	refused(&f, ROUTER_R_BAD_ND);
 	/* An answer to everybody cannot have been asked for. */
 	f = nd("333300000001", LAN_HOST, 136, "60000000", "2001:db8:1::5",
@@ -276,6 +276,5 @@ int main(void)
 		cmocka_unit_test(shortened_and_inverted),
 	};
 
-	return cmocka_run_group_tests_name("router_hostile", tests, NULL,
-					   NULL);
+	return cmocka_run_group_tests_name("router_hostile", tests, NULL, NULL);
 }

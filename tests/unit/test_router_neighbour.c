@@ -180,12 +180,11 @@ static void a_scan_leaves_buffers_for_answers(void **state)
 	finish();
 }
 
-static const char small_file[] =
-	"interface lan mac 02:00:00:00:00:01\n"
-	"interface wan mac 02:00:00:00:00:02\n"
-	"address lan 10.0.0.1/24\n"
-	"address wan 192.0.2.1/24\n"
-	"neighbours 16\n";
+static const char small_file[] = "interface lan mac 02:00:00:00:00:01\n"
+				 "interface wan mac 02:00:00:00:00:02\n"
+				 "address lan 10.0.0.1/24\n"
+				 "address wan 192.0.2.1/24\n"
+				 "neighbours 16\n";
 
 static void the_table_is_bounded(void **state)
 {
