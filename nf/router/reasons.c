@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// router/reasons.c - names of why a router drops packets, and of what it counts.
+// router/reasons.c - names of why a router drops packets, and of its counters.
 #include "nf/router/router.h"
 
 const char *const router_reasons[] = {
