@@ -80,6 +80,16 @@ static void forwards_ipv4(void **state)
 		f = passed_on(&in, WAN_GATE WAN);
 		expect(1, &f);
 	}
+	/* The checksum that becomes 0xffff if nobody sees to it. */
+	for (unsigned id = 0; in.b[24] != 0xfe || in.b[25] != 0xff; id++) {
+		in.b[18] = (uint8_t)(id >> 8);
+		in.b[19] = (uint8_t)id;
+		memset(in.b + 24, 0, 2);
+		put_sum(&in, 24, plain_sum(0, in.b + 14, 20));
+	}
+	feed(0, &in);
+	f = passed_on(&in, WAN_GATE WAN);
+	expect(1, &f);
 	/* To a station of the subnet itself. */
 	in = from_lan("10.0.0.5", "192.0.2.254", 2, 8);
 	pad(&in);
