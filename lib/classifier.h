@@ -73,6 +73,9 @@ enum {
 	CLASSIFIER_M_VID = 32,	/* 12: of the outer VLAN tag */
 	CLASSIFIER_M_PCP = 44,	/* 3: its priority */
 	CLASSIFIER_M_TAG = 47,	/* there is one */
+	/* 16: of whoever has rules and keys; no packet and no function sets
+	 * them. */
+	CLASSIFIER_M_OWN = 48,
 
 	CLASSIFIER_L_SPORT = 0,	 /* 16: source port, or ICMP type */
 	CLASSIFIER_L_DPORT = 16, /* 16: destination port, or ICMP code */
