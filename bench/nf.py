@@ -120,3 +120,21 @@ def nf_pair(options):
         slices = play.run(2, options.pairs)
     yield Result("nf-pair-size", compare(slices, 0, 1),
                  "two threads on two cores, 1514 B", "the same, 60 B", 0.9)
+
+
+@scene("firewall-10k")
+def firewall_10k(options):
+    """A firewall of so many rules, beyond an NF that does nothing."""
+    kinds = [("firewall-10", "rules=10", "10 rules"),
+             ("firewall-1k", "rules=1000", "1,000 rules"),
+             ("firewall-10k", "rules=10000", "10,000 rules"),
+             ("firewall-10k-stateful", "rules=10000,touch=1",
+              "10,000 rules and 512 established connections")]
+    sides = ["nf-firewall,rules=0"]
+    sides += [f"nf-firewall,{option}" for _, option, _ in kinds]
+    with beside(options, "handover1", 60, *sides) as play:
+        slices = play.run(len(sides) + 1, options.pairs)
+    for i, (name, _, what) in enumerate(kinds, 1):
+        yield Result(name, per_hop(slices, i, 0, 1, len(sides)),
+                     f"firewall in one thread, {what}",
+                     "yardstick handover1")

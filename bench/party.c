@@ -144,6 +144,7 @@ static const struct kind kinds[] = {
 	{ "calls", calls_open },
 	{ "nf-chain", nf_chain_open },
 	{ "nf-pair", nf_pair_open },
+	{ "nf-firewall", nf_firewall_open },
 };
 
 static const struct {

@@ -45,7 +45,7 @@ struct party_opts {
 	unsigned addrs;	 /* in the address table; half source, half dest. */
 	unsigned spread; /* 1: to all ports in turn; 2: to all at once */
 	unsigned vlan;	 /* 1: all are access ports of one VLAN (learn) */
-	unsigned rules;	 /* of module steer, that look at all of IP */
+	unsigned rules;	 /* of module steer or of a firewall; 0: none */
 	unsigned flows;	 /* TCP and UDP over IP, so many; 0: no IP */
 	unsigned ip;	 /* 4 or 6 */
 	unsigned out;	 /* flows: 1: from a claimant; 0: to it */
@@ -66,7 +66,8 @@ struct party_opts {
 	unsigned region;  /* lib: 1: ports are in one region, 2: and swap */
 	/* Network functions (nf.c). */
 	unsigned nfs;	/* between source and sink */
-	unsigned touch; /* 1: they read each packet's first bytes */
+	unsigned touch; /* 1: they read each packet's first bytes; a
+			 * firewall keeps connections */
 };
 
 struct party_side {
@@ -96,6 +97,7 @@ void getppid_open(struct party_side *p);
 void calls_open(struct party_side *p);
 void nf_chain_open(struct party_side *p); /* nf.c */
 void nf_pair_open(struct party_side *p);
+void nf_firewall_open(struct party_side *p); /* nf_firewall.c */
 void client_send_open(struct party_side *p);
 void client_recv_open(struct party_side *p);
 void client_ping_open(struct party_side *p);

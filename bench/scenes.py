@@ -19,7 +19,7 @@ SCENES = {}     # name: function(options)
 SUITES = {suite: lambda start=start: [n for n in SCENES if n.startswith(start)]
           for suite, start in (("vhost", ("vhost-",)),
                                ("vm", ("vhost-", "stream", "dgram")),
-                               ("nf", ("nf-",)),
+                               ("nf", ("nf-", "firewall-")),
                                ("netmap", ("netmap-", "sync-", "swap-",
                                            "pipe-", "preload-")))}
 YARDSTICKS = os.path.join(SOURCE, "..", "shared", "bench")
